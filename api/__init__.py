@@ -1,0 +1,1 @@
+"""What users write and read: data, and the checks on it."""

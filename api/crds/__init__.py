@@ -1,0 +1,1 @@
+"""The generated CustomResourceDefinitions as package data."""

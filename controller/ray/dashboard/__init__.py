@@ -1,0 +1,1 @@
+"""The Ray dashboard: requests and answers as data, one HTTP request, and watched sessions."""

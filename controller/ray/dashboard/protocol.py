@@ -1,0 +1,137 @@
+"""What is said to a Ray dashboard and what comes back, as data (spec rayjob §11, ray-side §4.3).
+
+A controller never talks to Ray. It states, whole, what it wants (`Wants`), and reads what is known (`Known`), with
+its age; a session in between does the talking (design.md §2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from api.meta import Ref
+
+__all__ = [
+    "DeleteJob",
+    "Effect",
+    "EffectState",
+    "JobInfo",
+    "JobStatus",
+    "Known",
+    "Sessions",
+    "StopJob",
+    "Submission",
+    "SubmitJob",
+    "Target",
+    "Wants",
+]
+
+JobStatus = str  # "", PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED, or what Ray says some day (spec rayjob §2.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose dashboard. A session is keyed by (cluster_uid, head_pod_uid): it dies with that head."""
+
+    cluster_uid: str
+    head_pod_uid: str
+    namespace: str
+    url: str  # "http://host:8265"
+    token_secret: str = ""  # name of the Secret with key auth_token; "" without token auth
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The body of POST /api/jobs/ (spec rayjob §11.1); empty members are left out, entrypoint never."""
+
+    entrypoint: str
+    submission_id: str
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    entrypoint_num_cpus: float = 0
+    entrypoint_num_gpus: float = 0
+    entrypoint_resources: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitJob:
+    """Submit, unless a job of that id with our entrypoint and metadata is there already."""
+
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop the job; a job that is terminal or unknown is stopped."""
+
+    submission_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete the job's record; unknown is deleted."""
+
+    submission_id: str
+
+
+Effect = SubmitJob | StopJob | DeleteJob
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """All that one object wants of one dashboard now: the jobs it asks about, and the effects to have."""
+
+    target: Target
+    jobs: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """GET /api/jobs/{id} (spec rayjob §11.3). Times are Unix milliseconds, 0 when unknown."""
+
+    status: JobStatus
+    message: str = ""
+    start_time: int = 0
+    end_time: int = 0
+
+
+class EffectState(Enum):
+    """How far an effect has come."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"  # Ray said no for good: the id is taken by a foreign job, the body is not understood
+    FAILED = "failed"  # it could not be done yet; it is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a session knows for one object, at the time it is read. Times are the wall clock of the session.
+
+    `job` is the newest answer; None with `missing` when Ray answered that it knows no such job; None without it when
+    there was no answer yet. `failing_since` is the first of the polls that fail without a break, `error` the last
+    one's words. `asked_at` is the time of the newest poll that was answered.
+    """
+
+    job: JobInfo | None = None
+    missing: bool = False
+    asked_at: datetime | None = None
+    failing_since: datetime | None = None
+    error: str = ""
+    effects: Mapping[Effect, tuple[EffectState, str]] = field(default_factory=dict)
+
+
+class Sessions(Protocol):
+    """The watched dashboards. Both methods are synchronous and never fail; news wakes the key through its queue."""
+
+    def want(self, key: Ref, wants: Wants | None) -> None:
+        """Replace all that `key` wants by this; None: nothing any more. What was not yet sent is dropped."""
+        ...
+
+    def known(self, key: Ref) -> Known:
+        """What is known for `key`'s wants; an empty Known before the first answer."""
+        ...

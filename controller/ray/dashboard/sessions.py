@@ -1,0 +1,1 @@
+"""A watched dashboard per cluster."""

@@ -1,0 +1,1 @@
+"""Pure builders: from a spec to the objects that should exist."""

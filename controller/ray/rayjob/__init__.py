@@ -1,0 +1,1 @@
+"""The RayJob controller: observe, decide, apply, publish."""

@@ -1,0 +1,1 @@
+"""A plan's writes to requests, and every one to an outcome."""

@@ -1,0 +1,1 @@
+"""Requests to the API server: the transport seam, credentials, typed calls, a stream of watch events."""

@@ -1,0 +1,1 @@
+"""What we wrote and have not seen yet, by owner."""

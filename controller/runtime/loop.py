@@ -1,0 +1,1 @@
+"""One controller: its sources, its queue, its workers."""

@@ -1,0 +1,1 @@
+"""The nesting order of everything that runs."""

@@ -1,0 +1,1 @@
+"""One status write, or none."""

@@ -1,0 +1,1 @@
+"""Flags, config file and environment, read once into one frozen Settings."""

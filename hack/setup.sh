@@ -1,0 +1,24 @@
+#!/bin/sh
+# Makes the virtual environment: pinned and hashed packages, and this project in it, editable.
+# usage: hack/setup.sh PYTHON VENV
+set -eu
+python=$1 venv=$2
+cd "$(dirname "$0")/.."
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "manta needs Python 3.11 or newer; $("$python" --version 2>&1) is too old. Name another one: make PYTHON=/path/to/python3.12" >&2
+  exit 2
+}
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "$python has no venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2
+  exit 2
+fi
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# uv comes from the same pinned and hashed file as everything else.
+uv=$(sed -n '/^uv==/,/^[^ ]/p' requirements/dev.txt | sed '1n; /^[^ ]/d')
+printf '%s\n' "$uv" >"$venv/uv.txt"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$venv/uv.txt"
+# uv does not read pip's configuration: hand on the index that pip would use, if one is configured.
+index=$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)
+[ -z "$index" ] || [ -n "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="$index"
+"$venv/bin/uv" pip install -q --python "$venv/bin/python" --require-hashes -r requirements/dev.txt
+"$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation --offline -e .

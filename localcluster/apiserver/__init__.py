@@ -1,0 +1,1 @@
+"""A small Kubernetes API server: a pure core and its HTTP face."""

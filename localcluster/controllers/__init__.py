@@ -1,0 +1,1 @@
+"""What a control plane brings: garbage collection, Jobs, namespaces, endpoints."""

@@ -1,0 +1,1 @@
+"""The scheduler, the kubelet, and what runs a pod."""

@@ -1,0 +1,1 @@
+"""A pod's phases, pure."""

@@ -1,0 +1,1 @@
+"""A cluster for stories, short factories, and a stand-in for the Ray dashboard."""

@@ -1,0 +1,1 @@
+"""The command `manta`: a local cluster, the operator, and live progress."""

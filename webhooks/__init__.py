@@ -1,0 +1,1 @@
+"""Admission: AdmissionReview in and out, a module per kind, the HTTPS face."""
