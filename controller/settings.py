@@ -1,1 +1,238 @@
-"""Flags, config file and environment, read once into one frozen Settings."""
+"""Flags, config file and environment, read once into one frozen Settings; nothing below main looks at either again.
+
+Names, types and defaults are the reference's (spec deployment §1.2-1.5) but for what docs/parity.md lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from controller.flags import Flag, UsageError, parse_flags
+from controller.ray.options import Gates, Options
+
+__all__ = ["FLAGS", "VERSION", "Settings", "load"]
+
+Default = TypeVar("Default", timedelta, None)
+
+VERSION: Final = "0.1.0"
+
+FLAGS: Final = (
+    Flag("metrics-addr", ":8080", "The address the metric endpoint binds to; 0 disables it."),
+    Flag("health-probe-bind-address", ":8082", "The address /healthz and /readyz bind to; 0 disables them."),
+    Flag("enable-leader-election", True, "Only one replica at a time may write."),
+    Flag("leader-election-namespace", "", "Namespace of the lease; empty: the operator's own."),
+    Flag("reconcile-concurrency", 16, "Workers per controller."),
+    Flag("watch-namespace", "", "Comma-separated namespaces to watch; empty: all."),
+    Flag("forced-cluster-upgrade", False, "Deprecated, without effect."),
+    Flag("log-file-path", "", "Log to this file, too."),
+    Flag("log-file-encoder", "json", "Encoder of the log file: json or console."),
+    Flag("log-stdout-encoder", "json", "Encoder of standard output: json or console."),
+    Flag("enable-batch-scheduler", False, "Deprecated: the same as -batch-scheduler=volcano."),
+    Flag("batch-scheduler", "", "volcano, yunikorn, scheduler-plugins or kai-scheduler."),
+    Flag("config", "", "A configuration file (config.ray.io/v1alpha1); most other flags are then ignored."),
+    Flag("use-kubernetes-proxy", False, "Reach Ray through the API server's service and pod proxy."),
+    Flag("feature-gates", "", "A=true,B=false"),
+    Flag("enable-metrics", False, "Emit the kuberay_* metrics."),
+    Flag("qps", 100.0, "Requests per second of the client; not limited by default."),
+    Flag("burst", 200, "Burst of the client."),
+    Flag("zap-devel", False, "Development logging: console, debug level."),
+    Flag("zap-encoder", "", "Overridden by -log-stdout-encoder."),
+    Flag("zap-log-level", "info", "debug, info, error, panic, or a verbosity."),
+    Flag("zap-stacktrace-level", "error", "Level from which stack traces are shown."),
+    Flag("zap-time-encoding", "", "epoch, millis, nano, iso8601, rfc3339 or rfc3339nano."),
+    Flag("kubeconfig", "", "A kubeconfig, for runs outside a cluster."),
+)
+
+# Gate on the wire -> (its default, our field; None: its feature is not there yet)
+GATES: Final[Mapping[str, tuple[bool, str | None]]] = {
+    "RayClusterStatusConditions": (True, "ray_cluster_status_conditions"),
+    "RayJobDeletionPolicy": (True, "ray_job_deletion_policy"),
+    "RayMultiHostIndexing": (True, "ray_multi_host_indexing"),
+    "RayServiceIncrementalUpgrade": (True, None),
+    "RayCronJob": (False, "ray_cron_job"),
+    "SidecarSubmitterRestart": (False, "sidecar_submitter_restart"),
+    "RayClusterNetworkPolicy": (False, "ray_cluster_network_policy"),
+    "GCSFaultToleranceEmbeddedStorage": (False, "gcs_fault_tolerance_embedded_storage"),
+    "RayClusterMTLS": (False, "ray_cluster_mtls"),
+    "RayClusterHistoryServer": (False, "ray_cluster_history_server"),
+    "KubernetesWAS": (False, None),
+}
+BETA: Final = frozenset(
+    {"RayClusterStatusConditions", "RayJobDeletionPolicy", "RayMultiHostIndexing", "RayServiceIncrementalUpgrade"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's whole configuration."""
+
+    options: Options = field(default_factory=Options)
+    metrics_address: str = ":8080"
+    health_address: str = ":8082"
+    leader_election: bool = True
+    leader_election_namespace: str = ""
+    concurrency: int = 16
+    namespaces: tuple[str, ...] = ()  # empty: all
+    log_encoder: str = "json"
+    log_level: str = "info"
+    kubeconfig: str = ""
+    use_kubernetes_proxy: bool = False
+    enable_metrics: bool = False
+    notices: tuple[str, ...] = ()  # what was accepted but does nothing yet: one log line each
+
+
+def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from the command line, the config file it names, and the environment. Raises UsageError."""
+    given = parse_flags(FLAGS, arguments)
+    flags: dict[str, Any] = {flag.name: flag.default for flag in FLAGS} | dict(given)
+    file = read_config(str(flags["config"])) if flags["config"] else {}
+    flags |= {name: file[key] for key, name in FILE_KEYS.items() if key in file}
+    gates = parse_gates(str(flags["feature-gates"]))
+    for name in ("log-stdout-encoder", "log-file-encoder"):
+        if flags[name] not in ("json", "console"):
+            raise UsageError(f"-{name} must be json or console, not {flags[name]!r}")
+    return Settings(
+        options=options_from(environment, file, gates),
+        metrics_address=str(flags["metrics-addr"]),
+        health_address=str(flags["health-probe-bind-address"]),
+        leader_election=bool(flags["enable-leader-election"]),
+        leader_election_namespace=str(flags["leader-election-namespace"]),
+        concurrency=max(1, int(flags["reconcile-concurrency"])),
+        namespaces=tuple(name for name in map(str.strip, str(flags["watch-namespace"]).split(",")) if name),
+        log_encoder="console" if flags["zap-devel"] else str(flags["log-stdout-encoder"]),
+        log_level="debug" if flags["zap-devel"] else str(flags["zap-log-level"]),
+        kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
+        use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
+        enable_metrics=bool(flags["enable-metrics"]),
+        notices=tuple(notices(given, gates)),
+    )
+
+
+# Field of the config file -> the flag it stands for (spec deployment §1.3)
+FILE_KEYS: Final = {
+    "metricsAddr": "metrics-addr",
+    "probeAddr": "health-probe-bind-address",
+    "enableLeaderElection": "enable-leader-election",
+    "leaderElectionNamespace": "leader-election-namespace",
+    "reconcileConcurrency": "reconcile-concurrency",
+    "watchNamespace": "watch-namespace",
+    "logFile": "log-file-path",
+    "logFileEncoder": "log-file-encoder",
+    "logStdoutEncoder": "log-stdout-encoder",
+    "batchScheduler": "batch-scheduler",
+    "enableBatchScheduler": "enable-batch-scheduler",
+    "useKubernetesProxy": "use-kubernetes-proxy",
+    "enableMetrics": "enable-metrics",
+    "qps": "qps",
+    "burst": "burst",
+}
+
+
+def read_config(name: str) -> Mapping[str, Any]:
+    """The configuration file; unknown fields are ignored. Raises UsageError."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(name).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"cannot read -config {name}: {error}") from error
+    if not isinstance(content, dict) or (content.get("apiVersion"), content.get("kind")) != (
+        "config.ray.io/v1alpha1",
+        "Configuration",
+    ):
+        raise UsageError(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
+    return content
+
+
+def parse_gates(text: str) -> Mapping[str, bool]:
+    """All gates by wire name; named gates beat AllAlpha and AllBeta (spec deployment §1.4). Raises UsageError."""
+    asked: dict[str, bool] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, value = part.partition("=")
+        if name not in GATES and name not in ("AllAlpha", "AllBeta"):
+            raise UsageError(f"unrecognized feature gate: {name}; known are {', '.join(sorted(GATES))}")
+        if value.lower() not in ("true", "false"):
+            raise UsageError(f"feature gate {name}={value!r}: the value must be true or false")
+        asked[name] = value.lower() == "true"
+    gates = {}
+    for name, (default, _) in GATES.items():
+        stage = asked.get("AllBeta" if name in BETA else "AllAlpha", default)
+        gates[name] = asked.get(name, stage)
+    return gates
+
+
+def options_from(environment: Mapping[str, str], file: Mapping[str, Any], gates: Mapping[str, bool]) -> Options:
+    """What builders and rules may ask for."""
+
+    def on(name: str) -> bool:
+        return environment.get(name, "").lower() == "true"
+
+    def not_off(name: str) -> bool:
+        return environment.get(name, "").lower() != "false"
+
+    return Options(
+        version=f"manta-{VERSION}",
+        gates=Gates(**{ours: gates[name] for name, (_, ours) in GATES.items() if ours}),
+        cluster_domain=environment.get("CLUSTER_DOMAIN") or "cluster.local",
+        inject_probes=not_off("ENABLE_PROBES_INJECTION"),
+        inject_init_container=not_off("ENABLE_INIT_CONTAINER_INJECTION"),
+        head_cluster_ip_service=on("ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE"),
+        deterministic_head_name=on("ENABLE_DETERMINISTIC_HEAD_POD_NAME"),
+        login_shell=on("ENABLE_LOGIN_SHELL"),
+        random_pod_delete=on("ENABLE_RANDOM_POD_DELETE"),
+        redis_cleanup=not_off("ENABLE_GCS_FT_REDIS_CLEANUP"),
+        delete_rayjob_after_finish=on("DELETE_RAYJOB_CR_AFTER_JOB_FINISHES")
+        or bool(file.get("deleteRayJobAfterJobFinishes")),
+        requeue=seconds(environment, "RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", default=None, least=1),
+        transition_grace=seconds(
+            environment, "RAYJOB_DEPLOYMENT_STATUS_TRANSITION_GRACE_PERIOD_SECONDS", default=timedelta(seconds=300)
+        ),
+        status_check_timeout=seconds(
+            environment, "RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS", default=timedelta(seconds=300), least=1
+        ),
+        default_container_envs=tuple(file.get("defaultContainerEnvs") or ()),
+        head_sidecars=tuple(file.get("headSidecarContainers") or ()),
+        worker_sidecars=tuple(file.get("workerSidecarContainers") or ()),
+        default_pod_annotations=file.get("defaultPodAnnotations") or {},
+        default_pod_labels=file.get("defaultPodLabels") or {},
+    )
+
+
+def seconds(
+    environment: Mapping[str, str], name: str, *, default: Default, least: int | None = None
+) -> timedelta | Default:
+    """A variable in whole seconds; what is no number, or below `least`, counts as unset (spec rayjob §3.3)."""
+    try:
+        value = int(environment[name])
+    except (KeyError, ValueError):
+        return default
+    return default if least is not None and value < least else timedelta(seconds=value)
+
+
+def notices(given: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:
+    """One sentence for each setting that is accepted and does nothing yet."""
+    lines = [
+        f"-{name} is accepted and has no effect yet"
+        for name in ("batch-scheduler", "enable-batch-scheduler", "log-file-path", "qps", "burst")
+        if name in given
+    ]
+    if given.get("forced-cluster-upgrade"):
+        lines.append("-forced-cluster-upgrade is deprecated and has no effect")
+    lines += [
+        f"feature gate {name} is on, and its feature is not there yet"
+        for name in (
+            "RayClusterNetworkPolicy",
+            "GCSFaultToleranceEmbeddedStorage",
+            "RayClusterMTLS",
+            "RayClusterHistoryServer",
+            "RayCronJob",
+            "SidecarSubmitterRestart",
+            "KubernetesWAS",
+        )
+        if gates[name]
+    ]
+    return lines

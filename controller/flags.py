@@ -1,0 +1,77 @@
+"""Go's flag syntax, table-driven (spec deployment §1.2): `-f=v`, `--f v`; booleans only `-b` or `-b=true`.
+
+Charts and scripts pass flags to the operator as they pass them to the reference, so exactly these forms are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Flag", "UsageError", "parse_flags", "usage"]
+
+TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+FALSE = {"0", "f", "F", "FALSE", "false", "False"}
+
+Value = str | int | float | bool
+
+
+class UsageError(Exception):
+    """The command line is wrong; the message names the flag and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag; its type is that of its default."""
+
+    name: str
+    default: Value
+    help: str
+
+
+def parse_flags(table: Sequence[Flag], arguments: Sequence[str]) -> Mapping[str, Value]:
+    """name -> value for every flag that is given; the last of two wins. Raises UsageError."""
+    flags = {flag.name: flag for flag in table}
+    given: dict[str, Value] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, has_value, text = argument.lstrip("-").partition("=")
+        dashes = len(argument) - len(argument.lstrip("-"))
+        if dashes not in (1, 2) or not name:
+            raise UsageError(f"unexpected argument {argument!r}: the operator takes flags only")
+        if name not in flags:
+            raise UsageError(f"flag provided but not defined: -{name}")
+        flag = flags[name]
+        if isinstance(flag.default, bool):
+            given[name] = converted(flag, text if has_value else "true")
+        elif has_value:
+            given[name] = converted(flag, text)
+        elif rest:
+            given[name] = converted(flag, rest.pop(0))
+        else:
+            raise UsageError(f"flag needs an argument: -{name}")
+    return given
+
+
+def converted(flag: Flag, text: str) -> Value:
+    """The text as the flag's type. Raises UsageError that names both."""
+    if isinstance(flag.default, bool):
+        if text in TRUE | FALSE:
+            return text in TRUE
+        raise UsageError(f"invalid boolean value {text!r} for -{flag.name}: use true or false")
+    try:
+        return type(flag.default)(text)
+    except ValueError:
+        kind = "whole number" if isinstance(flag.default, int) else "number"
+        raise UsageError(f"invalid value {text!r} for flag -{flag.name}: not a {kind}") from None
+
+
+def usage(program: str, table: Sequence[Flag]) -> str:
+    """What --help prints: one flag a line, sorted, with its default."""
+    lines = [f"Usage of {program}:"]
+    for flag in sorted(table, key=lambda one: one.name):
+        shown = str(flag.default).lower() if isinstance(flag.default, bool) else flag.default
+        default = f" (default {shown})" if shown not in ("", "false") else ""
+        lines += [f"  -{flag.name}", f"    \t{flag.help}{default}"]
+    return "\n".join(lines)
