@@ -21,6 +21,7 @@ class Refusal(Exception):
     def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details or {}
+        self._with_details = details is not None  # {} is shown, None is not: both occur (spec kube-api ERR-2, ERR-9)
 
     @property
     def status(self) -> Json:
@@ -34,7 +35,8 @@ class Refusal(Exception):
         }
         if self.reason:
             status["reason"] = self.reason
-        status["details"] = self.details
+        if self._with_details:
+            status["details"] = self.details
         status["code"] = self.code
         return status
 

@@ -63,18 +63,15 @@ class LocalApi:
         """One object."""
         return (await self._server.get(Request(self._resource(resource), namespace, name))).object
 
-    async def create(self, resource: str, namespace: str, body: Json) -> Json:
-        """A new object, as stored."""
-        request = Request(self._resource(resource), namespace, options=self._writing())
+    async def create(self, resource: str, namespace: str, body: Json, *, subresource: str = "") -> Json:
+        """A new object, as stored; or, with a subresource, what that answers."""
+        name = body["metadata"]["name"] if subresource else ""
+        request = Request(self._resource(resource), namespace, name, subresource, self._writing())
         return (await self._server.create(request, Body(body))).object
 
     async def update(self, resource: str, namespace: str, body: Json, *, subresource: str = "") -> Json:
-        """The object with another content, as stored. `binding` and `eviction` of a pod are creates on the wire."""
-        info = self._resource(resource)
-        request = Request(info, namespace, body["metadata"]["name"], subresource, self._writing())
-        served = info.subresource(subresource)
-        if served is not None and "update" not in served.verbs:
-            return (await self._server.create(request, Body(body))).object
+        """The object with another content, as stored."""
+        request = Request(self._resource(resource), namespace, body["metadata"]["name"], subresource, self._writing())
         return (await self._server.update(request, Body(body))).object
 
     async def patch(
