@@ -100,8 +100,8 @@ def _built(program: Program, report: Callable[[str], None]) -> Path:
     if go is None:
         raise CannotBuild(
             f"there is no {program.name} in {target.parent} and no Go to build it with (`go` is not on PATH). Install"
-            " Go 1.26, or set KUBEBUILDER_ASSETS to a folder that has it. Without it, everything runs but what is marked"
-            " `judge`: the conformance tests still run on the local API server."
+            " Go 1.26, or set KUBEBUILDER_ASSETS to a folder that has it. Without it, everything runs but what is"
+            " marked `judge`: the conformance tests still run on the local API server."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(target.parent / ".lock"):
