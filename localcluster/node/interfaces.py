@@ -6,7 +6,7 @@ Runtime does just that and reports what happened. It never looks at the API and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -70,14 +70,27 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What one probe said."""
+    """What one probe said.
+
+    `steady`: it would say so every time, until the runtime calls what it was given in `on_stir`; the kubelet then
+    stops asking once the answer has counted. Real processes are never steady.
+    """
 
     good: bool
     output: str = ""
+    steady: bool = False
 
 
 class Runtime(Protocol):
     """What runs a pod's containers. All methods raise Fault for what the user must read, nothing else."""
+
+    def on_stir(self, stirred: Callable[[str, str], None]) -> None:
+        """Take the function that tells (pod UID, container) whose steady probe answers may have changed."""
+        ...
+
+    def has_image(self, image: str) -> bool:
+        """The image is here already: pulling it takes no time and is not announced."""
+        ...
 
     async def pull(self, image: str, policy: str) -> str:
         """Make the image ready; answers its id. Raises Fault ErrImagePull, InvalidImageName, ErrImageNeverPull."""
@@ -96,7 +109,10 @@ class Runtime(Protocol):
         ...
 
     async def terminate(self, pod_uid: str, name: str, grace_seconds: float) -> None:
-        """TERM to its main process, KILL to all of it when the grace is over; returns when it is gone."""
+        """TERM to its main process, KILL to all of it when the grace is over; returns when it is gone.
+
+        A second call while the first one waits can only shorten the grace.
+        """
         ...
 
     async def exec(

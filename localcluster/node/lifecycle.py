@@ -1,1 +1,625 @@
-"""A pod's phases, pure."""
+"""A pod's life on its node, pure: (life, event, now) -> (life, actions, when to look again).
+
+Two rules for whoever edits this file. Every transition is here; and this file never learns what runs a container.
+
+An event first changes what it is about (`_ABOUT`); then `_settle` asks, in the order in which a kubelet does, what is
+due now: the pod's deadline, its end, its place, its init containers one after the other, its main containers, its
+probes. Nothing happens by itself: whoever drives a life comes back with a `Tick` at `wake`.
+
+What this cannot show: a kubelet syncs a pod every few seconds, so some of its delays are up to a sync longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from localcluster.node import model
+from localcluster.node.interfaces import Exit
+from localcluster.node.model import (
+    Action,
+    Announce,
+    ContainerKind,
+    ContainerLife,
+    ContainerSpec,
+    Ended,
+    Event,
+    Life,
+    PodSpec,
+    ProbeKind,
+    ProbeLife,
+    SandboxState,
+    Stage,
+)
+
+__all__ = ["Step", "initialized", "new", "over", "step"]
+
+FIRST_BACKOFF = 10.0  # seconds, of restarts and of pulls
+MOST_BACKOFF = 300.0
+FORGET_BACKOFF = 600.0  # a run this long after the last back-off was set starts anew with the first
+CONFIG_RETRY = 10.0  # a kubelet's own wait after a failed sync
+MOUNT_RETRY, MOST_MOUNT_RETRY = 0.5, 122.0
+ERROR_SHOWN = 1.0  # how long ErrImagePull shows before it reads ImagePullBackOff
+LEAST_GRACE = 2.0  # what any container gets between TERM and KILL
+START_FAILED_CODE = 128
+
+_BACKOFFS = frozenset({Stage.PULL_BACKOFF, Stage.CONFIG_BACKOFF, Stage.CRASH_BACKOFF})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a life, what is to be done now, and when to come back with a Tick (None: not before an event)."""
+
+    life: Life
+    actions: tuple[Action, ...]
+    wake: float | None
+
+
+def new(spec: PodSpec) -> Life:
+    """A pod that its node has not seen yet."""
+    return Life(spec, (ContainerLife(),) * len(spec.containers))
+
+
+def step(life: Life, event: Event, now: float) -> Step:
+    """The next state. Events about a pod that is gone, or a container's earlier start, change nothing."""
+    if life.gone:
+        return Step(life, (), None)
+    turn = _Turn(life, now)
+    about = _ABOUT.get(type(event))
+    if about is not None:
+        about(turn, event)
+    _settle(turn)
+    return Step(turn.result(), tuple(turn.actions), _wake(turn))
+
+
+def initialized(life: Life) -> bool:
+    """All init containers have done their part; once a main container came up this stays true."""
+    pairs = list(zip(life.spec.containers, life.containers, strict=True))
+    if any(one.stage is not Stage.WAITING for spec, one in pairs if spec.kind is ContainerKind.MAIN):
+        return True
+    return all(_passed(spec, one) for spec, one in pairs if spec.kind is not ContainerKind.MAIN)
+
+
+def over(pod: PodSpec, spec: ContainerSpec, one: ContainerLife) -> bool:
+    """The container has ended and will not be restarted."""
+    return one.stage is Stage.EXITED and not _restarts(pod, spec, one)
+
+
+class _Turn:
+    """One step being taken: the life as it changes, and the actions so far."""
+
+    __slots__ = ("actions", "containers", "life", "now")
+
+    def __init__(self, life: Life, now: float) -> None:
+        self.life, self.now = life, now
+        self.containers = list(life.containers)
+        self.actions: list[Action] = []
+
+    def pod(self, **changes: Any) -> None:
+        self.life = replace(self.life, **changes)
+
+    def set(self, index: int, **changes: Any) -> None:
+        self.containers[index] = replace(self.containers[index], **changes)
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def say(self, type_: str, reason: str, message: str, container: str = "") -> None:
+        self.do(Announce("Warning" if type_ == "Warning" else "Normal", reason, message, container))
+
+    def index(self, name: str) -> int:
+        return next(i for i, spec in enumerate(self.life.spec.containers) if spec.name == name)
+
+    def each(self, *kinds: ContainerKind) -> Iterator[tuple[int, ContainerSpec, ContainerLife]]:
+        for index, spec in enumerate(self.life.spec.containers):
+            if not kinds or spec.kind in kinds:
+                yield index, spec, self.containers[index]
+
+    @property
+    def alive(self) -> bool:
+        return any(one.alive for one in self.containers)
+
+    def result(self) -> Life:
+        return replace(self.life, containers=tuple(self.containers))
+
+
+# What an event says ------------------------------------------------------------------------------------------------
+
+
+def _admitted(turn: _Turn, event: model.Admitted) -> None:
+    if turn.life.started_at is None:
+        turn.pod(started_at=turn.now)
+
+
+def _sandbox_ready(turn: _Turn, event: model.SandboxReady) -> None:
+    if turn.life.sandbox is SandboxState.CREATING:
+        turn.pod(sandbox=SandboxState.READY, ip=event.ip, host_ip=event.host_ip, sandbox_wake_at=None)
+
+
+def _sandbox_failed(turn: _Turn, event: model.SandboxFailed) -> None:
+    failures = turn.life.sandbox_failures
+    wait = CONFIG_RETRY
+    message = event.message
+    if event.reason == "FailedMount":
+        wait = min(MOUNT_RETRY * 2**failures, MOST_MOUNT_RETRY)
+    elif event.reason == "FailedCreatePodSandBox":
+        message = f"Failed to create pod sandbox: {message}"
+    turn.pod(sandbox=SandboxState.FAILED, sandbox_failures=failures + 1, sandbox_wake_at=turn.now + wait)
+    turn.say("Warning", event.reason, message)
+
+
+def _pull_began(turn: _Turn, event: model.PullBegan) -> None:
+    spec = turn.life.spec.containers[turn.index(event.container)]
+    turn.say("Normal", "Pulling", f'Pulling image "{spec.image}"', spec.name)
+
+
+def _pulled(turn: _Turn, event: model.Pulled) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    if one.stage is not Stage.PULLING:
+        return
+    if event.seconds is None:
+        turn.say("Normal", "Pulled", f'Container image "{spec.image}" already present on machine', spec.name)
+    else:
+        took = f"{event.seconds:.3f}".rstrip("0").rstrip(".") + "s"
+        turn.say(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{spec.image}" in {took} ({took} including waiting)',
+            spec.name,
+        )
+    if _stopping(turn.life):
+        turn.set(index, stage=Stage.WAITING if one.ended is None else Stage.EXITED)
+        return
+    turn.set(index, stage=Stage.STARTING, image_id=event.image_id, pull_failures=0, wake_at=None)
+    turn.do(model.Start(spec.name, one.starts))
+
+
+def _pull_failed(turn: _Turn, event: model.PullFailed) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    backs_off = event.reason == "ErrImagePull"
+    wait = min(FIRST_BACKOFF * 2**one.pull_failures, MOST_BACKOFF) if backs_off else CONFIG_RETRY
+    if backs_off:
+        turn.say("Warning", "Failed", f'Failed to pull image "{spec.image}": {event.message}', spec.name)
+    elif one.pull_failures == 0:
+        turn.say(
+            "Warning",
+            "InspectFailed" if event.reason == "InvalidImageName" else event.reason,
+            event.message,
+            spec.name,
+        )
+    turn.say("Warning", "Failed", f"Error: {event.reason}", spec.name)
+    turn.set(
+        index,
+        stage=Stage.PULL_BACKOFF,
+        reason=event.reason,
+        message=event.message,
+        pull_failures=one.pull_failures + 1,
+        retry_at=turn.now + wait,
+        wake_at=turn.now + (ERROR_SHOWN if backs_off else wait),
+    )
+
+
+def _config_missing(turn: _Turn, event: model.ConfigMissing) -> None:
+    index = turn.index(event.container)
+    turn.say("Warning", "Failed", f"Error: {event.message}", event.container)
+    turn.set(
+        index,
+        stage=Stage.CONFIG_BACKOFF,
+        reason="CreateContainerConfigError",
+        message=event.message,
+        wake_at=turn.now + CONFIG_RETRY,
+    )
+
+
+def _started(turn: _Turn, event: model.Started) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    turn.say("Normal", "Created", f"Created container: {spec.name}", spec.name)
+    turn.say("Normal", "Started", f"Started container {spec.name}", spec.name)
+    turn.set(
+        index,
+        stage=Stage.RUNNING,
+        starts=one.starts + 1,
+        running_since=turn.now,
+        started=False,
+        ready=False,
+        stopping=False,
+        hook="",
+        reason="",
+        message="",
+        previous=one.ended or one.previous,
+        ended=None,
+        probes={},
+    )
+    if spec.post_start:
+        turn.set(index, hook="postStart")
+        turn.do(model.RunHook(spec.name, "postStart"))
+    else:
+        _arm(turn, index)
+
+
+def _start_failed(turn: _Turn, event: model.StartFailed) -> None:
+    index = turn.index(event.container)
+    one = turn.containers[index]
+    turn.say("Warning", "Failed", f"Error: {event.message}", event.container)
+    exit_ = Exit(START_FAILED_CODE, event.reason, event.message)
+    turn.set(
+        index,
+        stage=Stage.EXITED,
+        starts=one.starts + 1,
+        previous=one.ended or one.previous,
+        ended=Ended(exit_, turn.now, turn.now, one.starts),
+    )
+
+
+def _hook_done(turn: _Turn, event: model.HookDone) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    if one.stage is not Stage.RUNNING or one.hook != event.hook:
+        return
+    turn.set(index, hook="")
+    if event.hook == "preStop":
+        if not event.good:
+            turn.say("Warning", "FailedPreStopHook", "PreStopHook failed", spec.name)
+        turn.do(model.Stop(spec.name, max(LEAST_GRACE, one.stop_deadline - turn.now)))
+    elif event.good:
+        _arm(turn, index)
+    else:
+        turn.say("Warning", "FailedPostStartHook", "PostStartHook failed", spec.name)
+        _stop(turn, index, turn.now + turn.life.spec.grace_seconds, "FailedPostStartHook")
+
+
+def _exited(turn: _Turn, event: model.Exited) -> None:
+    index = turn.index(event.container)
+    one = turn.containers[index]
+    if one.stage is not Stage.RUNNING:
+        return
+    turn.set(
+        index,
+        stage=Stage.EXITED,
+        started=False,
+        ready=False,
+        stopping=False,
+        hook="",
+        probes={},
+        ended=Ended(event.exit, one.running_since, turn.now, one.attempt),
+    )
+
+
+def _probed(turn: _Turn, event: model.Probed) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    probe = one.probes.get(event.kind)
+    if probe is None or event.attempt != one.attempt or one.stage is not Stage.RUNNING or one.stopping:
+        return
+    asks = spec.probes[event.kind]
+    if event.good:
+        probe = replace(probe, asked=False, steady=event.steady, successes=probe.successes + 1, failures=0)
+    else:
+        probe = replace(probe, asked=False, steady=event.steady, successes=0, failures=probe.failures + 1)
+        turn.say("Warning", "Unhealthy", f"{event.kind.value} probe failed: {event.output}", spec.name)
+    settled = probe.successes >= asks.success_threshold or probe.failures >= asks.failure_threshold
+    if settled and probe.steady:
+        probe = replace(probe, due=None)
+    turn.set(index, probes={**one.probes, event.kind: probe})
+    if settled:
+        _judge(turn, index, event.kind, good=event.good)
+
+
+def _judge(turn: _Turn, index: int, kind: ProbeKind, *, good: bool) -> None:
+    """A threshold is reached."""
+    spec, asks = turn.life.spec.containers[index], turn.life.spec.containers[index].probes[kind]
+    if kind is ProbeKind.READINESS:
+        turn.set(index, ready=good)
+    elif not good:
+        grace = turn.life.spec.grace_seconds if asks.grace_seconds is None else asks.grace_seconds
+        word = f"Container {spec.name} failed {kind.value.lower()} probe, will be restarted"
+        _stop(turn, index, turn.now + grace, word)
+    elif kind is ProbeKind.STARTUP:
+        _arm(turn, index, passed_startup=True)
+
+
+def _stirred(turn: _Turn, event: model.Stirred) -> None:
+    index = turn.index(event.container)
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    fresh = {
+        kind: replace(probe, steady=False, due=_grid(one, spec, kind, turn.now)) if probe.due is None else probe
+        for kind, probe in one.probes.items()
+    }
+    turn.set(index, probes=fresh)
+
+
+def _deleted(turn: _Turn, event: model.Deleted) -> None:
+    _hasten(turn, event.grace_seconds)
+    turn.pod(deleted=True)
+
+
+def _failed(turn: _Turn, event: model.Failed) -> None:
+    if turn.life.failure is not None or turn.life.finished:
+        return
+    grace = turn.life.spec.grace_seconds if event.grace_seconds is None else event.grace_seconds
+    _hasten(turn, grace)
+    turn.pod(failure=(event.reason, event.message))
+    turn.say("Normal" if event.reason == "DeadlineExceeded" else "Warning", event.reason, event.message)
+
+
+def _hasten(turn: _Turn, grace_seconds: float) -> None:
+    """A deletion can only be brought forward (spec kube-api DEL-9)."""
+    deadline = turn.now + grace_seconds
+    before = turn.life.stop_deadline
+    turn.pod(stop_deadline=deadline if before is None else min(before, deadline))
+
+
+_ABOUT: dict[type, Callable[[_Turn, Any], None]] = {
+    model.Admitted: _admitted,
+    model.SandboxReady: _sandbox_ready,
+    model.SandboxFailed: _sandbox_failed,
+    model.PullBegan: _pull_began,
+    model.Pulled: _pulled,
+    model.PullFailed: _pull_failed,
+    model.ConfigMissing: _config_missing,
+    model.Started: _started,
+    model.StartFailed: _start_failed,
+    model.HookDone: _hook_done,
+    model.Exited: _exited,
+    model.Probed: _probed,
+    model.Stirred: _stirred,
+    model.Deleted: _deleted,
+    model.Failed: _failed,
+}
+
+
+# What is due now ---------------------------------------------------------------------------------------------------
+
+
+def _settle(turn: _Turn) -> None:
+    life = turn.life
+    if life.started_at is None and not life.deleted:
+        return
+    limit = life.spec.active_deadline_seconds
+    if limit is not None and life.started_at is not None and turn.now >= life.started_at + limit:
+        _failed(
+            turn,
+            model.Failed("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"),
+        )
+    if _stopping(turn.life):
+        _wind_down(turn)
+    elif not turn.life.finished:
+        _place(turn)
+        if turn.life.sandbox is SandboxState.READY:
+            _advance(turn)
+    _ask_probes(turn)
+
+
+def _stopping(life: Life) -> bool:
+    return life.deleted or life.failure is not None
+
+
+def _wind_down(turn: _Turn) -> None:
+    """Main containers first and together; then the sidecars, the last one first (as they depend on each other)."""
+    life = turn.life
+    deadline = turn.now if life.stop_deadline is None else life.stop_deadline
+    _stop_in_order(turn, deadline)
+    if turn.alive:
+        return
+    turn.pod(finished=True)
+    if life.deleted:
+        turn.pod(gone=True, sandbox=SandboxState.REMOVING)
+        turn.do(model.RemoveSandbox())
+        turn.do(model.FinishDeletion())
+
+
+def _stop_in_order(turn: _Turn, deadline: float) -> None:
+    others = False
+    for index, spec, one in turn.each(ContainerKind.INIT, ContainerKind.MAIN):
+        if one.alive:
+            others = True
+            _stop(turn, index, deadline, f"Stopping container {spec.name}")
+    if not others:
+        _stop_last_sidecar(turn, deadline)
+
+
+def _stop_last_sidecar(turn: _Turn, deadline: float) -> None:
+    for index, spec, one in reversed(list(turn.each(ContainerKind.SIDECAR))):
+        if one.alive:
+            _stop(turn, index, deadline, f"Stopping container {spec.name}")
+            return
+
+
+def _stop(turn: _Turn, index: int, deadline: float, message: str) -> None:
+    """TERM after the preStop hook; again only if the time became shorter. What is just starting is stopped later."""
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    if one.stage is not Stage.RUNNING or (one.stopping and deadline >= one.stop_deadline):
+        return
+    first = not one.stopping
+    turn.set(index, stopping=True, stop_deadline=deadline, hook="")
+    if first:
+        turn.say("Normal", "Killing", message, spec.name)
+    if first and spec.pre_stop:
+        turn.set(index, hook="preStop")
+        turn.do(model.RunHook(spec.name, "preStop", max(0.0, deadline - turn.now)))
+    else:
+        turn.do(model.Stop(spec.name, max(LEAST_GRACE, deadline - turn.now)))
+
+
+def _place(turn: _Turn) -> None:
+    life = turn.life
+    wake = life.sandbox_wake_at
+    if life.sandbox is SandboxState.NONE or (
+        life.sandbox is SandboxState.FAILED and wake is not None and wake <= turn.now
+    ):
+        turn.pod(sandbox=SandboxState.CREATING, sandbox_wake_at=None)
+        turn.do(model.CreateSandbox())
+
+
+def _advance(turn: _Turn) -> None:
+    """Init containers one after the other, then all main ones; at the end the sidecars go."""
+    pod = turn.life.spec
+    if _pod_is_over(turn):
+        _stop_last_sidecar(turn, turn.now + pod.grace_seconds)
+        if not turn.alive:
+            turn.pod(finished=True)
+        return
+    ready_for_main = initialized(turn.result())
+    for index, spec, _ in turn.each(ContainerKind.INIT, ContainerKind.SIDECAR):
+        if spec.kind is ContainerKind.INIT and (ready_for_main or _passed(spec, turn.containers[index])):
+            continue
+        _bring_up(turn, index)
+        if not ready_for_main and not _passed(spec, turn.containers[index]):
+            return
+    for index, _, _ in turn.each(ContainerKind.MAIN):
+        _bring_up(turn, index)
+
+
+def _pod_is_over(turn: _Turn) -> bool:
+    pod = turn.life.spec
+    if any(
+        over(pod, spec, one) and one.ended is not None and one.ended.exit.exit_code != 0
+        for _, spec, one in turn.each(ContainerKind.INIT)
+    ):
+        return True
+    return all(over(pod, spec, one) for _, spec, one in turn.each(ContainerKind.MAIN))
+
+
+def _passed(spec: ContainerSpec, one: ContainerLife) -> bool:
+    """The next container in line may start."""
+    if spec.kind is ContainerKind.SIDECAR:
+        return one.stage is Stage.RUNNING and one.started
+    return one.stage is Stage.EXITED and one.ended is not None and one.ended.exit.exit_code == 0
+
+
+def _restarts(pod: PodSpec, spec: ContainerSpec, one: ContainerLife) -> bool:
+    if spec.kind is ContainerKind.SIDECAR:
+        return True
+    failed = one.ended is not None and one.ended.exit.exit_code != 0
+    if spec.kind is ContainerKind.INIT:
+        return failed and pod.restart_policy != "Never"
+    return pod.restart_policy == "Always" or (failed and pod.restart_policy == "OnFailure")
+
+
+def _bring_up(turn: _Turn, index: int) -> None:
+    """What can be done now for a container that is to run."""
+    pod, spec = turn.life.spec, turn.life.spec.containers[index]
+    one = turn.containers[index]
+    if one.stage is Stage.WAITING:
+        _begin(turn, index)
+    elif one.stage is Stage.EXITED and _restarts(pod, spec, one):
+        _restart(turn, index)
+    elif one.stage in _BACKOFFS and one.wake_at is not None and one.wake_at <= turn.now:
+        if one.stage is Stage.PULL_BACKOFF and one.retry_at > turn.now:
+            _show_pull_backoff(turn, index)
+        elif one.stage is Stage.CRASH_BACKOFF:
+            _begin_again(turn, index)
+        else:
+            _begin(turn, index)
+
+
+def _begin(turn: _Turn, index: int) -> None:
+    turn.set(index, stage=Stage.PULLING, wake_at=None)
+    turn.do(model.Pull(turn.life.spec.containers[index].name))
+
+
+def _restart(turn: _Turn, index: int) -> None:
+    """At once the first time; then after a back-off counted from the end of the last run."""
+    pod, spec = turn.life.spec, turn.life.spec.containers[index]
+    one = turn.containers[index]
+    if one.ended is None:
+        return
+    due = one.ended.finished_at + (0 if _forgotten(one) else one.backoff_seconds)
+    if due <= turn.now:
+        _begin_again(turn, index)
+        return
+    where = f"{pod.name}_{pod.namespace}({pod.uid})"
+    turn.set(
+        index,
+        stage=Stage.CRASH_BACKOFF,
+        wake_at=due,
+        reason="CrashLoopBackOff",
+        message=f"back-off {_duration(one.backoff_seconds)} restarting failed container={spec.name} pod={where}",
+    )
+    turn.say("Warning", "BackOff", f"Back-off restarting failed container {spec.name} in pod {where}", spec.name)
+
+
+def _begin_again(turn: _Turn, index: int) -> None:
+    one = turn.containers[index]
+    longer = FIRST_BACKOFF if _forgotten(one) else min(2 * one.backoff_seconds, MOST_BACKOFF)
+    turn.set(index, backoff_seconds=longer, backoff_at=turn.now)
+    _begin(turn, index)
+
+
+def _forgotten(one: ContainerLife) -> bool:
+    """There is no back-off, or the container ran well for long after it was set."""
+    if one.backoff_seconds == 0 or one.ended is None:
+        return True
+    return one.ended.finished_at - one.backoff_at > FORGET_BACKOFF
+
+
+def _show_pull_backoff(turn: _Turn, index: int) -> None:
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    turn.set(
+        index,
+        reason="ImagePullBackOff",
+        message=f'Back-off pulling image "{spec.image}": {one.reason}: {one.message}',
+        wake_at=one.retry_at,
+    )
+    turn.say("Normal", "BackOff", f'Back-off pulling image "{spec.image}"', spec.name)
+    turn.say("Warning", "Failed", "Error: ImagePullBackOff", spec.name)
+
+
+# Probes ------------------------------------------------------------------------------------------------------------
+
+
+def _arm(turn: _Turn, index: int, *, passed_startup: bool = False) -> None:
+    """The container runs: from now on its probes count; readiness and liveness only after a startup probe passed."""
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    waits = ProbeKind.STARTUP in spec.probes and not passed_startup
+    kinds = [kind for kind in spec.probes if (kind is ProbeKind.STARTUP) == waits]
+    probes = {kind: ProbeLife(max(turn.now, one.running_since + spec.probes[kind].initial_delay)) for kind in kinds}
+    turn.set(index, started=not waits, ready=not waits and ProbeKind.READINESS not in spec.probes, probes=probes)
+
+
+def _ask_probes(turn: _Turn) -> None:
+    for index, spec, one in turn.each():
+        if one.stage is not Stage.RUNNING or one.stopping or not one.probes:
+            continue
+        for kind, probe in one.probes.items():
+            if probe.asked or probe.due is None or probe.due > turn.now:
+                continue
+            asked = replace(probe, asked=True, due=_grid(one, spec, kind, turn.now))
+            turn.set(index, probes={**turn.containers[index].probes, kind: asked})
+            turn.do(model.RunProbe(spec.name, kind, one.attempt))
+
+
+def _grid(one: ContainerLife, spec: ContainerSpec, kind: ProbeKind, now: float) -> float:
+    """The next time after now at which the probe's ticker ticks."""
+    asks = spec.probes[kind]
+    first = one.running_since + asks.initial_delay
+    if now < first:
+        return first
+    return first + asks.period * ((now - first) // asks.period + 1)
+
+
+def _wake(turn: _Turn) -> float | None:
+    life = turn.life
+    if life.gone or life.finished:
+        return None
+    times = []
+    if life.sandbox_wake_at is not None and not _stopping(life):
+        times.append(life.sandbox_wake_at)
+    if life.spec.active_deadline_seconds is not None and life.started_at is not None and life.failure is None:
+        times.append(life.started_at + life.spec.active_deadline_seconds)
+    for one in turn.containers:
+        if one.stage in _BACKOFFS and one.wake_at is not None and not _stopping(life):
+            times.append(one.wake_at)
+        elif one.stage is Stage.RUNNING and not one.stopping:
+            times += [probe.due for probe in one.probes.values() if probe.due is not None and not probe.asked]
+    return min(times, default=None)
+
+
+def _duration(seconds: float) -> str:
+    """As Go writes it: 10s, 1m20s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
