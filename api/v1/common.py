@@ -192,9 +192,9 @@ class StatusModel(ApiModel):
 class ApiObject(ApiModel):
     """A whole object. Its metadata stays JSON: the runtime reads it, the schema says nothing about it."""
 
-    api_version: str = ""
-    kind: str = ""
-    metadata: Json = Field(default_factory=dict)
+    api_version: str = Field(default="", description="Group and version of this object, such as ray.io/v1.")
+    kind: str = Field(default="", description="Kind of this object.")
+    metadata: Json = Field(default_factory=dict, description="Name, namespace, labels, annotations and the like.")
 
     @property
     def name(self) -> str:
