@@ -121,8 +121,11 @@ class Runtime(Protocol):
         """Run a command in the container; its exit code and output. Used by exec probes and hooks."""
         ...
 
-    async def probe(self, pod_uid: str, name: str, probe: Json) -> ProbeAnswer:
-        """One try of an httpGet, tcpSocket, grpc or exec probe, within its timeoutSeconds."""
+    async def probe(self, pod_uid: str, name: str, probe: Json, *, kind: str) -> ProbeAnswer:
+        """One try of an httpGet, tcpSocket, grpc or exec probe, within its timeoutSeconds.
+
+        `kind` says which one it is, in an event's words: Startup, Readiness, Liveness.
+        """
         ...
 
     def logs(self, pod_uid: str, name: str, *, follow: bool, previous: bool) -> AsyncIterator[bytes]:
