@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ITEMS = ROOT / "docs" / "spec" / "items"
 MOST = 3  # items that one test may claim
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No loop until a test has one: else asyncio makes one for the plugin that asks, and nobody closes it."""
+    asyncio.set_event_loop(None)
 
 
 def known_items() -> set[str]:

@@ -1,1 +1,182 @@
-"""One request to a Ray dashboard."""
+"""One request to a Ray dashboard, and what its answer means (spec rayjob §11, ray-side §4.3).
+
+Knows paths, status codes and texts; knows nothing of intervals, of who asks, or of the Kubernetes API. The transport
+is handed in, and is none of those that talk to the API server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import aiohttp
+
+from controller.ray.dashboard.protocol import JobInfo, Submission
+
+__all__ = [
+    "AiohttpRayTransport",
+    "Dashboard",
+    "DashboardError",
+    "IdTaken",
+    "NoAnswer",
+    "NoSuchJob",
+    "NotAuthenticated",
+    "RayTransport",
+]
+
+POLL_TIMEOUT: Final = timedelta(seconds=5)  # the reference gives up after 2 s; a busy head takes longer (ray-side S4-8)
+SUBMIT_TIMEOUT: Final = timedelta(seconds=15)  # the head waits 10 s for its agent before it says no (ray-side §4.3)
+TAKEN: Final = "Please use a different submission_id"
+
+
+class DashboardError(Exception):
+    """The dashboard answered, and not as hoped; the message says what."""
+
+
+class NoSuchJob(DashboardError):
+    """404: no job of that id."""
+
+
+class IdTaken(DashboardError):
+    """A job of that id is there already; whose it is, a look must tell."""
+
+
+class NotAuthenticated(DashboardError):
+    """401 or 403: the token is missing or wrong (ray-side S4-38)."""
+
+
+class NoAnswer(Exception):
+    """Nothing came back in time, or the connection broke; whether a request took effect is unknown."""
+
+
+class RayTransport(Protocol):
+    """Carries one request. Raises NoAnswer; every status code is an answer."""
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
+    ) -> tuple[int, bytes]: ...
+
+
+class AiohttpRayTransport:
+    """Over the network, with a connection pool of its own."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
+    ) -> tuple[int, bytes]:
+        """See RayTransport."""
+        limit = aiohttp.ClientTimeout(total=timeout.total_seconds())
+        try:
+            async with self.session.request(method, url, headers=headers, data=body, timeout=limit) as response:
+                return response.status, await response.read()
+        except TimeoutError as error:
+            raise NoAnswer(f"{method} {url}: no answer within {timeout.total_seconds():g} s") from error
+        except aiohttp.ClientError as error:
+            raise NoAnswer(f"{method} {url}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """The Jobs REST of one head. Every method raises NoAnswer or DashboardError."""
+
+    transport: RayTransport
+    url: str  # "http://host:8265"
+    token: str = ""
+
+    async def job(self, job_id: str) -> JobInfo:
+        """What the head says of the job. Raises NoSuchJob."""
+        status, body = await self.ask("GET", f"/api/jobs/{job_id}")
+        if status == 404:
+            raise NoSuchJob(f"the dashboard knows no job {job_id}")
+        return job_info(expect(status, body, "job info"))
+
+    async def submit(self, submission: Submission) -> None:
+        """Submit. Raises IdTaken where a job of that id exists."""
+        body = json.dumps(submission.body()).encode()
+        status, answer = await self.ask("POST", "/api/jobs/", body=body, timeout=SUBMIT_TIMEOUT)
+        if status == 500 and TAKEN.encode() in answer:
+            raise IdTaken(f"submission id {submission.submission_id} is taken")
+        expect(status, answer, "submission")
+
+    async def stop(self, job_id: str) -> None:
+        """Ask the job to stop; it may take seconds, and a PENDING one may stay (ray-side S4-17). Raises NoSuchJob."""
+        status, body = await self.ask("POST", f"/api/jobs/{job_id}/stop")
+        if status == 404:
+            raise NoSuchJob(f"the dashboard knows no job {job_id}")
+        expect(status, body, "stop")
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a finished job's record. Raises NoSuchJob."""
+        status, body = await self.ask("DELETE", f"/api/jobs/{job_id}")
+        if status == 404:
+            raise NoSuchJob(f"the dashboard knows no job {job_id}")
+        expect(status, body, "delete")
+
+    async def ask(
+        self, method: str, path: str, *, body: bytes | None = None, timeout: timedelta = POLL_TIMEOUT
+    ) -> tuple[int, bytes]:
+        """One request, with the token. Raises NotAuthenticated where it is not taken."""
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["x-ray-authorization"] = f"Bearer {self.token}"
+        status, answer = await self.transport.request(
+            method, self.url + path, headers=headers, body=body, timeout=timeout
+        )
+        if status in (401, 403):
+            raise NotAuthenticated(f"the dashboard answered {status}: {text(answer)}")
+        return status, answer
+
+
+def expect(status: int, body: bytes, what: str) -> Any:
+    """The JSON of a 2xx answer. A body of another status is never taken for an answer (spec rayjob E37)."""
+    if not 200 <= status < 300:
+        raise DashboardError(f"{what}: the dashboard answered {status}: {text(body)}")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise DashboardError(f"{what}: the dashboard's answer is no JSON: {text(body)}") from error
+
+
+def job_info(content: Any) -> JobInfo:
+    """The members that we read, with their types checked (spec rayjob §11.3). Raises DashboardError."""
+    if not isinstance(content, dict):
+        raise DashboardError(f"job info: expected an object, got {content!r}")
+    return JobInfo(
+        status=member(content, "status", str, ""),
+        message=member(content, "message", str, ""),
+        start_time=milliseconds(content, "start_time"),
+        end_time=milliseconds(content, "end_time"),
+        entrypoint=member(content, "entrypoint", str, ""),
+        metadata=member(content, "metadata", dict, {}),
+    )
+
+
+def member(content: Mapping[str, Any], name: str, kind: type[Any], default: Any) -> Any:
+    """A member of that type; null and absent count as the default."""
+    value = content.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise DashboardError(f"job info: {name} is {value!r}")
+    return value
+
+
+def milliseconds(content: Mapping[str, Any], name: str) -> int:
+    """A time: a whole number, not negative."""
+    value = content.get(name)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DashboardError(f"job info: {name} is {value!r}, not Unix milliseconds")
+    return value
+
+
+def text(body: bytes) -> str:
+    """The start of an error body, on one line: it is often a traceback, whose last line says most."""
+    lines = [line.strip() for line in body.decode(errors="replace").splitlines() if line.strip()]
+    return (lines[-1] if lines else "(empty)")[:500]

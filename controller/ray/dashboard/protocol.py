@@ -43,9 +43,9 @@ class Target:
     token_secret: str = ""  # name of the Secret with key auth_token; "" without token auth
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submission:
-    """The body of POST /api/jobs/ (spec rayjob §11.1); empty members are left out, entrypoint never."""
+    """What POST /api/jobs/ is given (spec rayjob §11.1). Two are the same when all members are."""
 
     entrypoint: str
     submission_id: str
@@ -54,6 +54,22 @@ class Submission:
     entrypoint_num_cpus: float = 0
     entrypoint_num_gpus: float = 0
     entrypoint_resources: Mapping[str, float] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        """By its id: the mappings inside have no hash of their own."""
+        return hash(self.submission_id)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body: empty members are left out, `entrypoint` never."""
+        members = {
+            "submission_id": self.submission_id,
+            "runtime_env": dict(self.runtime_env),
+            "metadata": dict(self.metadata),
+            "entrypoint_num_cpus": self.entrypoint_num_cpus,
+            "entrypoint_num_gpus": self.entrypoint_num_gpus,
+            "entrypoint_resources": dict(self.entrypoint_resources),
+        }
+        return {"entrypoint": self.entrypoint} | {name: value for name, value in members.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,8 @@ class JobInfo:
     message: str = ""
     start_time: int = 0
     end_time: int = 0
+    entrypoint: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class EffectState(Enum):

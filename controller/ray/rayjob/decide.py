@@ -1,1 +1,355 @@
-"""To be filled."""
+"""One snapshot of a RayJob -> what to write, what to want of Ray, when to look again. Pure (spec rayjob §5, §8, §10).
+
+The state machine (`phases`) says what the job is; this room says what must exist or go for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from api.core import JOBS, SERVICES
+from api.meta import Json, Resource, owner_reference, parse_time
+from api.v1 import wire
+from api.v1.raycluster import RayCluster
+from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, TERMINAL_JOB_STATUSES, SubmissionMode
+from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
+from controller.ray.dashboard.protocol import EffectState, StopJob, Submission, SubmitJob, Target, Wants
+from controller.ray.desired.facts import facts_of
+from controller.ray.desired.jobs import origin_labels, submitter_job
+from controller.ray.desired.names import auth_secret
+from controller.ray.desired.services import of_ray_job
+from controller.ray.desired.submit_script import submit_script
+from controller.ray.rayjob import rules
+from controller.ray.rayjob.phases import next_phase
+from controller.ray.rayjob.seen import Phase, Seen
+from controller.ray.rayjob.verdict import Verdict
+from controller.runtime.plan import (
+    AGAIN,
+    DONE,
+    Announcement,
+    Create,
+    Delete,
+    MergePatch,
+    Plan,
+    Result,
+    Step,
+    after,
+)
+
+__all__ = ["STOP_LIMIT", "Decision", "decide"]
+
+STOP_LIMIT: Final = timedelta(seconds=10)  # how long a deletion waits for Ray to take the stop (design W10)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan, and the verdict that `report` turns into a status once the writes are done."""
+
+    plan: Plan
+    verdict: Verdict | None = None
+    problem: str = ""  # why nothing more can be done now; the pass fails with it
+
+
+@dataclass(slots=True)
+class Draft:
+    """Writes as they are collected."""
+
+    steps: list[Step] = field(default_factory=list)
+    problem: str = ""
+    events: list[Announcement] = field(default_factory=list)
+
+
+def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> Decision:
+    """The whole decision. `invalid` is the event of a failed validation; its note ends in the error."""
+    if seen.spec.managed_by not in (None, wire.MANAGER):
+        return Decision(Plan())
+    if seen.metadata.get("deletionTimestamp"):
+        return deleting(seen, now)
+    if invalid is not None:
+        return refused(seen, invalid)
+    if seen.phase is None:
+        return Decision(Plan())
+    if seen.phase is Phase.NEW and not seen.holds_finalizer:
+        return Decision(Plan(record=finalizers(seen, [*seen.finalizers, wire.FINALIZER_RAYJOB]), result=AGAIN))
+    verdict = next_phase(seen, now)
+    draft = Draft()
+    writes_of(seen, now, verdict, draft)
+    plan = Plan(
+        steps=tuple(draft.steps),
+        wants=wants_of(seen, verdict),
+        events=tuple(draft.events),
+        result=look_again(seen, now),
+    )
+    return Decision(plan, verdict, draft.problem)
+
+
+def refused(seen: Seen, invalid: Announcement) -> Decision:
+    """The spec cannot be run: say so, touch nothing (spec rayjob §5.1 item 4)."""
+    message = invalid.note.partition(": ")[2]
+    if seen.phase is Phase.VALIDATION_FAILED:
+        return Decision(Plan(events=(invalid,)))
+    verdict = Verdict(Phase.VALIDATION_FAILED, {"reason": "ValidationFailed", "message": message})
+    return Decision(Plan(events=(invalid,)), verdict)
+
+
+# What must exist, and what must go
+
+
+def writes_of(seen: Seen, now: datetime, verdict: Verdict, draft: Draft) -> None:
+    """The writes of the present phase, given what becomes of it."""
+    match seen.phase:
+        case Phase.INITIALIZING if verdict.unchanged or verdict.needs_writes:
+            if cluster_wanted(seen, draft) and verdict.needs_writes:
+                submitter_wanted(seen, draft)
+        case Phase.RUNNING if verdict.phase is Phase.RUNNING:
+            if cluster_wanted(seen, draft):
+                service_wanted(seen, draft)
+                submitter_wanted(seen, draft)
+        case Phase.SUSPENDING | Phase.RETRYING if verdict.unchanged:
+            attempt_unwanted(seen, draft)
+        case Phase.COMPLETE | Phase.FAILED:
+            leftovers_unwanted(seen, now, draft)
+        case _:
+            return
+
+
+def cluster_wanted(seen: Seen, draft: Draft) -> bool:
+    """The cluster must exist; true if it does, and is the one meant."""
+    name = seen.status.get("rayClusterName", "")
+    namespace = seen.metadata["namespace"]
+    if seen.cluster is not None:
+        if seen.cluster_is_ours:
+            return seen.cluster["metadata"].get("deletionTimestamp") is None
+        draft.problem = f"RayCluster {namespace}/{name} exists and does not belong to this RayJob"
+        return False
+    if seen.selects:
+        note = f"RayCluster {namespace}/{name} set in the clusterSelector is not found. It must be created manually"
+        draft.events.append(Announcement("Warning", "RayClusterNotFound", "Validate", note))
+        draft.problem = note
+        return False
+    draft.steps.append(Step.of(Create(wire.RAY_CLUSTERS, desired_cluster(seen), why="cluster")))
+    return False
+
+
+def desired_cluster(seen: Seen) -> Json:
+    """The RayCluster of this attempt (spec rayjob §3.1, §8.1): the RayJob's labels and annotations, our keys win."""
+    metadata = seen.metadata
+    labels = (metadata.get("labels") or {}) | origin_labels("RayJob", metadata["name"])
+    labels[wire.LABEL_SUBMISSION_MODE] = seen.mode
+    cluster: Json = {
+        "apiVersion": wire.RAY_CLUSTERS.api_version,
+        "kind": wire.RAY_CLUSTERS.kind,
+        "metadata": {
+            "name": seen.status["rayClusterName"],
+            "namespace": metadata["namespace"],
+            "labels": labels,
+            "ownerReferences": [owner_reference(wire.RAY_JOBS, seen.job)],
+        },
+        "spec": seen.job["spec"]["rayClusterSpec"],
+    }
+    if annotations := metadata.get("annotations"):
+        cluster["metadata"]["annotations"] = dict(annotations)
+    return cluster
+
+
+def submitter_wanted(seen: Seen, draft: Draft) -> None:
+    """K8sJobMode: the Job that submits must exist; one deleted by hand comes back and only follows the log."""
+    if not seen.has_submitter or seen.cluster is None or (seen.submitter is not None and seen.owns(seen.submitter)):
+        return
+    if seen.phase is Phase.RUNNING and seen.status.get("jobStatus") in TERMINAL_JOB_STATUSES:
+        return
+    spec, job_id = seen.spec, seen.status.get("jobId", "")
+    try:
+        script = submit_script(
+            address=seen.dashboard,
+            job_id=job_id,
+            entrypoint=spec.entrypoint,
+            runtime_env_yaml=spec.runtime_env_yaml,
+            metadata=spec.metadata,
+            entrypoint_num_cpus=spec.entrypoint_num_cpus,
+            entrypoint_num_gpus=spec.entrypoint_num_gpus,
+            entrypoint_resources=spec.entrypoint_resources,
+        )
+    except RuntimeEnvError as error:
+        draft.problem = str(error)
+        return
+    body = submitter_job(
+        seen.job,
+        seen.cluster["spec"],
+        script=script,
+        dashboard=seen.dashboard,
+        job_id=job_id,
+        cluster_name=seen.cluster["metadata"]["name"],
+        options=seen.options,
+    )
+    draft.steps.append(Step.of(Create(JOBS, body, why="submitter")))
+
+
+def service_wanted(seen: Seen, draft: Draft) -> None:
+    """The RayJob's own head Service follows its cluster and keeps its address (spec rayjob §8.4)."""
+    if seen.selects or seen.cluster is None:
+        return
+    cluster = seen.cluster["metadata"]["name"]
+    facts = facts_of(RayCluster.from_json(seen.cluster), seen.options)
+    owner = owner_reference(wire.RAY_JOBS, seen.job)
+    body = of_ray_job(facts, seen.metadata["name"], owner, seen.options)
+    if seen.service is None:
+        draft.steps.append(Step.of(Create(SERVICES, body, why="service")))
+        return
+    if not seen.owns(seen.service):
+        metadata = seen.service["metadata"]
+        note = f"Service {metadata['namespace']}/{metadata['name']} exists and does not belong to this RayJob"
+        draft.events.append(Announcement("Warning", "FailedToCreateService", "Create", note))
+        return
+    spec = seen.service["spec"]
+    if (spec.get("selector") or {}).get(wire.LABEL_CLUSTER) == cluster:
+        return
+    patch = {"spec": {"selector": body["spec"]["selector"], "ports": body["spec"]["ports"]}}
+    draft.steps.append(Step.of(patched(SERVICES, seen.service, patch, "service")))
+
+
+def attempt_unwanted(seen: Seen, draft: Draft) -> None:
+    """Suspending and Retrying: cluster and submitter go, side by side (spec rayjob §5.7)."""
+    lanes = []
+    if not seen.selects and seen.cluster is not None and seen.cluster_is_ours:
+        lanes += [(delete,) for delete in deleted(wire.RAY_CLUSTERS, seen.cluster, "cluster")]
+    if seen.has_submitter and seen.submitter is not None and seen.owns(seen.submitter):
+        lanes += [(delete,) for delete in deleted(JOBS, seen.submitter, "submitter")]
+    if lanes:
+        draft.steps.append(Step(tuple(lanes)))
+
+
+def leftovers_unwanted(seen: Seen, now: datetime, draft: Draft) -> None:
+    """A finished job with shutdownAfterJobFinishes (spec rayjob §8.5): the submitter stays, for its log."""
+    due = cleanup_due(seen)
+    if due is None or now < due:
+        return
+    if seen.options.delete_rayjob_after_finish:
+        draft.steps.append(Step.of(*deleted(wire.RAY_JOBS, seen.job, "self")))
+    elif seen.cluster is not None and seen.cluster_is_ours:
+        draft.steps.append(Step.of(*deleted(wire.RAY_CLUSTERS, seen.cluster, "cluster")))
+
+
+def cleanup_due(seen: Seen) -> datetime | None:
+    """When a finished job's cluster goes; None: never by itself."""
+    ended = seen.status.get("endTime")
+    if seen.selects or not seen.spec.shutdown_after_job_finishes or not ended or seen.spec.deletion_strategy:
+        return None
+    return parse_time(ended) + timedelta(seconds=seen.spec.ttl_seconds_after_finished)
+
+
+# The end of the RayJob itself
+
+
+def deleting(seen: Seen, now: datetime) -> Decision:
+    """Ask Ray to stop the job, then let go, after STOP_LIMIT whatever Ray says (spec rayjob §10)."""
+    if not seen.holds_finalizer:
+        return Decision(Plan())
+    wants = stop_wanted(seen)
+    asked_at = parse_time(seen.metadata["deletionTimestamp"])
+    if wants is not None and now < asked_at + STOP_LIMIT and not stop_taken(seen, wants):
+        return Decision(Plan(wants=wants, result=after(asked_at + STOP_LIMIT - now)))
+    remaining = [name for name in seen.finalizers if name != wire.FINALIZER_RAYJOB]
+    return Decision(Plan(record=finalizers(seen, remaining)))
+
+
+def stop_wanted(seen: Seen) -> Wants | None:
+    """The stop of a job that may still run, if there is a head to ask."""
+    job_id, target = seen.status.get("jobId"), target_of(seen)
+    if target is None or not job_id or seen.status.get("jobStatus") in TERMINAL_JOB_STATUSES:
+        return None
+    return Wants(target, effects=(StopJob(job_id),))
+
+
+def stop_taken(seen: Seen, wants: Wants) -> bool:
+    """Ray took the stop, or refused it for good."""
+    states = (seen.known.effects.get(effect, (EffectState.WAITING, ""))[0] for effect in wants.effects)
+    return all(state in (EffectState.DONE, EffectState.REFUSED) for state in states)
+
+
+# What is wanted of Ray
+
+
+def wants_of(seen: Seen, verdict: Verdict) -> Wants | None:
+    """Running: news of the job, and in HTTPMode its submission. In every other phase nothing."""
+    target = target_of(seen)
+    job_id = seen.status.get("jobId", "")
+    if target is None or not job_id or seen.phase is not Phase.RUNNING or verdict.phase is not Phase.RUNNING:
+        return None
+    effects = (SubmitJob(submission_of(seen)),) if seen.mode == SubmissionMode.HTTP else ()
+    return Wants(target, jobs=(job_id,), effects=effects)
+
+
+def target_of(seen: Seen) -> Target | None:
+    """The dashboard of the present head; None without one."""
+    if seen.cluster is None or not seen.head_pod_uid or not seen.dashboard:
+        return None
+    metadata = seen.cluster["metadata"]
+    auth = seen.cluster["spec"].get("authOptions") or {}
+    secret = ""
+    if auth.get("mode") == "token":
+        secret = auth.get("secretName") or auth_secret(metadata["name"])
+    return Target(metadata["uid"], seen.head_pod_uid, metadata["namespace"], f"http://{seen.dashboard}", secret)
+
+
+def submission_of(seen: Seen) -> Submission:
+    """What HTTPMode submits: the driver fields as they stand in the spec now (spec rayjob §11.1)."""
+    spec = seen.spec
+    return Submission(
+        entrypoint=spec.entrypoint,
+        submission_id=seen.status["jobId"],
+        runtime_env=parse_runtime_env(spec.runtime_env_yaml) or {},
+        metadata=spec.metadata,
+        entrypoint_num_cpus=spec.entrypoint_num_cpus,
+        entrypoint_num_gpus=spec.entrypoint_num_gpus,
+        entrypoint_resources=resources_of(spec.entrypoint_resources),
+    )
+
+
+def resources_of(text: str) -> Mapping[str, float]:
+    """entrypointResources as Ray's REST wants it. What is no JSON object of numbers goes to Ray as it is, to refuse."""
+    if not text:
+        return {}
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {text: -1.0}  # Ray answers 400 and names it: the failure timer runs (spec rayjob E39)
+    return content if isinstance(content, dict) else {text: -1.0}
+
+
+# Small things
+
+
+def look_again(seen: Seen, now: datetime) -> Result:
+    """At the next deadline; events bring everything else."""
+    moments = [moment for moment in rules.deadlines(seen) if moment > now]
+    if seen.phase in TERMINAL_DEPLOYMENT_STATUSES and (due := cleanup_due(seen)) is not None and due > now:
+        moments.append(due)
+    return after(min(moments) - now) if moments else DONE
+
+
+def finalizers(seen: Seen, names: list[str]) -> MergePatch:
+    """The list as a whole, so with the version it was read at (design W6)."""
+    return patched(wire.RAY_JOBS, seen.job, {"metadata": {"finalizers": names}}, "finalizer", versioned=True)
+
+
+def patched(
+    resource: Resource, current: Mapping[str, Any], body: Json, why: str, *, versioned: bool = False
+) -> MergePatch:
+    """A merge patch of exactly that object."""
+    metadata = current["metadata"]
+    version = metadata["resourceVersion"] if versioned else None
+    return MergePatch(
+        resource, metadata["namespace"], metadata["name"], metadata["uid"], body, why, resource_version=version
+    )
+
+
+def deleted(resource: Resource, current: Mapping[str, Any], why: str) -> Iterator[Delete]:
+    """The deletion of exactly that object, unless it is under way already."""
+    metadata = current["metadata"]
+    if not metadata.get("deletionTimestamp"):
+        yield Delete(resource, metadata["namespace"], metadata["name"], metadata["uid"], why)

@@ -1,0 +1,86 @@
+"""runtimeEnvYAML as users write it -> JSON as Ray takes it (spec rayjob §8.8).
+
+Read leniently, as the reference does: of repeated keys the last wins, only the first document counts, dates stay
+text, keys that are no text become text, and a number of integral value loses its decimal point.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from api.meta import Json
+
+__all__ = ["RuntimeEnvError", "parse_runtime_env"]
+
+
+class RuntimeEnvError(ValueError):
+    """The text is no YAML mapping."""
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.1 without time stamps (`2026-01-01` is text) and with text keys: 1 and true are two keys, not one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See SafeConstructor; keys become text before they meet in one mapping."""
+        self.flatten_mapping(node)
+        return {
+            key_text(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)  # type: ignore[no-untyped-call]
+            for key, value in node.value
+        }
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_runtime_env(text: str) -> Json | None:
+    """The mapping; None for an empty, blank, comment-only or null text. Raises RuntimeEnvError."""
+    loader = Loader(text)
+    try:
+        content = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
+    finally:
+        loader.dispose()
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
+    normal = normalized(content)
+    assert isinstance(normal, dict)
+    return normal
+
+
+def normalized(value: Any) -> Any:
+    """JSON-ready: integral numbers are integers."""
+    match value:
+        case dict():
+            return {key: normalized(member) for key, member in value.items()}
+        case list() | tuple():
+            return [normalized(member) for member in value]
+        case float() if value.is_integer() and abs(value) < 2**63:
+            return int(value)
+        case _:
+            return value
+
+
+def key_text(key: Any) -> str:
+    """A mapping key as the reference writes it."""
+    match key:
+        case bool():
+            return "true" if key else "false"
+        case None:
+            return "null"
+        case float() if key.is_integer():
+            return str(int(key))
+        case _:
+            return str(key)
+
+
+def one_line(error: Exception) -> str:
+    """A YAML error without its line breaks."""
+    return " ".join(str(error).split())

@@ -1,0 +1,69 @@
+"""The RayJob and what belongs to it, read from the caches in one go."""
+
+from __future__ import annotations
+
+from api.core import JOBS, PODS, SERVICES
+from api.meta import Json, Ref, Resource
+from api.v1 import wire
+from api.v1.rayjob import RayJobSpec
+from controller.ray.dashboard.protocol import Sessions
+from controller.ray.desired.names import head_service
+from controller.ray.options import Options
+from controller.ray.rayjob.seen import Seen
+from controller.runtime.interfaces import Reader
+
+__all__ = ["observe"]
+
+
+async def observe(
+    reader: Reader, sessions: Sessions, key: Ref, options: Options, fresh: tuple[str, str]
+) -> Seen | None:
+    """One snapshot, or None when the RayJob is gone. Raises StaleCache; Malformed where the schema was by-passed."""
+    record = await reader.get(wire.RAY_JOBS, key.namespace, key.name)
+    if record is None:
+        return None
+    job = record.object()
+    spec = RayJobSpec.from_json(job.get("spec") or {})
+    cluster_name = (job.get("status") or {}).get("rayClusterName", "")
+    cluster = await object_of(reader, wire.RAY_CLUSTERS, key.namespace, cluster_name)
+    chosen = cluster_service_name(cluster) if cluster else ""
+    return Seen(
+        job=job,
+        spec=spec,
+        options=options,
+        cluster=cluster,
+        head_pod_uid=await head_pod_uid(reader, cluster) if cluster else "",
+        head_service=await object_of(reader, SERVICES, key.namespace, chosen),
+        service=await object_of(reader, SERVICES, key.namespace, head_service(key.name)),
+        submitter=await object_of(reader, JOBS, key.namespace, key.name),
+        known=sessions.known(key),
+        fresh=fresh,
+    )
+
+
+async def object_of(reader: Reader, resource: Resource, namespace: str, name: str) -> Json | None:
+    """The object of that name, or None; an empty name is nobody's."""
+    record = await reader.get(resource, namespace, name) if name else None
+    return record.object() if record is not None else None
+
+
+def cluster_service_name(cluster: Json) -> str:
+    """The cluster's head Service: as its status says, else by the naming rule with the user's own name in it."""
+    told = ((cluster.get("status") or {}).get("head") or {}).get("serviceName")
+    if told:
+        return str(told)
+    head = cluster["spec"].get("headGroupSpec") or {}
+    user = ((head.get("headService") or {}).get("metadata") or {}).get("name") or ""
+    return head_service(cluster["metadata"]["name"], user)
+
+
+async def head_pod_uid(reader: Reader, cluster: Json) -> str:
+    """The head that answers now: running, not terminating; "" without one."""
+    metadata = cluster["metadata"]
+    pods = await reader.labelled(PODS, metadata["namespace"], wire.LABEL_CLUSTER, metadata["name"])
+    for record in pods:
+        if record.labels.get(wire.LABEL_NODE_TYPE) != wire.HEAD or record.deletion_timestamp:
+            continue
+        if (record.object().get("status") or {}).get("phase") == "Running":
+            return record.uid
+    return ""
