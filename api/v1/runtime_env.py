@@ -26,7 +26,7 @@ class Loader(yaml.SafeLoader):
         """See SafeConstructor; keys become text before they meet in one mapping."""
         self.flatten_mapping(node)
         return {
-            key_text(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)  # type: ignore[no-untyped-call]
+            key_text(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
             for key, value in node.value
         }
 

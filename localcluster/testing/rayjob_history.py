@@ -13,7 +13,7 @@ from typing import Any
 
 from api.meta import Json, format_time
 from api.v1.rayjob import RayJobSpec
-from controller.ray.dashboard.protocol import EffectState, JobInfo, Known, SubmitJob, Wants
+from controller.ray.dashboard.protocol import Effect, EffectState, JobInfo, Known, SubmitJob, Wants
 from controller.ray.options import Options
 from controller.ray.rayjob.decide import Decision, decide
 from controller.ray.rayjob.seen import Seen
@@ -80,6 +80,15 @@ class RayJobHistory:
     def reasons(self) -> list[str]:
         """Reasons of all events so far."""
         return [event.reason for event in self.events]
+
+    def exists(self, what: str) -> bool:
+        """Is there a cluster, submitter or service?"""
+        return getattr(self, what) is not None
+
+    def loses(self, what: str) -> RayJobHistory:
+        """Somebody deletes the cluster, the submitter or the service."""
+        setattr(self, what, None)
+        return self
 
     def later(self, **interval: float) -> RayJobHistory:
         """Time passes."""
@@ -179,7 +188,9 @@ class RayJobHistory:
     def submission(self, state: EffectState, message: str = "") -> RayJobHistory:
         """What became of the wanted submission."""
         assert self.wants is not None
-        effects = {effect: (state, message) for effect in self.wants.effects if isinstance(effect, SubmitJob)}
+        effects: dict[Effect, tuple[EffectState, str]] = {
+            effect: (state, message) for effect in self.wants.effects if isinstance(effect, SubmitJob)
+        }
         self.known = Known(missing=self.known.missing, asked_at=self.now, effects=effects)
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from api.meta import Json, owner_reference
@@ -16,7 +18,7 @@ from localcluster.testing.rayjob_history import START, RayJobHistory, rayjob
 MINUTE = 60_000
 
 
-def k8s_job(**spec: object) -> Json:
+def k8s_job(**spec: Any) -> Json:
     """A RayJob with the default way of submission."""
     return rayjob(submissionMode="K8sJobMode", **spec)
 
@@ -40,7 +42,7 @@ def test_names_are_stored_before_anything_is_made_under_them() -> None:
         "train-aaaaa",
         "train-bbbbb",
     )
-    assert history.cluster is None
+    assert not history.exists("cluster")
     assert history.status["startTime"] == "2026-01-01T12:00:00Z"
 
     history.fresh = ("other", "names")
@@ -107,7 +109,7 @@ def test_in_http_mode_the_operator_wants_the_submission_and_no_kubernetes_job() 
     """The effect is wanted as long as the job runs; the session has it once."""
     history = RayJobHistory(rayjob(metadata={"team": "a"}, entrypointNumCpus=1, runtimeEnvYAML="pip: [x]")).running()
 
-    assert history.submitter is None
+    assert not history.exists("submitter")
     assert history.wants is not None
     (effect,) = history.wants.effects
     assert isinstance(effect, SubmitJob)
@@ -158,7 +160,7 @@ def test_a_submitter_that_gives_up_is_a_failed_submission() -> None:
     assert "jobStatus" not in history.status
 
     history.run()
-    assert history.cluster is None
+    assert not history.exists("cluster")
     assert history.submitter is not None
 
 
@@ -401,11 +403,10 @@ def test_a_submitter_that_hangs_after_the_job_is_not_waited_for_for_ever(outcome
 def test_a_submitter_deleted_by_hand_comes_back() -> None:
     """The reference never makes it again (a defect); ours is safe, since the script only attaches to a known job."""
     history = RayJobHistory(k8s_job()).running().ray_says("RUNNING").run()
-    history.submitter = None
 
-    history.run()
+    history.loses("submitter").run()
 
-    assert history.submitter is not None
+    assert history.exists("submitter")
 
 
 @pytest.mark.spec("rayjob:E36")
@@ -490,7 +491,8 @@ def test_shutdown_deletes_the_cluster_when_its_time_has_come() -> None:
     assert history.requeue_after.total_seconds() == 3600
 
     history.later(seconds=3600).run()
-    assert (history.cluster, history.gone) == (None, False)
+    assert not history.exists("cluster")
+    assert not history.gone
     assert history.submitter is not None
     assert history.reasons[-1] == "DeletedRayCluster"
 
@@ -597,8 +599,7 @@ def test_the_job_of_a_predecessor_is_waited_for() -> None:
 def test_a_cluster_deleted_by_hand_comes_back_under_its_name(phase: str) -> None:
     """The job's names do not change."""
     history = RayJobHistory(rayjob()).run(3) if phase == "Initializing" else RayJobHistory(rayjob()).running()
-    history.cluster = None
-    history.run()
+    history.loses("cluster").run()
 
     assert history.phase == phase
     assert history.cluster is not None
