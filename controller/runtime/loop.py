@@ -1,1 +1,271 @@
-"""One controller: its sources, its queue, its workers."""
+"""One controller: sources feed its queue, workers take keys from it and have them reconciled (spec runtime §12).
+
+A worker never dies of what a reconcile does. What becomes of the key is the table of CTL-5: forgotten, looked at
+again later, or backed off. The reconciler gets a name and never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+
+from api.meta import Ref
+from controller.runtime.background import background
+from controller.runtime.cache.caches import SYNC_SECONDS, CacheNotSynced, Caches
+from controller.runtime.cache.informer import Listener
+from controller.runtime.cache.store import Delta
+from controller.runtime.contained import contained
+from controller.runtime.errors import ApiError, Conflict, NotLeading, RuntimeProblem, StaleCache, Terminal
+from controller.runtime.handlers import Source, for_object
+from controller.runtime.interfaces import Clock, Reconciler
+from controller.runtime.metrics import Metrics
+from controller.runtime.plan import Result
+from controller.runtime.queue.workqueue import LOW, Held, ShutDown, WorkQueue
+
+__all__ = ["Controller", "TookTooLong", "by_namespace"]
+
+WORKERS = 16  # they wait for the network most of their time
+TIMEOUT = timedelta(minutes=2)
+DRAIN = timedelta(seconds=30)
+QUIET_CONFLICTS = 3  # in a row; more of them say that two writers fight
+ZERO = timedelta(0)
+_BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, ArithmeticError)
+
+_log = structlog.get_logger(logger="controller")
+
+
+class TookTooLong(RuntimeProblem):
+    """A reconcile ran into its time limit and was cancelled."""
+
+
+class _Failed(RuntimeProblem):
+    """A reconcile raised what is no RuntimeProblem; the traceback was logged."""
+
+
+def by_namespace(key: Ref) -> Hashable:
+    """Fair between namespaces."""
+    return key.namespace
+
+
+class Controller:
+    """A name, a reconciler, the kinds that wake it. `queue` and `wake` are there before it runs."""
+
+    def __init__(
+        self,
+        name: str,
+        reconciler: Reconciler,
+        sources: Iterable[Source],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        workers: int = WORKERS,
+        timeout: timedelta = TIMEOUT,
+        group_of: Callable[[Ref], Hashable] = by_namespace,
+    ) -> None:
+        self.name = name
+        self.sources = tuple(sources)
+        self.queue: WorkQueue[Ref] = WorkQueue(name, clock=clock, rng=rng, metrics=metrics, group_of=group_of)
+        self._reconciler = reconciler
+        self._clock = clock
+        self._rng = rng
+        self._workers = workers
+        self._timeout = timeout.total_seconds()
+        self._count_results(metrics)
+
+    def _count_results(self, metrics: Metrics) -> None:
+        """All series of this controller exist from the start, at zero (CTL-3)."""
+        name = self.name
+        results = ("success", "error", "requeue", "requeue_after")
+        self._results = {result: metrics.reconciles.labels(name, result) for result in results}
+        self._errors = metrics.reconcile_errors.labels(name)
+        self._terminal = metrics.reconcile_terminal.labels(name)
+        self._panics = metrics.reconcile_panics.labels(name)
+        self._timeouts = metrics.reconcile_timeouts.labels(name)
+        self._seconds = metrics.reconcile_seconds.labels(name)
+        self._active = metrics.active_workers.labels(name)
+        metrics.workers.labels(name).set(self._workers)
+
+    def wake(self, key: Ref, *, after: timedelta = ZERO) -> None:
+        """Look at that key, for a reason that no watch tells: a dashboard has news."""
+        self.queue.add(key, after=after)
+
+    # Life
+
+    @asynccontextmanager
+    async def running(self, caches: Caches, *, drain: timedelta = DRAIN) -> AsyncIterator[Controller]:
+        """Listens first, works once all that was there is queued; when the block ends, lets running reconciles finish.
+
+        Raises CacheNotSynced. `drain` bounds the end: what still runs then is cancelled.
+        """
+        listeners = [(source, listener) for source in self.sources for listener in self._listen(source, caches)]
+        async with background(*((f"{self.name} {one.name}", one.run()) for _, one in listeners)):
+            await self._synced([one for source, one in listeners if not source.optional])
+            async with background(*((f"{self.name} worker {n}", self._work()) for n in range(self._workers))):
+                try:
+                    yield self
+                finally:
+                    left = await self.queue.drain(drain)
+                    if left:
+                        _log.error("cancelling what still runs", controller=self.name, keys=[str(key) for key in left])
+
+    def _listen(self, source: Source, caches: Caches) -> Sequence[Listener]:
+        def tell(delta: Delta) -> None:
+            self._enqueue(source, delta)
+
+        return [one.listen(source.resource.plural, tell) for one in caches.informers(source.resource)]
+
+    async def _synced(self, listeners: Sequence[Listener]) -> None:
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                for listener in listeners:
+                    await listener.synced.wait()
+        except TimeoutError as error:
+            missing = ", ".join(one.name for one in listeners if not one.synced.is_set())
+            raise CacheNotSynced(f"controller {self.name} cannot start: {missing} not there") from error
+
+    def _enqueue(self, source: Source, delta: Delta) -> None:
+        keys: Iterable[Ref] = ()
+        with contained("source", controller=self.name, object=str(delta.record.ref)):
+            keys = source.keys(delta)
+            self._add_all(keys, delta)
+            return
+        if source.handler is for_object:
+            self._add_all((delta.record.ref,), delta)  # fail open: rather look once too often (SRC-7)
+
+    def _add_all(self, keys: Iterable[Ref], delta: Delta) -> None:
+        priority = LOW if delta.initial or delta.same_version else 0
+        for key in keys:
+            self.queue.add(key, priority=priority)
+
+    # Work
+
+    async def _work(self) -> None:
+        """One worker: keys until the queue is shut down."""
+        while True:
+            try:
+                async with self.queue.hold() as held:
+                    await self._pass(held)
+            except ShutDown:
+                return
+
+    async def _pass(self, held: Held[Ref]) -> None:
+        """One reconcile of one key, and what becomes of the key."""
+        key = held.key
+        started = self._clock.monotonic()
+        self._active.inc()
+        try:
+            with structlog.contextvars.bound_contextvars(
+                controller=self.name,
+                kind=key.kind,
+                namespace=key.namespace,
+                name=key.name,
+                reconcile_id=f"{self._rng.getrandbits(128):032x}",
+                attempt=self.queue.failures(key) + 1,
+            ):
+                result = await self._reconcile(key)
+                label = self._settle(held, result)
+        finally:
+            self._active.dec()
+        self._seconds.observe(self._clock.monotonic() - started)
+        self._results[label].inc()
+
+    async def _reconcile(self, key: Ref) -> Result:
+        """The reconciler's result; whatever it raises becomes one with an error."""
+        caught: list[Exception] = []
+        with contained("reconcile", on_error=caught.append):
+            try:
+                async with asyncio.timeout(self._timeout) as limit:
+                    return await self._reconciler.reconcile(key)
+            except RuntimeProblem as error:
+                return Result(error=error)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                self._timeouts.inc()
+                return Result(error=TookTooLong(f"{key} took longer than {self._timeout:.0f} s"))
+            except ExceptionGroup as group:
+                problem = _of_group(group)
+                if problem is None:
+                    raise
+                return Result(error=problem)
+            except asyncio.CancelledError as error:
+                if _being_cancelled():
+                    raise
+                return Result(error=_Failed(f"the reconcile of {key} raised {error!r} by itself"))
+        if any(_is_bug(error) for error in caught):
+            self._panics.inc()
+        return Result(error=_Failed(f"the reconcile of {key} failed: {caught[0]!r}"))
+
+    def _settle(self, held: Held[Ref], result: Result) -> str:
+        """The table of CTL-5; answers the label under which the pass is counted."""
+        key = held.key
+        if result.error is not None:
+            return self._settle_error(held, result.error)
+        if result.requeue_after is None:
+            self.queue.forget(key)
+            return "success"
+        if result.requeue_after == ZERO:
+            self.queue.add(key, priority=held.priority)  # it only recorded something: the back-off stays (design W5)
+            return "requeue_after"
+        self.queue.forget(key)
+        self.queue.add(key, after=result.requeue_after, priority=held.priority)
+        return "requeue_after"
+
+    def _settle_error(self, held: Held[Ref], error: Exception) -> str:
+        key = held.key
+        if isinstance(error, StaleCache):
+            _log.info("the cache lags behind our own writes", error=str(error))
+            self.queue.add(key, priority=held.priority)
+            return "requeue_after"
+        self._errors.inc()
+        if isinstance(error, Terminal):
+            _log.error("failed for good", error=str(error))
+            self._terminal.inc()
+            self.queue.forget(key)
+            return "error"
+        quiet = isinstance(error, NotLeading) or (
+            isinstance(error, Conflict) and self.queue.failures(key) < QUIET_CONFLICTS
+        )
+        delay = self.queue.retry(key, hint=_hint(error), priority=held.priority)
+        (_log.debug if quiet else _log.warning)("failed", error=str(error), again_in=round(delay.total_seconds(), 3))
+        return "error"
+
+
+def _hint(error: Exception) -> timedelta | None:
+    """How long the server asked us to wait (RL-5)."""
+    seconds = error.retry_after_seconds if isinstance(error, ApiError) else None
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def _of_group(group: ExceptionGroup[Exception]) -> RuntimeProblem | None:
+    """The member that decides: one that can be retried, unless all are terminal; None when a bug is among them."""
+    problems, bugs = group.split(RuntimeProblem)
+    if bugs is not None or problems is None:
+        return None
+    members = list(_leaves(problems))
+    return next((one for one in members if not isinstance(one, Terminal)), members[0])
+
+
+def _leaves(group: BaseExceptionGroup[RuntimeProblem]) -> Iterable[RuntimeProblem]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+def _is_bug(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return any(_is_bug(one) for one in error.exceptions)
+    return isinstance(error, _BUGS)
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

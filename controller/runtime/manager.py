@@ -1,1 +1,207 @@
-"""The nesting order of everything that runs."""
+"""The nesting order of everything that runs (spec runtime §13; style.md §2).
+
+Start and stop order are nesting order: servers first up and last down, then the caches, then the lease, then the
+application's own parts, then the controllers, which are last up and first down. Whatever fails ends the block, and
+with it everything inside and outside of it, in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from controller.runtime.background import background
+from controller.runtime.cache.caches import Caches
+from controller.runtime.cache.informer import Watched
+from controller.runtime.client.credentials import ANONYMOUS, Credentials
+from controller.runtime.client.rest import Identity, RestClient
+from controller.runtime.client.transport import Transport
+from controller.runtime.events import Recorder
+from controller.runtime.health import Health, metrics_application, serving
+from controller.runtime.interfaces import Clock, MayWrite
+from controller.runtime.ledger import Ledger
+from controller.runtime.loop import Controller
+from controller.runtime.metrics import Metrics
+
+__all__ = ["Kit", "Runtime", "run", "running", "stopped_by_signals"]
+
+GRACE = timedelta(seconds=30)  # MGR-8
+LAG_PROBE_SECONDS = 1.0
+
+_log = structlog.get_logger(logger="manager")
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What the application builds its controllers from."""
+
+    client: RestClient
+    caches: Caches
+    recorder: Recorder
+    clock: Clock
+    rng: random.Random
+    metrics: Metrics
+    health: Health
+    may_write: MayWrite
+
+
+Controllers = Sequence[Controller]
+# A block, because an application has parts of its own that run around its controllers: dashboard sessions.
+Build = Callable[[Kit], AbstractAsyncContextManager[Controllers]]
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that is handed in (decision D9). Ports and sockets left out are not served.
+
+    `leading` is entered after the caches and before the controllers, and ends the block when the lease is lost.
+    """
+
+    transport: Transport
+    watched: Sequence[Watched]
+    build: Build
+    clock: Clock
+    rng: random.Random
+    identity: Identity
+    instance: str = "local"  # the pod's name, in events
+    namespaces: Sequence[str] = ()  # none: all
+    credentials: Credentials = ANONYMOUS
+    may_write: MayWrite = _always
+    leading: Callable[[Kit], AbstractAsyncContextManager[None]] | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    health: Health = field(default_factory=Health)
+    server_host: str = ""  # for metrics
+    health_port: int | None = None
+    metrics_port: int | None = None
+    health_socket: str = ""  # a Unix socket instead of a port
+    metrics_socket: str = ""
+    grace: timedelta = GRACE
+    measure_loop_lag: bool = False  # a timer of its own: off in virtual time
+
+
+@asynccontextmanager
+async def running(runtime: Runtime) -> AsyncIterator[Kit]:
+    """Everything runs while the block is open; entered once the controllers work.
+
+    Raises what any part raised, in an ExceptionGroup. Left, it drains the controllers for `grace`, then stops the
+    caches, writes what events are left, and closes the servers last.
+    """
+    async with AsyncExitStack() as stack:
+        for app, port, path in (
+            (runtime.health.application, runtime.health_port, runtime.health_socket),
+            (lambda: metrics_application(runtime.metrics), runtime.metrics_port, runtime.metrics_socket),
+        ):
+            if port is not None or path:
+                await stack.enter_async_context(serving(app(), port=port or 0, unix_socket=path))
+        if runtime.measure_loop_lag:
+            await stack.enter_async_context(background(("loop lag", _measure_lag(runtime))))
+        kit = _kit(runtime)
+        await stack.enter_async_context(_recording(kit.recorder))
+        await stack.enter_async_context(kit.caches.running())
+        _log.info("caches are loaded", kinds=len(runtime.watched))
+        runtime.health.serve_traffic = True  # a standby is ready too
+        if runtime.leading is not None:
+            await stack.enter_async_context(runtime.leading(kit))
+        controllers = await stack.enter_async_context(runtime.build(kit))
+        await stack.enter_async_context(_working(controllers, kit.caches, runtime.grace))
+        _log.info("controllers work", controllers=[one.name for one in controllers])
+        try:
+            yield kit
+        finally:
+            runtime.health.serve_traffic = False
+
+
+async def run(runtime: Runtime, stop: asyncio.Event) -> None:
+    """Everything runs until `stop` is set or a part fails."""
+    async with running(runtime):
+        await stop.wait()
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def stopped_by_signals() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets; a second signal ends the process at once (MGR-6)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            raise SystemExit(1)
+        stop.set()
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for one in signals:
+        loop.add_signal_handler(one, asked)
+    try:
+        yield stop
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+
+def _kit(runtime: Runtime) -> Kit:
+    ledger = Ledger()
+    client = RestClient(
+        runtime.transport,
+        clock=runtime.clock,
+        identity=runtime.identity,
+        ledger=ledger,
+        may_write=runtime.may_write,
+        credentials=runtime.credentials,
+        metrics=runtime.metrics,
+        host=runtime.server_host,
+    )
+    parts = {"clock": runtime.clock, "rng": runtime.rng, "metrics": runtime.metrics}
+    caches = Caches(client, runtime.watched, namespaces=runtime.namespaces, **parts)  # type: ignore[arg-type]
+    recorder = Recorder(client, instance=runtime.instance, **parts)  # type: ignore[arg-type]
+    return Kit(client, caches, recorder, runtime.clock, runtime.rng, runtime.metrics, runtime.health, runtime.may_write)
+
+
+@asynccontextmanager
+async def _recording(recorder: Recorder) -> AsyncIterator[None]:
+    async with background(("events", recorder.run())):
+        yield
+        await recorder.flush()
+
+
+@asynccontextmanager
+async def _working(controllers: Controllers, caches: Caches, grace: timedelta) -> AsyncIterator[None]:
+    """All controllers at once: they start together, and end together within one grace."""
+    names = [one.name for one in controllers]
+    if len(set(names)) != len(names):
+        raise ValueError(f"controllers need names of their own: {names}")
+    up = [asyncio.Event() for _ in controllers]
+    down = asyncio.Event()
+
+    async def one(controller: Controller, started: asyncio.Event) -> None:
+        async with controller.running(caches, drain=grace):
+            started.set()
+            await down.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for controller, started in zip(controllers, up, strict=True):
+            group.create_task(one(controller, started), name=f"controller {controller.name}")
+        try:
+            for started in up:
+                await started.wait()
+            yield
+        finally:
+            down.set()
+
+
+async def _measure_lag(runtime: Runtime) -> None:
+    while True:
+        due = runtime.clock.monotonic() + LAG_PROBE_SECONDS
+        await asyncio.sleep(LAG_PROBE_SECONDS)
+        runtime.metrics.loop_lag.observe(max(0.0, runtime.clock.monotonic() - due))

@@ -1,0 +1,124 @@
+"""Whether we live, whether we are ready, and the figures: small HTTP endpoints (spec runtime §15).
+
+Liveness must not depend on the API server: an outage there must not restart operators.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import structlog
+from aiohttp import web
+
+from controller.runtime.contained import contained
+from controller.runtime.metrics import Metrics
+
+__all__ = ["Check", "Health", "serving"]
+
+CHECK_SECONDS = 1.0  # HLT-1
+CLOSE_SECONDS = 1.0
+
+# A check answers None, or what is wrong.
+Check: TypeAlias = Callable[[], Awaitable[str | None]]
+
+_log = structlog.get_logger(logger="health")
+
+
+class Health:
+    """Named checks of the two kinds. Ready only while `serve_traffic` is true: it goes false first when we stop."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Check] = {"ping": _ping}
+        self.ready: dict[str, Check] = {"serving": self._serving}
+        self.serve_traffic = False
+
+    async def _serving(self) -> str | None:
+        return None if self.serve_traffic else "not started, or stopping"
+
+    def application(self) -> web.Application:
+        """/healthz, /livez, /readyz, and each check under its own path."""
+        app = web.Application()
+        for path, checks in (("/healthz", self.live), ("/livez", self.live), ("/readyz", self.ready)):
+            app.router.add_get(path, _answering(checks))
+            app.router.add_get(path + "/{check}", _answering(checks))
+        return app
+
+
+def metrics_application(metrics: Metrics) -> web.Application:
+    """/metrics, in the text format or in OpenMetrics, as the reader asks."""
+
+    async def scrape(request: web.Request) -> web.Response:
+        from prometheus_client.exposition import choose_encoder
+
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.router.add_get("/metrics", scrape)
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, *, host: str = "", port: int = 0, unix_socket: str = "") -> AsyncIterator[None]:
+    """Serve while the block is open. Raises OSError when the address is taken."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
+    await runner.setup()
+    try:
+        site: web.BaseSite
+        site = web.UnixSite(runner, unix_socket) if unix_socket else web.TCPSite(runner, host or None, port)
+        await site.start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _ping() -> str | None:
+    return None
+
+
+def _answering(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        wanted = request.match_info.get("check")
+        if wanted is not None and wanted not in checks:
+            return web.Response(status=404, text=f"no check {wanted}")
+        excluded = set(request.query.getall("exclude", []))
+        names = [wanted] if wanted is not None else [name for name in checks if name not in excluded]
+        failures = await _run_all({name: checks[name] for name in names})
+        lines = [f"[{'-' if name in failures else '+'}]{name} {_word(name, failures)}" for name in names]
+        lines += [f"warn: no check {name} to exclude" for name in sorted(excluded - set(checks))]
+        good = not failures
+        if not good or "verbose" in request.query:
+            lines.append("checks passed" if good else "checks failed")
+            return web.Response(status=200 if good else 500, text="\n".join(lines) + "\n")
+        return web.Response(text="ok")
+
+    return answer
+
+
+def _word(name: str, failures: Mapping[str, str]) -> str:
+    """Reasons are logged, not shown: the endpoint has no authentication."""
+    return "failed: reason withheld" if name in failures else "ok"
+
+
+async def _run_all(checks: Mapping[str, Check]) -> Mapping[str, str]:
+    """What is wrong, by check; all run at once, each for a second at most."""
+    async with asyncio.TaskGroup() as group:
+        running = {name: group.create_task(_run_one(name, check)) for name, check in checks.items()}
+    failures = {name: text for name, task in running.items() if (text := task.result()) is not None}
+    for name, text in failures.items():
+        _log.info("check failed", check=name, reason=text)
+    return failures
+
+
+async def _run_one(name: str, check: Check) -> str | None:
+    raised: list[Exception] = []
+    with contained("check", check=name, on_error=raised.append):
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await check()
+        except TimeoutError:
+            return f"no answer within {CHECK_SECONDS:.0f} s"
+    return f"raised {raised[0]!r}"
