@@ -21,6 +21,7 @@ class Refusal(Exception):
     def __init__(self, code: int, reason: str, message: str, details: Json | None = None) -> None:
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details or {}
+        self.metadata: Json = {}  # of the Status; where LIST-8 puts the next token
         self._with_details = details is not None  # {} is shown, None is not: both occur (spec kube-api ERR-2, ERR-9)
 
     @property
@@ -29,7 +30,7 @@ class Refusal(Exception):
         status: Json = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from localcluster.api import Json
+from localcluster.apiserver.kinds.base import Kind
 from localcluster.resources import BUILT_IN, ResourceInfo
 
 __all__ = ["CustomVersion", "PrinterColumn", "Registry", "ScalePaths"]
@@ -38,12 +38,13 @@ class CustomVersion:
     """One served version of a custom resource: its schema as in the definition, and what else readers need."""
 
     resource: ResourceInfo
+    served: bool
     storage: bool
+    rules: Kind
     schema: Json
     columns: tuple[PrinterColumn, ...]
     scale: ScalePaths | None
     selectable_fields: tuple[tuple[str, tuple[str, ...]], ...]  # ("spec.mode", ("spec", "mode"))
-    rules: Any = None  # the compiled schema (localcluster.apiserver.schema)
 
 
 class Registry:
@@ -55,6 +56,8 @@ class Registry:
             (one.group, one.version, one.plural): one for one in built_in
         }
         self._custom: dict[tuple[str, str, str], CustomVersion] = {}
+        self._storage: dict[str, CustomVersion] = {}  # by the name of the store; served or not
+        self._epochs: dict[str, int] = {}
         self._built_in_groups = {(one.group, one.version) for one in self._resources.values()}
 
     def find(self, group: str, version: str, plural: str) -> ResourceInfo | None:
@@ -62,11 +65,10 @@ class Registry:
         return self._resources.get((group, version, plural))
 
     def named(self, name: str) -> ResourceInfo | None:
-        """The resource as kubectl names it ("pods", "jobs.batch"), in its storage version, or None."""
+        """The resource as kubectl names it ("pods", "jobs.batch"), in its storage version if served, or None."""
         plural, _, group = name.partition(".")
         found = [one for one in self._resources.values() if one.plural == plural and one.group == group]
-        stored = [one for one in found if (custom := self.custom(one)) is None or custom.storage]
-        return next(iter(stored or found), None)
+        return next((one for one in found if self.storage(one) is one), next(iter(found), None))
 
     def resources(self) -> tuple[ResourceInfo, ...]:
         """Everything served, for discovery."""
@@ -80,11 +82,31 @@ class Registry:
         """Schema, printer columns and the like of a custom resource; None for built-in ones."""
         return self._custom.get((resource.group, resource.version, resource.plural))
 
-    def replace(self, group: str, plural: str, versions: Iterable[CustomVersion]) -> None:
-        """Serve exactly these versions of a custom resource from now on; none: no longer serve it."""
-        for key in [key for key in self._custom if (key[0], key[2]) == (group, plural)]:
-            del self._custom[key], self._resources[key]
+    def storage(self, resource: ResourceInfo) -> ResourceInfo:
+        """The resource under the version in which it is stored, which may be no longer served."""
+        stored = self._storage.get(resource.store) if resource.custom else None
+        return resource if stored is None else stored.resource
+
+    def epoch(self, resource: ResourceInfo) -> int:
+        """Grows whenever the definition of a custom resource changes: what was encoded before must be read anew."""
+        return self._epochs.get(resource.store, 0)
+
+    def define(self, versions: Iterable[CustomVersion]) -> None:
+        """Serve a custom resource in exactly these versions, all of one resource; unserved ones are only stored."""
+        versions = tuple(versions)
+        name = versions[0].resource.store
+        self.withdraw(name)
         for one in versions:
-            key = (group, one.resource.version, plural)
-            self._custom[key], self._resources[key] = one, one.resource
+            if one.storage:
+                self._storage[name] = one
+            if one.served:
+                key = (one.resource.group, one.resource.version, one.resource.plural)
+                self._custom[key], self._resources[key] = one, one.resource
+        self._epochs[name] = self._epochs.get(name, 0) + 1
+
+    def withdraw(self, name: str) -> None:
+        """No longer serve the custom resource of that name ("rayclusters.ray.io")."""
+        for key in [key for key, one in self._custom.items() if one.resource.store == name]:
+            del self._custom[key], self._resources[key]
+        self._storage.pop(name, None)
         self.revision += 1
