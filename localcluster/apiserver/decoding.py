@@ -17,6 +17,7 @@ __all__ = ["decode_delete_options", "decode_object", "decode_patch"]
 
 DELETE_OPTIONS_VERSIONS = ("v1", "meta.k8s.io/v1", None)
 GO_HEAD = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+SHOWN_BYTES = 30
 SPACED_COLON = re.compile(rb'"\s+:')
 
 
@@ -27,7 +28,7 @@ class Unreadable(ValueError):
 def decode_object(raw: bytes, syntax: Syntax, kind: str) -> Body:
     """An object of that kind. Raises Refusal 400 for what is no object at all (ERR-9)."""
     unrecognized = f"the object provided is unrecognized (must be of type {kind}):"
-    shown = f"({raw[:1000].hex() or '<empty>'})"
+    shown = f"({_summary(raw)})"
     try:
         body = _decode(raw, syntax)
     except Unreadable as error:
@@ -69,6 +70,15 @@ def decode_delete_options(raw: bytes, syntax: Syntax) -> Json:
         message = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
         raise Refusal(500, "", message)
     return value
+
+
+def _summary(raw: bytes) -> str:
+    """The beginning of a body as messages show it: text if it looks like JSON, else hex."""
+    if not raw:
+        return "<empty>"
+    begin = raw[:SHOWN_BYTES]
+    shown = begin.decode(errors="replace") if raw.startswith(b"{") else begin.hex()
+    return f"{shown} ..." if len(raw) > SHOWN_BYTES else shown
 
 
 def go_type(value: Any) -> str:

@@ -56,14 +56,14 @@ def _resource(group: str, version: str, rest: list[str], watch: bool, registry: 
     resource = registry.find(group, version, rest[0])
     fits = resource is not None and (resource.namespaced if namespace else not resource.namespaced or len(rest) == 1)
     if resource is None or not fits:
-        raise _absent(group, version, registry)
+        raise _absent(group, registry)
     name, subresource, below = [*rest[1:4], "", "", ""][:3] if len(rest) > 1 else ("", "", "")
     if len(rest) > 4:
         below = "/".join(rest[3:])
     return Target(resource, namespace, name, subresource, below, watch)
 
 
-def _absent(group: str, version: str, registry: Registry) -> Exception:
-    if group == "" or registry.is_built_in(group, version):
+def _absent(group: str, registry: Registry) -> Exception:
+    if group == "" or any(one.group == group and not one.custom for one in registry.resources()):
         return Refusal(404, "NotFound", "the server could not find the requested resource", {})
     return NoSuchPath(group)
