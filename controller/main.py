@@ -1,1 +1,284 @@
-"""The one place where everything is wired together."""
+"""The one place where everything is wired together: settings and transports in, a running operator out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import structlog
+
+from api.core import JOBS, SECRETS
+from api.meta import Json, Ref
+from api.v1 import wire
+from controller.ray.dashboard.http import AiohttpRayTransport, RayTransport
+from controller.ray.dashboard.sessions import DashboardSessions
+from controller.ray.raycluster import controller as raycluster
+from controller.ray.rayjob import controller as rayjob
+from controller.runtime.cache.informer import Watched
+from controller.runtime.cache.record import StoredRecord
+from controller.runtime.client.credentials import ANONYMOUS, Credentials
+from controller.runtime.client.rest import Identity
+from controller.runtime.client.transport import Transport
+from controller.runtime.handlers import (
+    Source,
+    annotations_changed,
+    for_object,
+    for_owner,
+    generation_changed,
+    labels_changed,
+)
+from controller.runtime.interfaces import Clock
+from controller.runtime.loop import Controller
+from controller.runtime.manager import Kit, Runtime, run, running, stopped_by_signals
+from controller.runtime.plan import Announcement
+from controller.settings import VERSION, Settings
+
+__all__ = ["operating", "serve"]
+
+log = structlog.get_logger("setup")
+
+BY_CLUSTER: Final = "cluster"  # index of RayJobs: the RayCluster that their job runs on
+
+WATCHED: Final = (
+    *raycluster.WATCHED,
+    Watched(wire.RAY_JOBS, indexes={BY_CLUSTER: lambda record: clusters_of(record.object())}),
+    Watched(JOBS, label_selector=f"{wire.LABEL_CREATED_BY}={wire.CREATED_BY}"),
+)
+
+
+def clusters_of(job: Json) -> Sequence[tuple[str, str]]:
+    """(namespace, name) of the cluster that a RayJob runs on, if it has one."""
+    name = (job.get("status") or {}).get("rayClusterName")
+    return [(job["metadata"]["namespace"], name)] if name else []
+
+
+@asynccontextmanager
+async def operating(
+    settings: Settings,
+    transport: Transport,
+    *,
+    ray: RayTransport,
+    clock: Clock,
+    rng: random.Random,
+    secret: Callable[[], str],
+    credentials: Credentials = ANONYMOUS,
+    instance: str = "local",
+    ports: bool = False,
+) -> AsyncIterator[Kit]:
+    """The operator runs while the block is open. Everything it touches is handed in (decision D9); stories use this."""
+    runtime = runtime_of(settings, transport, ray, clock, rng, secret, credentials, instance, ports=ports)
+    async with running(runtime) as kit:
+        yield kit
+
+
+def runtime_of(
+    settings: Settings,
+    transport: Transport,
+    ray: RayTransport,
+    clock: Clock,
+    rng: random.Random,
+    secret: Callable[[], str],
+    credentials: Credentials,
+    instance: str,
+    *,
+    ports: bool,
+) -> Runtime:
+    """What the manager runs."""
+
+    def build(kit: Kit) -> AbstractAsyncContextManager[Sequence[Controller]]:
+        return controllers(kit, settings, ray, secret)
+
+    return Runtime(
+        transport=transport,
+        watched=WATCHED,
+        build=build,
+        clock=clock,
+        rng=rng,
+        identity=Identity("kuberay-operator", settings.options.version),
+        instance=instance,
+        namespaces=settings.namespaces,
+        credentials=credentials,
+        health_port=port_of(settings.health_address) if ports else None,
+        metrics_port=port_of(settings.metrics_address) if ports else None,
+        measure_loop_lag=ports,
+    )
+
+
+def port_of(address: str) -> int | None:
+    """The port of ":8080"; None for "0", which switches the server off."""
+    return None if address == "0" else int(address.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def controllers(
+    kit: Kit, settings: Settings, ray: RayTransport, secret: Callable[[], str]
+) -> AsyncIterator[Sequence[Controller]]:
+    """The controllers, inside the block in which dashboards are watched."""
+    jobs: Controller | None = None
+
+    def wake(key: Ref) -> None:  # sessions and the controller that reads them know each other
+        if jobs is not None:
+            jobs.wake(key)
+
+    sessions = DashboardSessions(
+        ray,
+        clock=kit.clock,
+        chance=kit.rng,
+        read_token=TokenReader(kit),
+        wake=wake,
+        may_write=kit.may_write,
+    )
+    jobs = rayjob_controller(kit, settings, sessions)
+    async with sessions.running():
+        yield (raycluster_controller(kit, settings, secret), jobs)
+
+
+def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str]) -> Controller:
+    """Status-only updates of a RayCluster wake nobody: they are our own (spec raycluster §4)."""
+
+    def announce(regarding: Json, events: Sequence[Announcement]) -> None:
+        tell = kit.recorder.about(wire.RAY_CLUSTERS, regarding, raycluster.NAME)
+        for event in events:
+            tell(event)
+
+    reconciler = raycluster.RayClusterController(
+        reader=kit.caches,
+        client=kit.client.named(raycluster.NAME),
+        announce=announce,
+        options=settings.options,
+        clock=kit.clock,
+        rng=kit.rng,
+        secret=secret,
+    )
+    worth_a_look = generation_changed | labels_changed | annotations_changed
+    sources = [
+        Source(wire.RAY_CLUSTERS, for_object, (worth_a_look,)),
+        *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in raycluster.OWNED),
+    ]
+    return controller_of(kit, settings, raycluster.NAME, reconciler, sources)
+
+
+def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions) -> Controller:
+    """A RayJob is woken by its children, by the cluster it selects, and by news from its dashboard."""
+
+    def users_of(cluster: StoredRecord) -> Iterable[Ref]:
+        place = (cluster.ref.namespace, cluster.ref.name)
+        stores = (informer.store for informer in kit.caches.informers(wire.RAY_JOBS))
+        return [record.ref for store in stores for record in store.find(BY_CLUSTER, place)]
+
+    reconciler = rayjob.RayJobReconciler(
+        client=kit.client.named(rayjob.NAME),
+        reader=kit.caches,
+        recorder=kit.recorder,
+        sessions=sessions,
+        clock=kit.clock,
+        rng=kit.rng,
+        options=settings.options,
+    )
+    return controller_of(kit, settings, rayjob.NAME, reconciler, rayjob.sources(users_of))
+
+
+def controller_of(
+    kit: Kit,
+    settings: Settings,
+    name: str,
+    reconciler: raycluster.RayClusterController | rayjob.RayJobReconciler,
+    sources: Iterable[Source],
+) -> Controller:
+    """One controller on the shared caches, with a queue and workers of its own."""
+    return Controller(
+        name,
+        reconciler,
+        sources,
+        clock=kit.clock,
+        rng=kit.rng,
+        metrics=kit.metrics,
+        workers=settings.concurrency,
+    )
+
+
+class TokenReader:
+    """Reads a dashboard's token: one GET by name, never a list or a watch of Secrets (design §2)."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._client = kit.client
+
+    async def __call__(self, namespace: str, name: str) -> str:
+        """Raises ApiError, and KeyError where the Secret has no auth_token."""
+        import base64
+
+        body = await self._client.get(SECRETS, namespace, name)
+        return base64.b64decode(body["data"]["auth_token"]).decode()
+
+
+# The process
+
+
+def serve(settings: Settings) -> int:
+    """Run until a signal; the exit code."""
+    from controller.runtime.client.config import ConfigError
+    from controller.runtime.logs import configure
+
+    configure(settings.log_encoder, settings.log_level)
+    for notice in settings.notices:
+        log.warning(notice)
+    try:
+        asyncio.run(serving(settings))
+    except ConfigError as error:
+        sys.stderr.write(f"manta-operator: {error}\n")
+        return 1
+    except Exception as error:
+        for problem in leaves(error):
+            log.exception("the operator cannot go on", problem=str(problem), exc_info=problem)
+        return 1
+    return 0
+
+
+def leaves(error: BaseException) -> Iterable[BaseException]:
+    """The exceptions inside a group, however deep; an exception that is none, itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for member in error.exceptions:
+        yield from leaves(member)
+
+
+async def serving(settings: Settings) -> None:
+    """Connect, run everything, leave on SIGTERM or SIGINT."""
+    import aiohttp
+
+    from controller.runtime.client.config import connected_by
+    from controller.runtime.clock import SystemClock
+
+    rng, clock = random.Random(secrets.randbits(64)), SystemClock()
+    async with (
+        stopped_by_signals() as stop,
+        connected_by(settings.kubeconfig, clock=clock) as (transport, credentials),
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        log.info("starting", version=VERSION, gates=dict(settings.options.gates.by_name))
+        runtime = runtime_of(
+            settings,
+            transport,
+            AiohttpRayTransport(session),
+            clock,
+            rng,
+            auth_token,
+            credentials,
+            socket.gethostname(),
+            ports=True,
+        )
+        await run(runtime, stop)
+
+
+def auth_token() -> str:
+    """32 random bytes in standard base64 (spec raycluster §7.4)."""
+    import base64
+
+    return base64.b64encode(secrets.token_bytes(32)).decode()

@@ -27,6 +27,21 @@ class Gates:
     ray_cron_job: bool = False
     sidecar_submitter_restart: bool = False
 
+    @property
+    def by_name(self) -> Mapping[str, bool]:
+        """The gates by the names that flags, rules and users use."""
+        return {
+            "RayClusterStatusConditions": self.ray_cluster_status_conditions,
+            "RayMultiHostIndexing": self.ray_multi_host_indexing,
+            "RayJobDeletionPolicy": self.ray_job_deletion_policy,
+            "RayClusterNetworkPolicy": self.ray_cluster_network_policy,
+            "GCSFaultToleranceEmbeddedStorage": self.gcs_fault_tolerance_embedded_storage,
+            "RayClusterMTLS": self.ray_cluster_mtls,
+            "RayClusterHistoryServer": self.ray_cluster_history_server,
+            "RayCronJob": self.ray_cron_job,
+            "SidecarSubmitterRestart": self.sidecar_submitter_restart,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -11,7 +11,7 @@ from api.meta import Json, format_time
 from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, JobStatus, RayJobReason
 from controller.ray.rayjob.decide import Decision
 from controller.ray.rayjob.seen import Phase, Seen
-from controller.ray.rayjob.verdict import Verdict
+from controller.ray.rayjob.verdict import Verdict, failed
 from controller.runtime.plan import Announcement, Create, Delete, Outcome, Result, ref_of
 from controller.runtime.plan import Verdict as Fate
 
@@ -58,9 +58,18 @@ def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: dat
     verdict = decision.verdict
     if verdict is not None and verdict.needs_writes and (refused is not None or decision.problem):
         verdict = None
+    if refused is not None and refused.verdict is Fate.FOREIGN and refused.write.why == "submitter":
+        verdict, refused = foreign_submitter(refused), None  # one that the cache does not show: not ours, not labelled
     status = settled(seen, verdict, now)
     events = (*decision.plan.events, *(event for outcome in outcomes for event in announced(outcome)))
     return Report(status if worth_writing(seen.status, status) else None, events, result_of(decision, refused))
+
+
+def foreign_submitter(outcome: Outcome) -> Verdict:
+    """Nobody else's Job ever runs as this job (design W3)."""
+    ref = ref_of(outcome.write)
+    message = f"{ref} exists and does not belong to this RayJob; rename the RayJob or delete that Job."
+    return failed(RayJobReason.SUBMISSION_FAILED, message)
 
 
 def result_of(decision: Decision, refused: Outcome | None) -> Result:
