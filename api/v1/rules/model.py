@@ -1,13 +1,18 @@
-"""What a rule is and what it finds (spec admission §4.1 P1, P2)."""
+"""What a rule is, what it finds, and how a list of them is asked (spec admission §4.1 P1, P2).
+
+Rules read JSON, not models: they also judge objects that no schema let through (offline, or of an older CRD), and a
+model is only made of what they did not deny.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import groupby
 from typing import Any
 
-__all__ = ["Context", "Finding", "Rule", "Severity"]
+__all__ = ["Block", "Context", "Finding", "Rule", "Severity", "all_findings", "first_denial"]
 
 
 class Severity(Enum):
@@ -19,7 +24,11 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: where (a field path), what stood there, and the way out."""
+    """One thing that is wrong: where (a field path), what stood there, and the way out.
+
+    `item` orders the findings of a block: the number of the group or list entry they are about. `reason` is the
+    event reason of the rule; `all_findings` fills it in.
+    """
 
     rule: str
     severity: Severity
@@ -27,6 +36,8 @@ class Finding:
     message: str
     value: Any = None
     hint: str = ""
+    item: int = 0
+    reason: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message} [{self.rule}]" if self.path else f"{self.message} [{self.rule}]"
@@ -34,13 +45,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a rule may know beside the object: the operator's gates by their wire names."""
+    """What a rule may know beside the object: the operator's gates by their wire names, and what the cluster has."""
 
     gates: Mapping[str, bool]
+    cert_manager: bool = True  # its API is served; where nobody knows, it is taken for granted
 
     def gate(self, name: str) -> bool:
         """Is the feature gate on? Unknown gates are off."""
         return self.gates.get(name, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rules that are asked item by item: all of them about the first worker group, then all about the second.
+
+    With a `joiner`, the reference reports everything that the block finds as one error.
+    """
+
+    name: str
+    joiner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class Rule:
 
     Rules are listed in the order in which the reconcile loop reports them: it shows the first finding that denies.
     `enforced` rules are those that the reference enforces at reconcile (spec admission §2); `reason` is the event
-    reason it uses (InvalidRayClusterSpec).
+    reason it uses (InvalidRayClusterSpec). Rules of one block stand next to each other.
     """
 
     id: str
@@ -58,3 +81,38 @@ class Rule:
     find: Callable[[Mapping[str, Any], Mapping[str, Any] | None, Context], Iterator[Finding]]
     reason: str = ""
     enforced: bool = False
+    block: Block | None = None
+
+
+def all_findings(
+    rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
+) -> Iterator[Finding]:
+    """Everything that is wrong, in the order in which the reconcile loop would meet it; lazily."""
+    for _, findings in _by_block(rules, new, old, context):
+        yield from findings
+
+
+def first_denial(
+    rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
+) -> Finding | None:
+    """The finding that the reconcile loop reports, or None: the object may be worked on."""
+    for block, findings in _by_block(rules, new, old, context):
+        denials = [finding for finding in findings if finding.severity is Severity.DENY]
+        if denials and block is not None and block.joiner:
+            return replace(denials[0], message=block.joiner.join(finding.message for finding in denials))
+        if denials:
+            return denials[0]
+    return None
+
+
+def _by_block(
+    rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
+) -> Iterator[tuple[Block | None, Sequence[Finding]]]:
+    """The findings of neighbouring rules of one block by item; a rule without a block is one by itself."""
+    for block, neighbours in groupby(rules, key=lambda rule: rule.block):
+        if block is None:
+            for rule in neighbours:
+                yield None, [replace(found, reason=rule.reason) for found in rule.find(new, old, context)]
+        else:
+            found = [replace(one, reason=rule.reason) for rule in neighbours for one in rule.find(new, old, context)]
+            yield block, sorted(found, key=lambda finding: finding.item)
