@@ -1,0 +1,125 @@
+"""The RayCluster controller: look once, decide once, write, report."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from api import core
+from api.meta import Json, Ref
+from api.v1 import wire
+from api.v1.common import Malformed
+from api.v1.raycluster import RayCluster
+from controller.ray.options import Options
+from controller.ray.raycluster.decide import decide, new_ticket
+from controller.ray.raycluster.observe import observe
+from controller.ray.raycluster.seen import Fresh, Seen, Spent
+from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
+from controller.runtime.apply import apply
+from controller.runtime.cache.informer import Watched
+from controller.runtime.errors import Terminal
+from controller.runtime.interfaces import Client, Clock, Reader
+from controller.runtime.plan import AGAIN, DONE, Announcement, Outcome, Result, Verdict
+from controller.runtime.publish import publish, record
+
+__all__ = ["NAME", "OWNED", "WATCHED", "Announce", "RayClusterController"]
+
+NAME: Final = "raycluster-controller"  # reportingController of its events
+TICKET_LENGTH: Final = 8  # of 27 characters: none comes twice in the life of a cluster
+
+# What must be cached. Service accounts and Services are not all ours, so no label can select them.
+WATCHED: Final = (
+    Watched(wire.RAY_CLUSTERS),
+    Watched(
+        core.PODS,
+        label_selector=f"{wire.LABEL_NODE_TYPE} in ({wire.HEAD}, {wire.WORKER}, redis-cleanup)",
+        labels=(wire.LABEL_CLUSTER,),
+    ),
+    Watched(core.SERVICES, labels=(wire.LABEL_CLUSTER,)),
+    Watched(core.SERVICE_ACCOUNTS, metadata_only=True),
+    Watched(core.ROLES, metadata_only=True, label_selector=wire.LABEL_CLUSTER),
+    Watched(core.ROLE_BINDINGS, metadata_only=True, label_selector=wire.LABEL_CLUSTER),
+)
+# An event of these wakes the RayCluster that controls the object. It is known by name, so pods of a deleted namesake
+# wake the new one, which waits for them.
+OWNED: Final = (core.PODS, core.SERVICES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
+
+
+class Announce(Protocol):
+    """Sends events about an object; never waits, never fails."""
+
+    def __call__(self, regarding: Json, events: Sequence[Announcement]) -> None: ...
+
+
+class RayClusterController:
+    """Keeps Ray clusters as their specs want them.
+
+    `secret` answers a new token for Ray's authentication; it must be unguessable, which `rng` is not.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        client: Client,
+        announce: Announce,
+        options: Options,
+        clock: Clock,
+        rng: random.Random,
+        secret: Callable[[], str],
+    ) -> None:
+        self._reader, self._client, self._announce = reader, client, announce
+        self._options, self._clock, self._rng, self._secret = options, clock, rng, secret
+        self._filled: dict[Ref, tuple[str, Spent]] = {}  # by cluster: its UID, and where pods of its ticket were seen
+
+    async def reconcile(self, key: Ref) -> Result:
+        """One pass over one cluster."""
+        seen = await self._look(key)
+        if seen is None:
+            self._filled.pop(key, None)
+            return DONE  # owner references clean up
+        fresh = self._fresh()
+        plan = decide(seen, self._options, fresh)
+        if plan.record is not None:
+            await record(self._client, plan.record)
+            return AGAIN
+        outcomes = await apply(self._client, plan, seen.uid)
+        if any(one.verdict is Verdict.STALE for one in outcomes):
+            await record(self._client, new_ticket(seen, fresh.ticket))  # the names under this one are used up
+            return Result(requeue_after=CONFLICT_PAUSE)
+        said = report(seen, plan, outcomes, self._clock.now(), self._options)
+        self._announce(seen.object, said.events)
+        if said.status is not None:
+            seen = await self._keep_ticket(seen, outcomes)
+            await publish(self._client, wire.RAY_CLUSTERS, seen.object, said.status, own_conditions=OWN_CONDITIONS)
+        return said.result
+
+    async def _look(self, key: Ref) -> Seen | None:
+        uid, filled = self._filled.get(key, ("", frozenset()))
+        try:
+            seen = await observe(self._reader, key, self._options, filled)
+        except Malformed as problem:
+            raise Terminal(f"{key} does not have the shape that its schema asks for: {problem}") from problem
+        if seen is None:
+            return None
+        if seen.uid != uid:
+            seen = replace(seen, spent=frozenset())
+        there = {(pod.slot, pod.ticket) for pod in seen.pods if pod.slot is not None}
+        used = {(slot, ticket) for slot, ticket in seen.spent | there if ticket == seen.ticket}
+        self._filled[key] = (seen.uid, frozenset(used))
+        return seen
+
+    def _fresh(self) -> Fresh:
+        return Fresh(ticket="".join(self._rng.choices(wire.SAFE_ALPHABET, k=TICKET_LENGTH)), token=self._secret())
+
+    async def _keep_ticket(self, seen: Seen, outcomes: Sequence[Outcome]) -> Seen:
+        """The UID stands for the ticket while the status is empty: if pods are still to come, write that down first.
+
+        So their names stay the same, however often the server refuses them.
+        """
+        if not seen.status_is_empty or all(one.good for one in outcomes):
+            return seen
+        stored = await record(self._client, new_ticket(seen, seen.ticket))
+        return replace(seen, object=stored, cluster=RayCluster.from_json(stored))

@@ -1,0 +1,101 @@
+"""One look at a RayCluster and all that belongs to it, from the caches alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api import core
+from api.meta import Json, Ref, controller_of
+from api.v1 import wire
+from api.v1.raycluster import RayCluster
+from controller.ray.desired import labels, names, rbac
+from controller.ray.desired.facts import Facts, facts_of
+from controller.ray.options import Options
+from controller.ray.raycluster.seen import FINISHED, PodView, Rights, Seen, Spent
+from controller.runtime.interfaces import Reader, Record
+
+__all__ = ["observe"]
+
+NODES = frozenset({wire.HEAD, wire.WORKER})
+
+
+async def observe(reader: Reader, key: Ref, options: Options, filled: Spent = frozenset()) -> Seen | None:
+    """The cluster as the caches have it now, or None when it is gone. Raises StaleCache, and Malformed.
+
+    `filled` are the slots, and their tickets, in which this process saw pods before: what is not there any more is
+    spent. Pods of another controller are none of ours, whatever their labels say; pods of nobody count as ours, as
+    with the reference.
+    """
+    record = await reader.get(wire.RAY_CLUSTERS, key.namespace, key.name)
+    if record is None:
+        return None
+    body = record.object()
+    cluster = RayCluster.from_json(body)
+    pods, predecessors = await _pods(reader, record)
+    seen = Seen(object=body, cluster=cluster, pods=pods, predecessors=predecessors, spent=_spent(pods, filled))
+    if cluster.spec is None:
+        return seen
+    return await _with_children(reader, record, seen, facts_of(cluster, options))
+
+
+async def _pods(reader: Reader, cluster: Record) -> tuple[tuple[PodView, ...], tuple[str, ...]]:
+    place, name = cluster.ref.namespace, cluster.ref.name
+    found = await reader.labelled(core.PODS, place, wire.LABEL_CLUSTER, name, owner_uid=cluster.uid)
+    ours, predecessors = [], []
+    for record in found:
+        if record.labels.get(wire.LABEL_NODE_TYPE) not in NODES:
+            continue
+        if _ours(record, cluster.uid):
+            ours.append(PodView.of(record.object()))
+        elif _of_a_namesake(record, name):
+            predecessors.append(PodView.of(record.object()))
+    alive = tuple(pod.name for pod in predecessors if pod.phase not in FINISHED)
+    return tuple(sorted(ours, key=lambda pod: pod.name)), alive
+
+
+def _ours(record: Record, uid: str) -> bool:
+    owner = controller_of({"ownerReferences": record.owners})
+    return owner is None or owner["uid"] == uid
+
+
+def _of_a_namesake(record: Record, name: str) -> bool:
+    """Of a deleted cluster that was called the same: garbage collection is about to take it."""
+    owner = controller_of({"ownerReferences": record.owners})
+    return owner is not None and owner["kind"] == wire.RAY_CLUSTERS.kind and owner["name"] == name
+
+
+def _spent(pods: Sequence[PodView], filled: Spent) -> Spent:
+    return filled - {(pod.slot, pod.ticket) for pod in pods if pod.slot is not None}
+
+
+async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Facts) -> Seen:
+    place, uid = record.ref.namespace, record.uid
+    found = await reader.labelled(core.SERVICES, place, wire.LABEL_CLUSTER, facts.name, owner_uid=uid)
+    selector = labels.plain_head_selector(facts.name)
+    marks = {key: selector[key] for key in (wire.LABEL_CLUSTER, wire.LABEL_NODE_TYPE, wire.LABEL_IDENTIFIER)}
+    heads = [one for one in found if marks.items() <= one.labels.items() and _ours(one, uid)]
+    return Seen(
+        object=seen.object,
+        cluster=seen.cluster,
+        pods=seen.pods,
+        predecessors=seen.predecessors,
+        spent=seen.spent,
+        head_services=tuple(one.object() for one in sorted(heads, key=lambda one: one.ref.name)),
+        headless_service=await _own_service(reader, record, names.headless_service(facts.name)),
+        serve_service=await _own_service(reader, record, names.serve_service(facts.name)),
+        rights=await _rights(reader, facts) if facts.autoscaling else Rights(),
+    )
+
+
+async def _own_service(reader: Reader, cluster: Record, name: str) -> Json | None:
+    record = await reader.get(core.SERVICES, cluster.ref.namespace, name)
+    return record.object() if record is not None and _ours(record, cluster.uid) else None
+
+
+async def _rights(reader: Reader, facts: Facts) -> Rights:
+    account, role = rbac.service_account_name(facts), names.check_name(facts.name)
+    return Rights(
+        service_account=await reader.get(core.SERVICE_ACCOUNTS, facts.namespace, account) is not None,
+        role=await reader.get(core.ROLES, facts.namespace, role) is not None,
+        role_binding=await reader.get(core.ROLE_BINDINGS, facts.namespace, role) is not None,
+    )

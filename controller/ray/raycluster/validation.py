@@ -1,0 +1,88 @@
+"""What keeps a RayCluster from being worked on, and what its user is warned of (spec raycluster §5.4-5.8). Pure.
+
+The rules themselves are the API's (`api.v1.rules`); here they become events. `NOT_YET` is the one list of what the
+API has and this operator does not do yet: such a cluster is left alone, and its user told, rather than half served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from api.v1 import wire
+from api.v1.raycluster import RayClusterSpec
+from api.v1.rules.model import Context, Finding, Severity, all_findings, first_denial
+from api.v1.rules.raycluster import ENFORCED
+from controller.ray.options import Options
+from controller.ray.raycluster.seen import Seen
+from controller.runtime.plan import Announcement
+
+__all__ = ["NOT_YET", "STATUS_REASON", "advice", "refusal"]
+
+METADATA_REASON: Final = "InvalidRayClusterMetadata"
+SPEC_REASON: Final = "InvalidRayClusterSpec"
+STATUS_REASON: Final = "InvalidRayClusterStatus"
+UPGRADE_RULES: Final = frozenset({"C67", "C68"})  # these have words of their own in the reference
+
+
+def _fault_tolerant(spec: RayClusterSpec, annotations: Mapping[str, str]) -> bool:
+    legacy = annotations.get(wire.ANNOTATION_FT_ENABLED, "").lower() == "true"
+    return legacy or spec.gcs_fault_tolerance_options is not None
+
+
+NOT_YET: Final[Mapping[str, Callable[[RayClusterSpec, Mapping[str, str]], bool]]] = {
+    "GCS fault tolerance (spec.gcsFaultToleranceOptions, annotation ray.io/ft-enabled)": _fault_tolerant,
+    "mutual TLS (spec.tlsOptions)": lambda spec, _: bool(spec.tls_options and spec.tls_options.enabled),
+    "a NetworkPolicy (spec.networkPolicy)": lambda spec, _: spec.network_policy is not None,
+    "the history server (spec.historyServerOptions)": lambda spec, _: spec.history_server_options is not None,
+    "an Ingress (spec.headGroupSpec.enableIngress)": lambda spec, _: bool(spec.head_group_spec.enable_ingress),
+    "replicas of several hosts (numOfHosts)": lambda spec, _: any(
+        group.num_of_hosts > 1 for group in spec.worker_group_specs
+    ),
+}
+
+
+def refusal(seen: Seen, options: Options) -> Announcement | None:
+    """Why nothing is done about this cluster, or None. Only a changed object can help."""
+    where = f"{seen.namespace}/{seen.name}"
+    denial = first_denial(ENFORCED, seen.object, None, _context(options))
+    if denial is not None:
+        return _warning(denial.reason or SPEC_REASON, f"{_opening(denial, where)} {denial}")
+    spec = seen.cluster.spec
+    if spec is None:
+        return _warning(SPEC_REASON, f"The RayCluster spec is invalid {where}: there is none")
+    missing = [name for name, asked in NOT_YET.items() if asked(spec, seen.cluster.annotations)]
+    if missing:
+        asked_for = "; ".join(missing)
+        return _warning(SPEC_REASON, f"The RayCluster spec is invalid {where}: not supported yet: {asked_for}")
+    return None
+
+
+def _opening(denial: Finding, where: str) -> str:
+    if denial.reason == METADATA_REASON:
+        return f"The RayCluster metadata is invalid {where}:"
+    if denial.reason == STATUS_REASON:
+        return f"The RayCluster status is invalid {where},"
+    if denial.rule in UPGRADE_RULES:
+        return f"The RayCluster UpgradeStrategy is invalid {where}:"
+    return f"The RayCluster spec is invalid {where}:"
+
+
+def advice(seen: Seen, options: Options) -> tuple[Announcement, ...]:
+    """What works, but not as its user may think (spec raycluster §5.6, E5)."""
+    where = f"{seen.namespace}/{seen.name}"
+    found = all_findings(ENFORCED, seen.object, None, _context(options))
+    warnings = [str(one) for one in found if one.severity is Severity.WARN]
+    groups = [group.group_name for group in seen.cluster.spec.worker_group_specs] if seen.cluster.spec else []
+    twice = sorted({name for name in groups if groups.count(name) > 1})
+    if twice:
+        warnings.append(f"of worker groups with the same name only the first is served: {', '.join(twice)}")
+    return tuple(_warning(SPEC_REASON, f"RayCluster spec warning {where}: {text}") for text in warnings)
+
+
+def _context(options: Options) -> Context:
+    return Context(options.gates.by_name)
+
+
+def _warning(reason: str, note: str) -> Announcement:
+    return Announcement("Warning", reason, "Validate", note)

@@ -1,0 +1,90 @@
+"""The hash of a spec."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from controller.ray.desired.hashes import spec_hash
+
+SPEC: dict[str, Any] = {
+    "rayVersion": "2.52.0",
+    "headGroupSpec": {"template": {"spec": {"containers": [{"name": "ray", "image": "a"}]}}},
+    "workerGroupSpecs": [
+        {
+            "groupName": "g",
+            "replicas": 1,
+            "minReplicas": 0,
+            "maxReplicas": 5,
+            "template": {"spec": {"containers": [{"name": "ray", "image": "a"}]}},
+        }
+    ],
+}
+
+
+def changed(*path: str | int, to: Any) -> dict[str, Any]:
+    spec = deepcopy(SPEC)
+    *way, last = path
+    place: Any = spec
+    for step in way:
+        place = place[step]
+    place[last] = to
+    return spec
+
+
+def test_a_hash_is_32_characters_of_base32hex() -> None:
+    found = spec_hash(SPEC)
+
+    assert len(found) == 32
+    assert set(found) <= set("0123456789ABCDEFGHIJKLMNOPQRSTUV")
+
+
+@pytest.mark.spec("raycluster:E86")
+@pytest.mark.parametrize(
+    "same",
+    [
+        changed("workerGroupSpecs", 0, "replicas", to=4),
+        changed("workerGroupSpecs", 0, "minReplicas", to=2),
+        changed("workerGroupSpecs", 0, "maxReplicas", to=9),
+        changed("workerGroupSpecs", 0, "scaleStrategy", to={"workersToDelete": ["a"]}),
+        changed("workerGroupSpecs", 0, "scaleStrategy", to={}),
+        changed("workerGroupSpecs", 0, "template", "spec", "tolerations", to=[{"key": "x"}]),
+        changed("workerGroupSpecs", 0, "template", "spec", "schedulingGates", to=[{"name": "x"}]),
+        changed("headGroupSpec", "template", "spec", "tolerations", to=[{"key": "x"}]),
+        changed("headGroupSpec", "rayStartParams", to={}),
+        changed("upgradeStrategy", to={"type": "Recreate"}),
+    ],
+)
+def test_scaling_and_placing_are_no_upgrade(same: dict[str, Any]) -> None:
+    assert spec_hash(same) == spec_hash(SPEC)
+
+
+@pytest.mark.spec("raycluster:E86")
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed("rayVersion", to="2.53.0"),
+        changed("suspend", to=False),
+        changed("workerGroupSpecs", 0, "template", "spec", "containers", 0, "image", to="b"),
+        changed("headGroupSpec", "template", "spec", "containers", 0, "image", to="b"),
+        changed("headGroupSpec", "rayStartParams", to={"num-cpus": "1"}),
+        changed("workerGroupSpecs", 0, "groupName", to="h"),
+        changed("workerGroupSpecs", to=[]),
+    ],
+)
+def test_everything_else_is_one(other: dict[str, Any]) -> None:
+    assert spec_hash(other) != spec_hash(SPEC)
+
+
+def test_the_order_of_members_does_not_count() -> None:
+    assert spec_hash(dict(reversed(SPEC.items()))) == spec_hash(SPEC)
+
+
+def test_hashing_leaves_the_spec_alone() -> None:
+    spec = deepcopy(SPEC)
+
+    spec_hash(spec)
+
+    assert spec == SPEC
