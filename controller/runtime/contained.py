@@ -10,7 +10,7 @@ import structlog
 
 __all__ = ["contained"]
 
-_log = structlog.get_logger(logger="runtime")
+_log = structlog.get_logger("runtime")
 
 
 class contained:  # noqa: N801 - reads as a word in a `with` line

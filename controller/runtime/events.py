@@ -47,7 +47,7 @@ FLUSH = timedelta(seconds=2)  # EVT-7
 Announce: TypeAlias = Callable[[Announcement], None]
 _Identity: TypeAlias = tuple[str, ...]
 
-_log = structlog.get_logger(logger="events")
+_log = structlog.get_logger("events")
 
 
 @dataclass(slots=True, eq=False)

@@ -24,7 +24,7 @@ CLOSE_SECONDS = 1.0
 # A check answers None, or what is wrong.
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 
-_log = structlog.get_logger(logger="health")
+_log = structlog.get_logger("health")
 
 
 class Health:

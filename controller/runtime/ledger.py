@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from api.meta import Ref, Resource
-from controller.runtime.versions import MalformedVersion, at_least, newest
+from controller.runtime.versions import MalformedVersion, at_least, is_valid, newest
 
 __all__ = ["TTL_SECONDS", "Entry", "Ledger", "Seen", "Store"]
 
@@ -100,10 +100,7 @@ class Ledger:
         entry.in_flight -= 1
         entry.owner_uid = owner_uid or entry.owner_uid
         entry.labels = labels
-        try:
-            entry.version = newest(entry.version, version)
-        except MalformedVersion:
-            entry.version = ""  # opaque: no order, no gate (RV-4)
+        entry.version = _later(entry.version, version)
         self._end(entry)
 
     def deleted(self, entry: Entry | None, uid: str, version: str = "") -> None:
@@ -144,10 +141,7 @@ class Ledger:
                 entry.version = ""
         else:
             entry.labels = labels
-            try:
-                entry.version = newest(entry.version, version)
-            except MalformedVersion:
-                entry.version = ""
+            entry.version = _later(entry.version, version)
         self._drop_finished(entry)
 
     def open(
@@ -205,6 +199,11 @@ class Ledger:
         entries = self._open.get(entry.resource, {})
         if entry.finished and entries.get(entry.ref) is entry:
             del entries[entry.ref]
+
+
+def _later(one: str, other: str) -> str:
+    """The later version; none for opaque ones: without an order there is no gate (RV-4)."""
+    return newest(one, other) if is_valid(other) else ""
 
 
 def _reached(entry: Entry, seen: Seen | None, store: Store) -> bool:

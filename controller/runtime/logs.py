@@ -28,9 +28,9 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
     ]
     structlog.configure(
-        processors=[*shared, *_rendering(encoding)],
+        processors=[*shared, structlog.stdlib.add_logger_name, *_rendering(encoding)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        logger_factory=lambda *names: _NamedLogger(target, *names),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -42,6 +42,14 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+class _NamedLogger(structlog.PrintLogger):
+    """Prints lines, and knows what it was asked for as."""
+
+    def __init__(self, target: TextIO, name: str = "manta") -> None:
+        super().__init__(target)
+        self.name = name
 
 
 def _rendering(encoding: Literal["json", "console"]) -> list[structlog.typing.Processor]:

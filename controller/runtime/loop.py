@@ -36,7 +36,7 @@ QUIET_CONFLICTS = 3  # in a row; more of them say that two writers fight
 ZERO = timedelta(0)
 _BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, ArithmeticError)
 
-_log = structlog.get_logger(logger="controller")
+_log = structlog.get_logger("controller")
 
 
 class TookTooLong(RuntimeProblem):

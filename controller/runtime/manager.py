@@ -35,7 +35,7 @@ __all__ = ["Kit", "Runtime", "run", "running", "stopped_by_signals"]
 GRACE = timedelta(seconds=30)  # MGR-8
 LAG_PROBE_SECONDS = 1.0
 
-_log = structlog.get_logger(logger="manager")
+_log = structlog.get_logger("manager")
 
 
 @dataclass(frozen=True, slots=True)

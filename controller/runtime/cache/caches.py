@@ -32,7 +32,7 @@ SYNC_SECONDS = 120.0  # CAC-7
 REPORT_SECONDS = 10.0
 LOADS_AT_ONCE = 4  # REF-14
 
-_log = structlog.get_logger(logger="caches")
+_log = structlog.get_logger("caches")
 
 
 class CacheNotSynced(RuntimeProblem):

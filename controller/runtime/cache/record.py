@@ -79,6 +79,9 @@ class Words:
 _NOTHING: Mapping[str, str] = {}
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Metadata(msgspec.Struct, rename="camel"):
     name: str
     resource_version: str
@@ -91,7 +94,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] | None = None
     owner_references: list[OwnerReference] | None = None
     finalizers: list[str] | None = None
-    managed_fields: msgspec.Raw | None = None
+    managed_fields: msgspec.Raw = _ABSENT
 
 
 class _Thing(msgspec.Struct):
@@ -155,14 +158,14 @@ def bookmark_of(body: bytes) -> Bookmark:
 
 def _kept_bytes(resource: Resource, body: bytes | msgspec.Raw, thing: _Thing) -> bytes:
     """The object without managedFields, under its real kind, in exactly as many bytes as it needs (MEM-3)."""
-    if thing.metadata.managed_fields is None and thing.kind == resource.kind:
+    if thing.metadata.managed_fields is _ABSENT and thing.kind == resource.kind:
         return bytes(body)
     top: dict[str, Any] = dict(_decode_top(body))
     if thing.kind != resource.kind:
         top.pop("kind", None)
         top.pop("apiVersion", None)
         top = {"kind": resource.kind, "apiVersion": resource.api_version, **top}
-    if thing.metadata.managed_fields is not None:
+    if thing.metadata.managed_fields is not _ABSENT:
         metadata = _decode_top(top["metadata"])
         del metadata["managedFields"]
         top["metadata"] = metadata

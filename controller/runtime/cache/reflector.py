@@ -41,7 +41,7 @@ SLICE_SECONDS = 0.005
 WATCH_LIST_AGAIN_SECONDS = 3600.0  # a server without WatchList may have been upgraded (REF-1)
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, CALM_SECONDS = 0.8, 30.0, 120.0  # REF-11
 
-_log = structlog.get_logger(logger="reflector")
+_log = structlog.get_logger("reflector")
 
 
 class Waits:

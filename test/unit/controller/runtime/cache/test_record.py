@@ -1,0 +1,103 @@
+"""A record is the object's metadata and its bytes, without what nobody reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.core import PODS
+from controller.runtime.cache.record import UnreadableObject, Words, bookmark_of, record_of
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def a_pod(**metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "7", **metadata},
+    }
+
+
+@pytest.mark.spec("runtime:MEM-1")
+@given(VALUES, st.booleans())
+def test_the_kept_bytes_are_the_object_without_managed_fields(spec: Any, managed: bool) -> None:
+    """Decoding them gives what the server has, and a copy that is the caller's own."""
+    pod = a_pod() | {"spec": {"template": {"metadata": {"managedFields": spec}}}, "status": spec}
+    sent = a_pod(managedFields=[{"manager": "m", "fieldsV1": {"f:x": {}}}]) if managed else a_pod()
+
+    record = record_of(PODS, json.dumps(pod | {"metadata": sent["metadata"]}).encode(), Words())
+
+    assert record.object() == pod
+    assert record.object() is not record.object()
+
+
+def test_metadata_is_at_hand_without_decoding() -> None:
+    """What handlers, predicates and indexes look at."""
+    owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "c", "uid": "o", "controller": True}
+    body = a_pod(
+        generation=3,
+        creationTimestamp="2026-01-01T00:00:00Z",
+        deletionTimestamp="2026-01-02T00:00:00Z",
+        labels={"l": "1"},
+        annotations={"a": "2"},
+        ownerReferences=[owner],
+        finalizers=["f"],
+    )
+
+    record = record_of(PODS, json.dumps(body).encode(), Words())
+
+    assert str(record.ref) == "Pod ns/a"
+    assert (record.uid, record.resource_version, record.generation) == ("u", "7", 3)
+    assert record.deletion_timestamp == "2026-01-02T00:00:00Z"
+    assert (record.labels, record.annotations) == ({"l": "1"}, {"a": "2"})
+    assert (list(record.owners), list(record.finalizers)) == ([owner], ["f"])
+
+
+@pytest.mark.spec("runtime:REF-16")
+def test_a_metadata_only_object_and_an_item_of_a_list_get_their_real_kind() -> None:
+    """One comes as PartialObjectMetadata, the other may come with no kind at all."""
+    for answered in ({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}, {}):
+        body = {**answered, "metadata": a_pod()["metadata"]}
+
+        read = record_of(PODS, json.dumps(body).encode(), Words()).object()
+
+        assert (read["kind"], read["apiVersion"]) == ("Pod", "v1")
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"kind":"Table","metadata":{"name":"a","resourceVersion":"1"}}', b"[1]", b"{"]
+)
+def test_what_is_no_object_of_the_kind_is_unreadable(body: bytes) -> None:
+    """A Table in the cache would be worse than a hole (REF-6)."""
+    with pytest.raises(UnreadableObject):
+        record_of(PODS, body, Words())
+
+
+@pytest.mark.spec("runtime:MEM-2")
+def test_strings_that_repeat_are_kept_once() -> None:
+    """Ten thousand pods carry the same label."""
+    words = Words()
+    body = json.dumps(a_pod(labels={"key-of-some-length": "value-of-some-length"})).encode()
+
+    one, other = record_of(PODS, body, words), record_of(PODS, body, words)
+
+    assert next(iter(one.labels.values())) is next(iter(other.labels.values()))
+    assert one.ref.namespace is other.ref.namespace
+
+
+def test_a_bookmark_says_how_far_and_whether_the_initial_events_end() -> None:
+    """Only the annotation tells the two kinds apart."""
+    plain = {"kind": "Pod", "metadata": {"resourceVersion": "9"}}
+    ending = {"metadata": {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}
+
+    assert not bookmark_of(json.dumps(plain).encode()).ends_initial_events
+    assert bookmark_of(json.dumps(ending).encode()).ends_initial_events
