@@ -353,7 +353,7 @@ BUILT_IN: Mapping[tuple[str, str], tuple[Column, ...]] = {
         Column("Data", lambda item, now: _count(".data")(item, now) + _count(".binaryData")(item, now), "integer")
     ),
     ("", "secrets"): _named(("Type", _at(".type")), Column("Data", _count(".data"), "integer")),
-    ("", "serviceaccounts"): _named(Column("Secrets", _count(".secrets"), "integer")),
+    ("", "serviceaccounts"): _named(),
     ("", "endpoints"): _named(("Endpoints", _endpoints)),
     ("", "resourcequotas"): _named(
         ("Request", _quota(lambda key: not key.startswith("limits."))),
