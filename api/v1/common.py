@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from api.meta import Json
 
@@ -151,13 +159,20 @@ class ApiModel(BaseModel):
         validate_by_name=True,
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        if isinstance(data, dict) and None in data.values():
+    def _read(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, dict):
+            return read(data)
+        if None in data.values():
             kept = _nullable(cls)
-            return {key: value for key, value in data.items() if value is not None or key in kept}
-        return data
+            data = {key: value for key, value in data.items() if value is not None or key in kept}
+        model = read(data)
+        # An unknown field that is called as Python calls a known one would count as that one having been given.
+        for name in cls.model_fields.keys() & (model.__pydantic_extra__ or {}).keys():
+            if camel(name) not in data:
+                model.__pydantic_fields_set__.discard(name)
+        return model
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
