@@ -113,7 +113,15 @@ def _pod_subresources() -> tuple[Subresource, ...]:
 def _core() -> tuple[ResourceInfo, ...]:
     return (
         ResourceInfo("", "v1", "configmaps", "configmap", "ConfigMap", short_names=("cm",)),
-        ResourceInfo("", "v1", "endpoints", "endpoints", "Endpoints", short_names=("ep",)),
+        ResourceInfo(
+            "",
+            "v1",
+            "endpoints",
+            "endpoints",
+            "Endpoints",
+            short_names=("ep",),
+            deprecation_warning="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+        ),
         ResourceInfo("", "v1", "events", "event", "Event", short_names=("ev",), store="events"),
         ResourceInfo("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
         ResourceInfo(
