@@ -1,0 +1,468 @@
+"""`a_cluster()`: a whole cluster in one loop, for stories in virtual time.
+
+API server over HTTP on a Unix socket, controllers, a scripted node, the operator and Ray's dashboards: all in the loop
+of the test, so that time jumps when everybody waits. Open it in the story's own body, never in a fixture: only there
+is the clock virtual.
+
+    async with a_cluster() as cluster:
+        cluster.node.hold("train-*")
+        await cluster.create(a_rayjob("train", active_deadline_seconds=300))
+        job = await cluster.until("RayJob", "train", phase="Failed")
+        assert job.status.reason == "DeadlineExceeded"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from api.crds.installed import custom_resource_definitions
+from controller.ray.dashboard.http import NoAnswer, RayTransport
+from controller.runtime.client.transport import Answer, Pool, Transport, connected
+from controller.runtime.clock import LoopClock
+from controller.runtime.errors import Unreachable
+from controller.runtime.manager import Kit
+from controller.settings import Settings
+from localcluster.api import Refusal, WatchExpired
+from localcluster.apiserver.http import serving
+from localcluster.apiserver.local import LocalApi
+from localcluster.controllers.manager import controlling, mirroring
+from localcluster.faults import Asked, Faults, FaultyFace, FaultyServer
+from localcluster.mirror import Key, Mirrors, key_of
+from localcluster.node.kubelet import Kubelet, NodeSettings
+from localcluster.node.scripted import Scripted
+from localcluster.testing.alone import alone
+from localcluster.testing.dashboard import Dashboards
+from localcluster.testing.factories import camel
+from localcluster.testing.view import View
+
+__all__ = ["OPERATOR", "START", "Cluster", "a_cluster"]
+
+Json: TypeAlias = dict[str, Any]
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+OPERATOR = "kuberay-operator*"  # its User-Agent
+PATIENCE = 3600.0  # virtual seconds that `until` waits
+ROOMY = {
+    "cpu": "1000000",
+    "memory": "4Pi",
+    "ephemeral-storage": "4Pi",
+    "pods": "1000000",
+    "nvidia.com/gpu": "1000",
+}
+_PHASES = {"RayJob": "jobDeploymentStatus", "RayCluster": "state"}
+
+
+@dataclass(slots=True)
+class _Incarnation:
+    """One run of the operator. What is dead reaches nobody any more, however long its tasks take to end."""
+
+    number: int
+    dead: bool = False
+    up: asyncio.Event = field(default_factory=asyncio.Event)
+    kit: Kit | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Cluster:
+    """What a story sees. Made by `a_cluster`."""
+
+    def __init__(
+        self,
+        *,
+        clock: LoopClock,
+        socket: Path,
+        server: FaultyServer,
+        mirrors: Mirrors,
+        faults: Faults,
+        node: Scripted,
+        kubelet: Kubelet,
+        group: asyncio.TaskGroup,
+        settings: Settings,
+        seed: int,
+        restart_after: float | None,
+    ) -> None:
+        self.clock, self.socket, self.server, self.faults = clock, socket, server, faults
+        self.node, self.kubelet = node, kubelet
+        self.api = LocalApi(server, field_manager="story")
+        self.dashboards = Dashboards(now=clock.now, find_head=self._find_head)
+        self.crashes = 0
+        self._mirrors, self._group, self._settings = mirrors, group, settings
+        self._seed, self._restart_after = seed, restart_after
+        self._began = clock.monotonic()
+        self._heads: dict[Key, Json] = {}
+        self._operator: _Incarnation | None = None
+        self._incarnations = 0
+        self._kinds: dict[str, str] = {}
+        mirrors.of("services")
+        mirrors.of("pods").subscribe(self._pod_changed)
+        faults.crashed = self._crashed
+        node.script("*", container="ray-job-submitter", life=self.dashboards.submitter)
+
+    # Objects -------------------------------------------------------------------------------------------------------
+
+    async def create(self, body: Mapping[str, Any]) -> View:
+        """Create the object. Raises Refusal."""
+        resource, namespace = await self._resource(body["kind"]), body["metadata"].get("namespace", "")
+        return View(await self.api.create(resource, namespace, dict(body)))
+
+    async def get(self, kind: str, name: str, namespace: str = "default") -> View:
+        """The object as it is. Raises Refusal 404."""
+        resource = await self._resource(kind)
+        return View(await self.api.get(resource, await self._scope(kind, namespace), name))
+
+    async def find(self, kind: str, name: str, namespace: str = "default") -> View | None:
+        """The object, or None."""
+        try:
+            return await self.get(kind, name, namespace)
+        except Refusal as refusal:
+            if refusal.code == 404:
+                return None
+            raise
+
+    async def all_of(self, kind: str, namespace: str = "default", *, labels: str = "") -> list[View]:
+        """All objects of a kind, by name. `labels` is a selector."""
+        resource = await self._resource(kind)
+        found = await self.api.list(resource, await self._scope(kind, namespace), labels=labels)
+        return sorted((View(item) for item in found.items), key=lambda one: one.name)
+
+    async def pods(self, cluster: str, namespace: str = "default", *, node_type: str = "") -> list[View]:
+        """The pods of a RayCluster."""
+        more = f",ray.io/node-type={node_type}" if node_type else ""
+        return await self.all_of("Pod", namespace, labels=f"ray.io/cluster={cluster}{more}")
+
+    async def patch(
+        self, kind: str, name: str, body: Json, namespace: str = "default", *, subresource: str = ""
+    ) -> View:
+        """A JSON merge patch. Raises Refusal."""
+        resource = await self._resource(kind)
+        scope = await self._scope(kind, namespace)
+        return View(await self.api.patch(resource, scope, name, body, subresource=subresource))
+
+    async def edit(self, kind: str, name: str, change: Callable[[Json], None], namespace: str = "default") -> View:
+        """Read, change in place, write. Raises Refusal, also when somebody else was quicker."""
+        found = dict(await self.get(kind, name, namespace))
+        change(found)
+        resource = await self._resource(kind)
+        return View(await self.api.update(resource, await self._scope(kind, namespace), found))
+
+    async def delete(self, kind: str, name: str, namespace: str = "default", **options: Any) -> None:
+        """Delete; options as of `Api.delete`. Raises Refusal."""
+        await self.api.delete(await self._resource(kind), await self._scope(kind, namespace), name, **options)
+
+    async def events(self, name: str, namespace: str = "default") -> list[View]:
+        """What was told about the object of that name, oldest first, in words of core/v1."""
+        found = [View(item) for item in (await self.api.list("events", namespace)).items]
+        about = [one for one in found if one["involvedObject"]["name"] == name]
+        return sorted(about, key=lambda one: (str(one.last_timestamp or one.event_time), one.name))
+
+    async def until(
+        self,
+        kind: str,
+        name: str,
+        namespace: str = "default",
+        *,
+        within: float = PATIENCE,
+        gone: bool = False,
+        where: Callable[[View], bool] | None = None,
+        **what: Any,
+    ) -> View:
+        """Wait until the object is as described, and return it.
+
+        `phase` is what the kind calls so (a RayJob's jobDeploymentStatus, a RayCluster's state); `ready` its readiness;
+        `condition` the type of a condition that is True, or a pair (type, status); anything else a member of status.
+        Waits on a watch, in virtual time. Raises AssertionError, which says how the object is, when that did not come.
+        """
+        seen: View | None = None
+        try:
+            async with asyncio.timeout(within):
+                async for seen in self._states(kind, namespace, name):
+                    if seen is None:
+                        if gone:
+                            return View()
+                    elif not gone and _is(seen, what) and (where is None or where(seen)):
+                        return seen
+        except TimeoutError:
+            wanted = "gone" if gone else what or "as wanted"
+            shown = "absent" if seen is None else seen.get("status") or seen
+            raise AssertionError(f"{kind} {name} was not {wanted} within {within:g} s; it is {shown}") from None
+        raise AssertionError("a watch ended")
+
+    async def _states(self, kind: str, namespace: str, name: str) -> AsyncIterator[View | None]:
+        resource, scope = await self._resource(kind), await self._scope(kind, namespace)
+        selector = f"metadata.name={name}"
+        while True:
+            listing = await self.api.list(resource, scope, fields=selector)
+            yield View(listing.items[0]) if listing.items else None
+            try:
+                changes = self.api.watch(resource, scope, resource_version=listing.resource_version, fields=selector)
+                async for type_, item in changes:
+                    yield None if type_ == "DELETED" else View(item)
+            except WatchExpired:
+                continue
+
+    async def _resource(self, kind: str) -> str:
+        if kind not in self._kinds:
+            for served in reversed(await self.api.served()):
+                self._kinds[served.kind] = served.name
+        return self._kinds[kind]
+
+    async def _scope(self, kind: str, namespace: str) -> str:
+        resource = await self._resource(kind)
+        namespaced = next(one.namespaced for one in await self.api.served() if one.name == resource)
+        return namespace if namespaced else ""
+
+    # Time ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Virtual time since the cluster was opened."""
+        return timedelta(seconds=self.clock.monotonic() - self._began)
+
+    async def after(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    # The operator --------------------------------------------------------------------------------------------------
+
+    @property
+    def writes(self) -> list[Asked]:
+        """All mutating requests of the operator, events and leases left out."""
+        beside = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
+        return [one for one in self.requests if one.write and one.resource not in beside]
+
+    @property
+    def requests(self) -> list[Asked]:
+        """All requests of the operator."""
+        return [one for one in self.faults.asked if fnmatchcase(one.agent, OPERATOR)]
+
+    async def writes_during(self, seconds: float) -> list[Asked]:
+        """Let virtual time pass; what the operator wrote meanwhile."""
+        before = len(self.writes)
+        await asyncio.sleep(seconds)
+        return self.writes[before:]
+
+    @property
+    def kit(self) -> Kit:
+        """The insides of the running operator."""
+        if self._operator is None or self._operator.kit is None:
+            raise RuntimeError("no operator runs")
+        return self._operator.kit
+
+    async def start_operator(self) -> None:
+        """Start one; returns once its controllers work. One that runs already goes on: there are two then."""
+        self._incarnations += 1
+        operator = self._operator = _Incarnation(self._incarnations)
+        operator.task = self._group.create_task(self._operate(operator), name=f"operator {operator.number}")
+        await operator.up.wait()
+
+    def kill_operator(self) -> None:
+        """It dies at once, in the middle of whatever it did: nothing of it reaches anybody any more."""
+        operator, self._operator = self._operator, None
+        if operator is not None:
+            operator.dead = True
+            if operator.task is not None:
+                operator.task.cancel()
+
+    def _crashed(self) -> None:
+        self.crashes += 1
+        self.kill_operator()
+        if self._restart_after is not None:
+            self._group.create_task(self._restart(self._restart_after))
+
+    async def _restart(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.start_operator()
+
+    async def _operate(self, operator: _Incarnation) -> None:
+        from controller.main import operating  # stories without an operator do not pay for it
+
+        chance = random.Random(f"{self._seed}/{operator.number}")
+        try:
+            async with (
+                connected("http://localhost", unix_socket=str(self.socket)) as transport,
+                operating(
+                    self._settings,
+                    _Mortal(transport, operator),
+                    ray=_MortalRay(self.dashboards, operator),
+                    clock=self.clock,
+                    rng=chance,
+                    secret=lambda: f"{chance.getrandbits(256):064x}",
+                    instance=f"operator-{operator.number}",
+                ) as kit,
+            ):
+                operator.kit = kit
+                operator.up.set()
+                await asyncio.Event().wait()
+        except Exception:
+            if not operator.dead:  # how a killed process takes it is nobody's business
+                raise
+
+    # Heads ---------------------------------------------------------------------------------------------------------
+
+    def _pod_changed(self, old: Json | None, new: Json | None) -> None:
+        pod = new or old or {}
+        if (pod["metadata"].get("labels") or {}).get("ray.io/node-type") != "head":
+            return
+        if new is None:
+            self._heads.pop(key_of(pod), None)
+        else:
+            self._heads[key_of(pod)] = pod
+
+    def _find_head(self, host: str) -> str | None:
+        """Which run of which head container the host name leads to."""
+        name, _, rest = host.partition(".")
+        namespace = rest.partition(".")[0] or "default"
+        service = self._mirrors.of("services").get(namespace, name)
+        selector = (service or {}).get("spec", {}).get("selector") or {}
+        if not selector:
+            return None
+        for (where, _), pod in self._heads.items():
+            labels = pod["metadata"].get("labels") or {}
+            if where == namespace and all(labels.get(key) == value for key, value in selector.items()):
+                first = pod["spec"]["containers"][0]["name"]
+                for one in (pod.get("status") or {}).get("containerStatuses") or ():
+                    if one["name"] == first and "running" in one["state"]:
+                        return f"{pod['metadata']['uid']}/{one['restartCount']}"
+        return None
+
+
+class _Mortal:
+    """The operator's way to the API server; nothing goes out once it is dead."""
+
+    def __init__(self, transport: Transport, operator: _Incarnation) -> None:
+        self._transport, self._operator = transport, operator
+
+    @property
+    def host(self) -> str:
+        """For metrics."""
+        return "localhost"
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        pool: Pool = Pool.REQUEST,
+    ) -> AsyncIterator[Answer]:
+        """See controller.runtime.client.transport.Transport."""
+        if self._operator.dead:
+            raise Unreachable("this process is dead")
+        async with self._transport.request(method, path, query=query, headers=headers, body=body, pool=pool) as answer:
+            yield answer
+
+
+class _MortalRay:
+    """The operator's way to dashboards; the same."""
+
+    def __init__(self, transport: RayTransport, operator: _Incarnation) -> None:
+        self._transport, self._operator = transport, operator
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
+    ) -> tuple[int, bytes]:
+        """See controller.ray.dashboard.http.RayTransport."""
+        if self._operator.dead:
+            raise NoAnswer("this process is dead")
+        return await self._transport.request(method, url, headers=headers, body=body, timeout=timeout)
+
+
+def _is(seen: View, what: Mapping[str, Any]) -> bool:
+    status = seen.get("status") or {}
+    for name, value in what.items():
+        if name == "phase":
+            found = status.get(_PHASES.get(seen["kind"], "phase"), "")
+        elif name == "ready":
+            ready = seen.condition("Ready")
+            is_ready = status.get("state") == "ready" if seen["kind"] == "RayCluster" else ready is not None
+            found = is_ready and (ready is None or ready["status"] == "True")
+        elif name == "condition":
+            type_, wanted = value if isinstance(value, tuple) else (value, "True")
+            condition = seen.condition(type_)
+            found, value = None if condition is None else condition["status"], wanted
+        else:
+            found = status.get(camel(name))
+        if found != value:
+            return False
+    return True
+
+
+@asynccontextmanager
+async def a_cluster(
+    *,
+    operator: bool = True,
+    settings: Settings | None = None,
+    node: NodeSettings | None = None,
+    seed: int = 0,
+    restart_after: float | None = None,
+    tell_events: bool = True,
+) -> AsyncIterator[Cluster]:
+    """A cluster, with an operator unless told otherwise, for as long as the block lasts.
+
+    `restart_after` seconds after a crash (see `faults.crash`) the operator is started again; None: not at all.
+    Raises what any part raised, and NotAlone when something started a thread or process.
+    """
+    clock = LoopClock(START)
+    clock.now()  # from here on
+    directory = Path(tempfile.mkdtemp(prefix="manta-"))
+    settings_of_node = node or NodeSettings(
+        capacity=dict(ROOMY), ip="10.0.0.1", issue_tokens=False, tell_events=tell_events
+    )
+    try:
+        with alone():
+            faults = Faults(now=clock.now)
+            server = FaultyServer(now=clock.now, chance=random.Random(seed))
+            server.faults = faults
+            api = LocalApi(server)
+            socket = directory / "api"
+            scripted = Scripted()
+            async with (
+                serving(FaultyFace(server, now=clock.now), socket=socket),
+                mirroring(api) as mirrors,
+                Kubelet(api, mirrors, scripted, settings_of_node, now=clock.now).running() as kubelet,
+                controlling(api, mirrors, now=clock.now, tell_events=tell_events),
+                asyncio.TaskGroup() as group,
+            ):
+                cluster = Cluster(
+                    clock=clock,
+                    socket=socket,
+                    server=server,
+                    mirrors=mirrors,
+                    faults=faults,
+                    node=scripted,
+                    kubelet=kubelet,
+                    group=group,
+                    settings=settings or Settings(),
+                    seed=seed,
+                    restart_after=restart_after,
+                )
+                await _provided(cluster, operator=operator)
+                try:
+                    yield cluster
+                finally:
+                    faults.crashed = lambda: None
+                    cluster.kill_operator()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _provided(cluster: Cluster, *, operator: bool) -> None:
+    """The kinds of Ray are served, the default namespace is furnished, and the operator works."""
+    for definition in custom_resource_definitions():
+        await cluster.create(definition)
+    await cluster.until("ServiceAccount", "default")
+    if operator:
+        await cluster.start_operator()
