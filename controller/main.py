@@ -225,7 +225,7 @@ def serve(settings: Settings) -> int:
     from controller.runtime.client.config import ConfigError
     from controller.runtime.logs import configure
 
-    configure(settings.log_encoder, settings.log_level)
+    configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stdout)
     for notice in settings.notices:
         log.warning(notice)
     try:

@@ -5,11 +5,12 @@ Names, types and defaults are the reference's (spec deployment §1.2-1.5) but fo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from controller.flags import Flag, UsageError, parse_flags
 from controller.ray.options import Gates, Options
@@ -17,6 +18,7 @@ from controller.ray.options import Gates, Options
 __all__ = ["FLAGS", "VERSION", "Settings", "load"]
 
 Default = TypeVar("Default", timedelta, None)
+Encoder: TypeAlias = Literal["json", "console"]
 
 VERSION: Final = "0.1.0"
 
@@ -77,8 +79,8 @@ class Settings:
     leader_election_namespace: str = ""
     concurrency: int = 16
     namespaces: tuple[str, ...] = ()  # empty: all
-    log_encoder: str = "json"
-    log_level: str = "info"
+    log_encoder: Encoder = "json"
+    log_level: int = logging.INFO
     kubeconfig: str = ""
     use_kubernetes_proxy: bool = False
     enable_metrics: bool = False
@@ -103,8 +105,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         leader_election_namespace=str(flags["leader-election-namespace"]),
         concurrency=max(1, int(flags["reconcile-concurrency"])),
         namespaces=tuple(name for name in map(str.strip, str(flags["watch-namespace"]).split(",")) if name),
-        log_encoder="console" if flags["zap-devel"] else str(flags["log-stdout-encoder"]),
-        log_level="debug" if flags["zap-devel"] else str(flags["zap-log-level"]),
+        log_encoder="console" if flags["zap-devel"] or flags["log-stdout-encoder"] == "console" else "json",
+        log_level=logging.DEBUG if flags["zap-devel"] else level_of(str(flags["zap-log-level"])),
         kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
         use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
         enable_metrics=bool(flags["enable-metrics"]),
@@ -146,6 +148,18 @@ def read_config(name: str) -> Mapping[str, Any]:
     ):
         raise UsageError(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
     return content
+
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.ERROR, "panic": logging.CRITICAL}
+
+
+def level_of(text: str) -> int:
+    """A level by name, or a verbosity above 0, which is debug. Raises UsageError."""
+    if text.isdecimal() and int(text) > 0:
+        return logging.DEBUG
+    if text not in LEVELS:
+        raise UsageError(f"-zap-log-level must be debug, info, error, panic or a number above 0, not {text!r}")
+    return LEVELS[text]
 
 
 def parse_gates(text: str) -> Mapping[str, bool]:

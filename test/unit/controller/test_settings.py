@@ -38,6 +38,7 @@ def test_flags_are_written_as_go_writes_them(arguments: list[str]) -> None:
         (["--feature-gates=RayCronJob=yes"], "must be true or false"),
         (["--log-stdout-encoder=xml"], "must be json or console"),
         (["--config=/nonexistent"], "cannot read -config"),
+        (["--zap-log-level=loud"], "must be debug, info"),
     ],
 )
 def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], part: str) -> None:
