@@ -87,7 +87,10 @@ class Caches:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Caches]:
-        """Entered once every collection that is not optional has loaded. Raises CacheNotSynced after two minutes."""
+        """Entered once every collection that is not optional has loaded.
+
+        Raises CacheNotSynced, in an ExceptionGroup, after two minutes.
+        """
         informers = list(self._all())
         # Own writes are never waited for in a store that nobody fills.
         async with background(

@@ -86,8 +86,10 @@ class Listener:
             await self._news.wait()
             self._news.clear()
             while self._buffer:
-                for _ in range(min(DELTAS_AT_ONCE, len(self._buffer))):
+                told = 0
+                while self._buffer and told < DELTAS_AT_ONCE:  # what is told may remove us, and empty the buffer
                     self._tell_next()
+                    told += 1
                 await asyncio.sleep(0)
 
     def _tell_next(self) -> None:

@@ -1,0 +1,178 @@
+"""Where the API server is: in-cluster files and plain kubeconfigs."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.runtime.client.config import BadConfig, connect, from_kubeconfig, in_cluster, kubeconfig_paths
+from controller.runtime.client.credentials import TokenFile
+from controller.runtime.clock import SystemClock
+
+
+def a_kubeconfig(path: Path, *, cluster: Any = None, user: Any = None, context: str = "c", **more: Any) -> Path:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "contexts": [{"name": context, "context": {"cluster": "k", "user": "u", "namespace": "team"}}],
+        "clusters": [{"name": "k", "cluster": {"server": "https://api:6443", **(cluster or {})}}],
+        "users": [{"name": "u", "user": user or {}}],
+        **more,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+class Now:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.spec("runtime:TRN-7")
+def test_a_kubeconfig_names_server_ca_user_and_namespace(tmp_path: Path) -> None:
+    """Inline data and files, files relative to the kubeconfig."""
+    (tmp_path / "client.crt").write_bytes(b"CERT")
+    path = a_kubeconfig(
+        tmp_path / "config",
+        cluster={"certificate-authority-data": base64.b64encode(b"CA").decode(), "tls-server-name": "kubernetes"},
+        user={"client-certificate": "client.crt", "client-key-data": base64.b64encode(b"KEY").decode()},
+    )
+
+    config = from_kubeconfig([path])
+
+    assert (config.server, config.namespace, config.server_name) == ("https://api:6443", "team", "kubernetes")
+    assert (config.ca, config.certificate, config.key) == (b"CA", b"CERT", b"KEY")
+    assert "KEY" not in repr(config)
+
+
+def test_of_several_files_the_first_that_has_an_entry_wins(tmp_path: Path) -> None:
+    """As KUBECONFIG lists them; files that are not there do not matter."""
+    first = a_kubeconfig(tmp_path / "one" / "config", cluster={"server": "https://one"}, user={"token": "t1"})
+    second = a_kubeconfig(tmp_path / "two" / "config", cluster={"server": "https://two"}, context="d")
+
+    assert from_kubeconfig([tmp_path / "missing", first, second]).server == "https://one"
+    assert from_kubeconfig([first, second], "d").server == "https://one"
+    assert from_kubeconfig([second, first], "c").server == "https://two"
+    assert kubeconfig_paths({"KUBECONFIG": f"{first}:{second}"}, tmp_path) == [first, second]
+    assert kubeconfig_paths({}, tmp_path) == [tmp_path / ".kube" / "config"]
+
+
+@pytest.mark.parametrize(
+    ("more", "context", "message"),
+    [
+        ({}, "missing", "no entry 'missing' under contexts"),
+        ({"clusters": []}, "", "no entry 'k' under clusters"),
+        ({"clusters": [{"name": "k", "cluster": {}}]}, "", "has no server"),
+        ({"users": [{"name": "u", "user": {"username": "a", "password": "b"}}]}, "", "use an exec plugin"),
+        ({"users": [{"name": "u", "user": {"client-key": "nowhere"}}]}, "", "client-key of the kubeconfig"),
+        ({"clusters": [{"name": "k", "cluster": {"server": "x", "certificate-authority-data": "?"}}]}, "", "authority"),
+    ],
+)
+def test_what_cannot_be_used_is_said_with_its_place(
+    tmp_path: Path, more: dict[str, Any], context: str, message: str
+) -> None:
+    """A stack trace would help nobody."""
+    with pytest.raises(BadConfig, match=message):
+        from_kubeconfig([a_kubeconfig(tmp_path / "config", **more)], context)
+
+
+def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path) -> None:
+    """Broken YAML, or something else altogether."""
+    (tmp_path / "broken").write_text("a: [")
+    (tmp_path / "list").write_text("- 1")
+
+    with pytest.raises(BadConfig, match="cannot read"):
+        from_kubeconfig([tmp_path / "broken"])
+    with pytest.raises(BadConfig, match="is no kubeconfig"):
+        from_kubeconfig([tmp_path / "list"])
+    with pytest.raises(BadConfig, match="no kubeconfig at"):
+        from_kubeconfig([tmp_path / "missing"])
+
+
+@pytest.mark.spec("runtime:TRN-8")
+def test_a_pod_finds_its_server_by_environment_and_mounted_files(tmp_path: Path) -> None:
+    """An IPv6 address stands in brackets."""
+    (tmp_path / "ca.crt").write_bytes(b"CA")
+    (tmp_path / "namespace").write_text("ray-system\n")
+
+    config = in_cluster({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}, tmp_path)
+
+    assert (config.server, config.namespace, config.ca) == ("https://[fd00::1]:6443", "ray-system", b"CA")
+    assert config.token_file == tmp_path / "token"
+    with pytest.raises(BadConfig, match="not in a cluster"):
+        in_cluster({}, tmp_path)
+
+
+@pytest.mark.spec("runtime:TRN-9")
+def test_a_token_file_is_read_again_each_minute_and_an_empty_one_changes_nothing(tmp_path: Path) -> None:
+    """It is being replaced at that moment."""
+    clock, path = Now(), tmp_path / "token"
+    path.write_text("one\n")
+    token = TokenFile(path, clock)
+    assert token.authorization() == "Bearer one"
+
+    path.write_text("two")
+    clock.seconds = 59
+    assert token.authorization() == "Bearer one"
+    clock.seconds = 60
+    assert token.authorization() == "Bearer two"
+
+    path.write_text("")
+    clock.seconds = 120
+    assert token.authorization() == "Bearer two"
+    assert not token.refresh()
+    path.write_text("three")
+    assert token.refresh()
+    assert token.authorization() == "Bearer three"
+
+
+def test_broken_certificates_are_said_to_be_broken(tmp_path: Path) -> None:
+    """Before the first connection."""
+    path = a_kubeconfig(
+        tmp_path / "config", cluster={"certificate-authority-data": base64.b64encode(b"no PEM").decode()}
+    )
+
+    with pytest.raises(BadConfig, match="certificates for https://api:6443"):
+        from_kubeconfig([path]).tls()
+
+
+def test_plain_http_needs_no_tls_and_an_unverified_server_is_allowed(tmp_path: Path) -> None:
+    """The latter with a loud warning."""
+    plain = from_kubeconfig([a_kubeconfig(tmp_path / "a", cluster={"server": "http://127.0.0.1:1"})])
+    careless = from_kubeconfig([a_kubeconfig(tmp_path / "b", cluster={"insecure-skip-tls-verify": True})]).tls()
+
+    assert plain.tls() is None
+    assert careless is not None
+    assert not careless.check_hostname
+
+
+@pytest.mark.spec("runtime:TRN-11")
+async def test_an_exec_plugin_is_asked_for_the_token(tmp_path: Path) -> None:
+    """By the library that knows how; never through a shell."""
+    credential = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"fresh"}}'
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", f"print('''{credential}''')"],
+        "interactiveMode": "Never",
+    }
+    path = a_kubeconfig(tmp_path / "config", cluster={"server": "http://127.0.0.1:1"}, user={"exec": plugin})
+
+    async with connect(from_kubeconfig([path]), SystemClock()) as (_, credentials):
+        assert credentials.authorization() == "Bearer fresh"

@@ -1,0 +1,145 @@
+"""The real wire, aiohttp over a Unix socket and over TCP, in real time: failures are told by how far they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from controller.runtime.client.transport import AiohttpTransport, Broken, Pool, connected
+from controller.runtime.errors import Unreachable
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def a_server(tmp_path: Path, answer: Handle) -> AsyncIterator[AiohttpTransport]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        path = str(tmp_path / "s")
+        await web.UnixSite(runner, path).start()
+        async with connected("http://localhost", unix_socket=path) as transport:
+            yield transport
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_request_arrives_as_it_was_meant(tmp_path: Path) -> None:
+    """Method, path, query and body; selectors are encoded on the way."""
+    seen: list[tuple[str, str, str, bytes]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append((request.method, request.path, request.query["labelSelector"], await request.read()))
+        return web.json_response({"ok": True}, status=201, headers={"Retry-After": "3"})
+
+    query = {"labelSelector": "a in (b,c),d!=e"}
+    async with (
+        a_server(tmp_path, answer) as transport,
+        transport.request("POST", "/api/v1/pods", query=query, headers={}, body=b"{}") as got,
+    ):
+        assert (got.status, got.headers["retry-after"]) == (201, "3")
+        assert await got.read() == b'{"ok": true}'
+
+    assert seen == [("POST", "/api/v1/pods", "a in (b,c),d!=e", b"{}")]
+
+
+@pytest.mark.spec("runtime:TRN-6")
+async def test_chunks_come_as_the_server_sends_them_and_not_at_the_end(tmp_path: Path) -> None:
+    """A watch that is buffered is none."""
+    go_on = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await go_on.wait()
+        await response.write(b"second")
+        return response
+
+    async with (
+        a_server(tmp_path, answer) as transport,
+        transport.request("GET", "/", query={}, headers={}, pool=Pool.WATCH) as got,
+    ):
+        chunks = got.chunks()
+        assert await anext(chunks) == b"first"
+        go_on.set()
+        assert [chunk async for chunk in chunks] == [b"second"]
+
+
+async def test_a_stream_that_is_cut_is_broken(tmp_path: Path) -> None:
+    """An end without the closing chunk is no end."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async def read(transport: AiohttpTransport) -> None:
+        async with transport.request("GET", "/", query={}, headers={}) as got:
+            await got.read()
+
+    async with a_server(tmp_path, answer) as transport:
+        with pytest.raises(Broken):
+            await read(transport)
+
+
+async def test_a_server_that_hangs_up_without_an_answer_may_have_done_it(tmp_path: Path) -> None:
+    """Broken, not Unreachable: the bytes were sent."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with a_server(tmp_path, answer) as transport:
+        with pytest.raises(Broken):
+            async with transport.request("POST", "/", query={}, headers={}, body=b"{}"):
+                pass
+
+
+@pytest.mark.parametrize("where", ["socket", "port"])
+async def test_where_nobody_listens_nothing_happened(tmp_path: Path, where: str) -> None:
+    """So a write may be repeated."""
+    unix = str(tmp_path / "nobody") if where == "socket" else ""
+    async with connected("http://127.0.0.1:1", unix_socket=unix) as transport:
+        with pytest.raises(Unreachable):
+            async with transport.request("POST", "/", query={}, headers={}, body=b"{}"):
+                pass
+
+
+@pytest.mark.spec("runtime:TRN-1")
+async def test_a_hundred_open_watches_leave_room_for_requests(tmp_path: Path) -> None:
+    """A pool that they shared would lock up."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if "watch" in request.query:
+            await asyncio.get_running_loop().create_future()
+        return response
+
+    async with a_server(tmp_path, answer) as transport, asyncio.TaskGroup() as group:
+
+        async def watch(opened: asyncio.Event) -> None:
+            async with transport.request("GET", "/", query={"watch": "1"}, headers={}, pool=Pool.WATCH):
+                opened.set()
+                await asyncio.get_running_loop().create_future()
+
+        events = [asyncio.Event() for _ in range(100)]
+        watches = [group.create_task(watch(event)) for event in events]
+        for event in events:
+            await event.wait()
+        async with transport.request("GET", "/", query={}, headers={}) as got:
+            assert await got.read() == b""
+        for task in watches:
+            task.cancel()

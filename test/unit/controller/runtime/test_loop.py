@@ -1,0 +1,317 @@
+"""One controller: what becomes of a key, and that a worker never dies of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from api.core import PODS
+from api.meta import Json, Ref
+from controller.runtime.cache.caches import Caches
+from controller.runtime.cache.informer import Watched
+from controller.runtime.client.rest import Identity, RestClient
+from controller.runtime.client.status import refusal
+from controller.runtime.clock import SystemClock
+from controller.runtime.errors import Conflict, StaleCache, Terminal
+from controller.runtime.handlers import Source, for_object
+from controller.runtime.loop import Controller
+from controller.runtime.metrics import Metrics
+from controller.runtime.plan import AGAIN, DONE, Result, after
+from localcluster.testing.scripted_api import Exchange, ScriptedTransport, Stream, status
+
+pytestmark = pytest.mark.looptime
+
+A = Ref("Pod", "ns", "a")
+Pass = Callable[[Ref], Awaitable[Result]]
+
+
+class Script:
+    """A reconciler that does, pass after pass, what it is told; after that, nothing."""
+
+    def __init__(self, *passes: Pass) -> None:
+        self.passes = list(passes)
+        self.started: list[tuple[float, str]] = []
+
+    async def reconcile(self, key: Ref) -> Result:
+        self.started.append((asyncio.get_running_loop().time(), key.name))
+        if self.passes:
+            return await self.passes.pop(0)(key)
+        return DONE
+
+    @property
+    def pauses(self) -> list[float]:
+        times = [at for at, _ in self.started]
+        return [then - at for at, then in pairwise(times)]
+
+
+def returning(result: Result) -> Pass:
+    async def one(key: Ref) -> Result:
+        return result
+
+    return one
+
+
+def raising(error: BaseException) -> Pass:
+    async def one(key: Ref) -> Result:
+        raise error
+
+    return one
+
+
+def taking(seconds: float) -> Pass:
+    async def one(key: Ref) -> Result:
+        await asyncio.sleep(seconds)
+        return DONE
+
+    return one
+
+
+class Running:
+    def __init__(self, reconciler: Script, **options: Any) -> None:
+        self.metrics = Metrics()
+        self.streams: list[Stream] = []
+        self.script = reconciler
+        clock, rng = SystemClock(), random.Random(1)
+        client = RestClient(ScriptedTransport(self._respond), clock=clock, identity=Identity("op", "1"))
+        self.caches = Caches(client, [Watched(PODS)], clock=clock, rng=rng, metrics=self.metrics)
+        self.sources = [Source(PODS, for_object)]
+        self.controller = Controller(
+            "pods", reconciler, self.sources, clock=clock, rng=rng, metrics=self.metrics, **options
+        )
+
+    def _respond(self, exchange: Exchange) -> None:
+        stream = exchange.stream()
+        self.streams.append(stream)
+        stream.bookmark("Pod", "10", ends_initial_events=True)
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, {"controller": "pods", **labels})
+
+    def results(self) -> dict[str, float]:
+        found = {
+            result: self.count("controller_runtime_reconcile_total", result=result) or 0.0
+            for result in ("success", "error", "requeue_after")
+        }
+        return {result: count for result, count in found.items() if count}
+
+
+@asynccontextmanager
+async def running(*passes: Pass, **options: Any) -> AsyncIterator[Running]:
+    at = Running(Script(*passes), **options)
+    async with at.caches.running(), at.controller.running(at.caches):
+        yield at
+
+
+def a_pod(name: str, rv: int) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "ns", "uid": f"uid-{name}", "resourceVersion": str(rv)},
+    }
+
+
+def a_conflict() -> Conflict:
+    error = refusal("patch", A, status(409, "Conflict"))
+    assert isinstance(error, Conflict)
+    return error
+
+
+@pytest.mark.spec("runtime:CTL-12", "runtime:SRC-1")
+async def test_a_change_of_an_object_has_it_reconciled_by_name() -> None:
+    """And a key that comes from elsewhere too."""
+    async with running() as at:
+        at.streams[0].event("ADDED", a_pod("a", 11))
+        at.streams[0].event("MODIFIED", a_pod("a", 12))
+        await asyncio.sleep(1)
+        at.controller.wake(Ref("Pod", "ns", "b"))
+        await asyncio.sleep(1)
+
+        assert [name for _, name in at.script.started] == ["a", "b"], "two quick changes are one look"
+        assert at.results() == {"success": 2}
+
+
+@pytest.mark.spec("runtime:CTL-5")
+@pytest.mark.parametrize(
+    ("passes", "pauses", "results"),
+    [
+        ([returning(DONE)], [], {"success": 1}),
+        ([returning(after(timedelta(seconds=9)))], [9.0], {"requeue_after": 1, "success": 1}),
+        ([returning(AGAIN)], [0.0], {"requeue_after": 1, "success": 1}),
+        ([raising(ValueError("x"))], [0.005], {"error": 1, "success": 1}),
+        ([raising(ValueError("x"))] * 3, [0.005, 0.01, 0.02], {"error": 3, "success": 1}),
+        ([returning(after(timedelta(seconds=9), error=ValueError("x")))], [0.005], {"error": 1, "success": 1}),
+        ([raising(Terminal("spec is wrong"))], [], {"error": 1}),
+        ([raising(StaleCache("lags"))], [0.0], {"requeue_after": 1, "success": 1}),
+        ([raising(a_conflict())], [0.005], {"error": 1, "success": 1}),
+        ([raising(asyncio.CancelledError())], [0.005], {"error": 1, "success": 1}),
+    ],
+)
+async def test_a_key_becomes_what_the_table_says(passes: list[Pass], pauses: list[float], results: Any) -> None:
+    """Forgotten, looked at again, or backed off."""
+    async with running(*passes) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.pauses == pytest.approx(pauses, rel=0.11, abs=0.0005)
+        assert at.results() == results
+
+
+async def test_a_pass_that_only_recorded_leaves_the_back_off_as_it_is() -> None:
+    """Neither reset nor advanced (design W5): a refused name must not turn into a tight loop."""
+    fail, again = raising(ValueError("x")), returning(AGAIN)
+    async with running(fail, fail, again, fail, again, fail) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.pauses == pytest.approx([0.005, 0.01, 0.0, 0.02, 0.0, 0.04], rel=0.11, abs=0.0005)
+
+
+async def test_a_stale_cache_is_no_failure() -> None:
+    """The failure count stays as it is."""
+    async with running(raising(ValueError("x")), raising(StaleCache("lags")), raising(ValueError("x"))) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.pauses == pytest.approx([0.005, 0.0, 0.01], rel=0.11, abs=0.0005)
+
+
+async def test_a_server_that_says_how_long_is_obeyed() -> None:
+    """Its wish counts no failure (RL-5)."""
+    wish = refusal("create", A, status(429, "TooManyRequests"), 17.0)
+    async with running(raising(wish), raising(ValueError("x"))) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.pauses[0] == pytest.approx(17.0, rel=0.11)
+        assert at.script.pauses[1] == pytest.approx(0.005, rel=0.11)
+
+
+@pytest.mark.spec("runtime:CTL-7")
+async def test_a_reconcile_that_takes_too_long_is_cancelled_and_counted() -> None:
+    """Two minutes; then it is a failure like any other."""
+    async with running(taking(1000)) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(119)
+        assert at.results() == {}
+        await asyncio.sleep(2)
+
+        assert at.results() == {"error": 1, "success": 1}
+        assert at.count("controller_runtime_reconcile_timeouts_total") == 1
+
+
+async def test_a_time_limit_inside_the_reconcile_is_not_taken_for_ours() -> None:
+    """It is an ordinary failure."""
+    async with running(raising(TimeoutError("a request of its own"))) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(10)
+
+        assert at.results() == {"error": 1, "success": 1}
+        assert at.count("controller_runtime_reconcile_timeouts_total") == 0
+
+
+@pytest.mark.spec("runtime:CTL-6")
+@pytest.mark.parametrize(
+    ("error", "panics", "retried"),
+    [
+        (ExceptionGroup("g", [a_conflict(), Terminal("x")]), 0, True),
+        (ExceptionGroup("g", [Terminal("x"), ExceptionGroup("h", [Terminal("y")])]), 0, False),
+        (ExceptionGroup("g", [Terminal("x"), KeyError("bug")]), 1, True),
+        (TypeError("bug"), 1, True),
+        (AssertionError("bug"), 1, True),
+        (OSError("no bug"), 0, True),
+    ],
+)
+async def test_any_exception_is_contained_and_a_bug_is_counted_as_one(
+    error: Exception, panics: int, retried: bool
+) -> None:
+    """A group is terminal only if all of it is."""
+    async with running(raising(error)) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(10)
+
+        assert len(at.script.started) == (2 if retried else 1)
+        assert at.count("controller_runtime_reconcile_panics_total") == panics
+
+
+@pytest.mark.spec("runtime:CTL-9")
+async def test_no_key_is_reconciled_twice_at_a_time_and_no_more_keys_than_there_are_workers() -> None:
+    """A slow key delays nobody as long as there are workers."""
+    async with running(*[taking(10)] * 5, workers=3) as at:
+        for _ in range(3):
+            at.controller.wake(A)
+        for name in "bcd":
+            at.controller.wake(Ref("Pod", "ns", name))
+        await asyncio.sleep(1)
+        at.controller.wake(A)
+        await asyncio.sleep(1)
+
+        assert len(at.script.started) == 3
+        assert at.count("controller_runtime_active_workers") == 3
+        assert at.count("controller_runtime_max_concurrent_reconciles") == 3
+        await asyncio.sleep(9)
+        assert [name for _, name in at.script.started] == ["a", "b", "c", "d", "a"]
+
+
+async def test_when_the_block_ends_running_reconciles_finish_and_no_new_ones_start() -> None:
+    """The queue is drained, not emptied by working it off."""
+    async with running(taking(20), workers=1) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(1)
+        at.controller.wake(Ref("Pod", "ns", "b"))
+    assert [name for _, name in at.script.started] == ["a"]
+    assert at.results() == {"success": 1}
+
+
+async def test_a_reconcile_that_outlives_the_grace_is_cancelled_and_not_counted() -> None:
+    """Thirty seconds are what the end may take."""
+    async with running(taking(1000)) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(1)
+    assert asyncio.get_running_loop().time() == pytest.approx(31, abs=1)
+    assert at.results() == {}
+
+
+@pytest.mark.spec("runtime:SRC-5")
+async def test_what_was_there_at_the_start_waits_behind_what_changes_now() -> None:
+    """After a restart a user's change is handled first."""
+    at = Running(Script(), workers=1)
+    async with at.caches.running():
+        for n in range(3):
+            at.streams[0].event("ADDED", a_pod(f"old{n}", 11 + n))
+        await asyncio.sleep(1)
+        at.controller.wake(Ref("Pod", "ns", "new"))
+        async with at.controller.running(at.caches):
+            await asyncio.sleep(1)
+    assert [name for _, name in at.script.started] == ["new", "old0", "old1", "old2"]
+
+
+@pytest.mark.spec("runtime:SRC-7")
+async def test_a_predicate_that_fails_lets_the_object_itself_through() -> None:
+    """Rather look once too often."""
+    at = Running(Script())
+    broken = Source(PODS, for_object, (lambda delta: 1 / 0,))  # type: ignore[arg-type]
+    controller = Controller(
+        "broken", at.script, [broken], clock=SystemClock(), rng=random.Random(1), metrics=at.metrics
+    )
+    async with at.caches.running(), controller.running(at.caches):
+        at.streams[0].event("ADDED", a_pod("a", 11))
+        await asyncio.sleep(1)
+    assert [name for _, name in at.script.started] == ["a"]
+
+
+@pytest.mark.spec("runtime:CTL-3")
+async def test_the_series_of_a_controller_exist_before_anything_happens() -> None:
+    """A dashboard shows zero, not nothing."""
+    at = Running(Script())
+
+    for result in ("success", "error", "requeue", "requeue_after"):
+        assert at.count("controller_runtime_reconcile_total", result=result) == 0
+    assert at.count("controller_runtime_reconcile_panics_total") == 0
+    assert at.count("controller_runtime_terminal_reconcile_errors_total") == 0
