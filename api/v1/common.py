@@ -209,7 +209,7 @@ class ApiObject(ApiModel):
 
     api_version: str = Field(default="", description="Group and version of this object, such as ray.io/v1.")
     kind: str = Field(default="", description="Kind of this object.")
-    metadata: Json = Field(default_factory=dict, description="Name, namespace, labels, annotations and the like.")
+    metadata: Json = Field(default_factory=dict)  # without a description: the API server refuses one there
 
     @property
     def name(self) -> str:

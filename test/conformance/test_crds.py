@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from api.crds.installed import custom_resource_definitions
 from localcluster.testing.wire import Json, Wire
 
+BASES = Path(__file__).parents[2] / "config" / "crd" / "bases"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -58,6 +61,21 @@ async def test_all_four_definitions_are_accepted_and_serve_their_versions(ray: W
         assert "NonStructuralSchema" not in {one["type"] for one in stored["status"]["conditions"]}
         assert again.ok()["spec"] == stored["spec"]
         assert again.warnings == ()
+
+
+async def test_the_plain_form_is_accepted_as_well(ray: Wire) -> None:
+    """What config/ installs; it differs by its lack of descriptions alone."""
+    for definition in custom_resource_definitions():
+        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+        names = definition["spec"]["names"]
+        plain = yaml.load((BASES / f"ray.io_{names['plural']}.yaml").read_text(), Loader=yaml.CSafeLoader)
+        version = (await ray.get(path)).ok()["metadata"]["resourceVersion"]
+        plain["metadata"]["resourceVersion"] = version
+
+        answer = await ray.put(path, plain, dryRun="All", fieldValidation="Strict")
+
+        assert answer.ok()["spec"]["names"] == names
+        assert answer.warnings == ()
 
 
 @pytest.mark.spec("admission:S2", "admission:S18", "admission:S19")

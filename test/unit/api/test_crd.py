@@ -414,7 +414,10 @@ def test_the_described_form_adds_descriptions_and_nothing_else(definition: Any) 
     described = crd_of(kind, described=True)
     spec = version_of(described, "v1")["schema"]["openAPIV3Schema"]["properties"]["spec"]
 
+    root = version_of(described, "v1")["schema"]["openAPIV3Schema"]["properties"]
+
     assert without_descriptions(described) == crd_of(kind)
+    assert root["metadata"] == {"type": "object"}  # the API server refuses anything more
     assert [name for name, one in spec["properties"].items() if not one.get("description")] == []
 
 
