@@ -17,8 +17,8 @@ import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -418,27 +418,25 @@ async def a_cluster(
     clock = LoopClock(START)
     clock.now()  # from here on
     directory = Path(tempfile.mkdtemp(prefix="manta-"))
-    settings_of_node = node or NodeSettings(
-        capacity=dict(ROOMY), ip="10.0.0.1", issue_tokens=False, tell_events=tell_events
-    )
+    place = node or NodeSettings(capacity=dict(ROOMY), ip="10.0.0.1", issue_tokens=False, tell_events=tell_events)
+    told: Exception | None = None
     try:
-        with alone():
+        with alone(), _plainly():
             faults = Faults(now=clock.now)
             server = FaultyServer(now=clock.now, chance=random.Random(seed))
             server.faults = faults
             api = LocalApi(server)
-            socket = directory / "api"
             scripted = Scripted()
             async with (
-                serving(FaultyFace(server, now=clock.now), socket=socket),
+                serving(FaultyFace(server, now=clock.now), socket=directory / "api"),
                 mirroring(api) as mirrors,
-                Kubelet(api, mirrors, scripted, settings_of_node, now=clock.now).running() as kubelet,
+                Kubelet(api, mirrors, scripted, place, now=clock.now).running() as kubelet,
                 controlling(api, mirrors, now=clock.now, tell_events=tell_events),
                 asyncio.TaskGroup() as group,
             ):
                 cluster = Cluster(
                     clock=clock,
-                    socket=socket,
+                    socket=directory / "api",
                     server=server,
                     mirrors=mirrors,
                     faults=faults,
@@ -452,11 +450,29 @@ async def a_cluster(
                 await _provided(cluster, operator=operator)
                 try:
                     yield cluster
+                except Exception as error:  # noqa: BLE001 — raised below, not wrapped by the groups in between
+                    told = error
                 finally:
                     faults.crashed = lambda: None
                     cluster.kill_operator()
+            if told is not None:
+                raise told
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """A part that failed alone is told without the groups around it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        inner: BaseException = group
+        while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+            inner = inner.exceptions[0]
+        if inner is group:
+            raise
+        raise inner from None
 
 
 async def _provided(cluster: Cluster, *, operator: bool) -> None:
