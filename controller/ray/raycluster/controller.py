@@ -15,7 +15,7 @@ from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
 from controller.ray.raycluster.decide import decide, new_ticket
 from controller.ray.raycluster.observe import observe
-from controller.ray.raycluster.seen import Fresh, Seen, Spent
+from controller.ray.raycluster.seen import Fresh, Memory, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
@@ -72,13 +72,13 @@ class RayClusterController:
     ) -> None:
         self._reader, self._client, self._announce = reader, client, announce
         self._options, self._clock, self._rng, self._secret = options, clock, rng, secret
-        self._filled: dict[Ref, tuple[str, Spent]] = {}  # by cluster: its UID, and where pods of its ticket were seen
+        self._memories: dict[Ref, Memory] = {}
 
     async def reconcile(self, key: Ref) -> Result:
         """One pass over one cluster."""
         seen = await self._look(key)
         if seen is None:
-            self._filled.pop(key, None)
+            self._memories.pop(key, None)
             return DONE  # owner references clean up
         fresh = self._fresh()
         plan = decide(seen, self._options, fresh)
@@ -97,18 +97,14 @@ class RayClusterController:
         return said.result
 
     async def _look(self, key: Ref) -> Seen | None:
-        uid, filled = self._filled.get(key, ("", frozenset()))
         try:
-            seen = await observe(self._reader, key, self._options, filled)
+            seen = await observe(self._reader, key, self._options)
         except Malformed as problem:
             raise Terminal(f"{key} does not have the shape that its schema asks for: {problem}") from problem
         if seen is None:
             return None
-        if seen.uid != uid:
-            seen = replace(seen, spent=frozenset())
-        there = {(pod.slot, pod.ticket) for pod in seen.pods if pod.slot is not None}
-        used = {(slot, ticket) for slot, ticket in seen.spent | there if ticket == seen.ticket}
-        self._filled[key] = (seen.uid, frozenset(used))
+        seen = self._memories.get(key, Memory()).recall(seen)
+        self._memories[key] = Memory.after(seen)
         return seen
 
     def _fresh(self) -> Fresh:

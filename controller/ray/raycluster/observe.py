@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from api import core
 from api.meta import Json, Ref, controller_of
 from api.v1 import wire
@@ -11,7 +9,7 @@ from api.v1.raycluster import RayCluster
 from controller.ray.desired import labels, names, rbac
 from controller.ray.desired.facts import Facts, facts_of
 from controller.ray.options import Options
-from controller.ray.raycluster.seen import FINISHED, PodView, Rights, Seen, Spent
+from controller.ray.raycluster.seen import FINISHED, PodView, Rights, Seen
 from controller.runtime.interfaces import Reader, Record
 
 __all__ = ["observe"]
@@ -19,11 +17,10 @@ __all__ = ["observe"]
 NODES = frozenset({wire.HEAD, wire.WORKER})
 
 
-async def observe(reader: Reader, key: Ref, options: Options, filled: Spent = frozenset()) -> Seen | None:
+async def observe(reader: Reader, key: Ref, options: Options) -> Seen | None:
     """The cluster as the caches have it now, or None when it is gone. Raises StaleCache, and Malformed.
 
-    `filled` are the slots, and their tickets, in which this process saw pods before: what is not there any more is
-    spent. Pods of another controller are none of ours, whatever their labels say; pods of nobody count as ours, as
+    Pods of another controller are none of ours, whatever their labels say; pods of nobody count as ours, as
     with the reference.
     """
     record = await reader.get(wire.RAY_CLUSTERS, key.namespace, key.name)
@@ -32,7 +29,7 @@ async def observe(reader: Reader, key: Ref, options: Options, filled: Spent = fr
     body = record.object()
     cluster = RayCluster.from_json(body)
     pods, predecessors = await _pods(reader, record)
-    seen = Seen(object=body, cluster=cluster, pods=pods, predecessors=predecessors, spent=_spent(pods, filled))
+    seen = Seen(object=body, cluster=cluster, pods=pods, predecessors=predecessors)
     if cluster.spec is None:
         return seen
     return await _with_children(reader, record, seen, facts_of(cluster, options))
@@ -64,10 +61,6 @@ def _of_a_namesake(record: Record, name: str) -> bool:
     return owner is not None and owner["kind"] == wire.RAY_CLUSTERS.kind and owner["name"] == name
 
 
-def _spent(pods: Sequence[PodView], filled: Spent) -> Spent:
-    return filled - {(pod.slot, pod.ticket) for pod in pods if pod.slot is not None}
-
-
 async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Facts) -> Seen:
     place, uid = record.ref.namespace, record.uid
     found = await reader.labelled(core.SERVICES, place, wire.LABEL_CLUSTER, facts.name, owner_uid=uid)
@@ -79,7 +72,6 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
         cluster=seen.cluster,
         pods=seen.pods,
         predecessors=seen.predecessors,
-        spent=seen.spent,
         head_services=tuple(one.object() for one in sorted(heads, key=lambda one: one.ref.name)),
         headless_service=await _own_service(reader, record, names.headless_service(facts.name)),
         serve_service=await _own_service(reader, record, names.serve_service(facts.name)),

@@ -14,7 +14,7 @@ from typing import Any
 from controller.ray.desired import names
 from controller.ray.desired.facts import Group
 from controller.ray.desired.names import HEAD_SLOT, Slot
-from controller.ray.raycluster.seen import FINISHED, PodView, Spent
+from controller.ray.raycluster.seen import FINISHED, Filled, PodView
 
 __all__ = ["Cause", "Scaling", "burned", "health_note", "scale", "verdict_on"]
 
@@ -128,7 +128,7 @@ def burned(
     slots: Iterable[Slot],
     ticket: str,
     pods: Iterable[PodView],
-    spent: Spent,
+    spent: Filled,
     dead_names: Collection[str],
     naming: Naming,
 ) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from api.meta import Condition, Json, condition
@@ -11,11 +11,11 @@ from api.v1 import wire
 from api.v1.raycluster import RayCluster, RayClusterCondition
 from controller.ray.desired.names import Slot
 
-__all__ = ["FINISHED", "Fresh", "PodView", "Rights", "Seen", "Spent"]
+__all__ = ["FINISHED", "Fresh", "Memory", "PodView", "Rights", "Seen"]
 
 FINISHED: Final = frozenset({"Failed", "Succeeded"})
 
-Spent = frozenset[tuple[Slot, str]]  # slots, and the ticket under which each was filled once
+Filled = frozenset[tuple[Slot, str]]  # slots, and the ticket under which each was filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Seen:
     headless_service: Json | None = None
     serve_service: Json | None = None
     rights: Rights = field(default_factory=Rights)
-    spent: Spent = frozenset()  # what this process saw filled earlier, under the present ticket
+    spent: Filled = frozenset()  # what this process saw filled earlier, under the present ticket, and is empty now
 
     @property
     def name(self) -> str:
@@ -168,3 +168,30 @@ class Seen:
         """Is that condition True?"""
         found: Condition | None = condition(self.cluster.status.conditions, type_)  # type: ignore[arg-type]
         return found is not None and found["status"] == "True"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where pods of a cluster's ticket were seen, so that no name of a pod that died comes back (design W1).
+
+    A restart forgets it; then the names in workersToDelete are all that still tells. Only what a cache showed is
+    remembered, never what was merely asked for: a view that lags must not look like a death.
+    """
+
+    uid: str = ""
+    filled: Filled = frozenset()
+
+    def recall(self, seen: Seen) -> Seen:
+        """The look, with the places that were filled before and are empty now."""
+        gone = self.filled - _filled(seen) if self.uid == seen.uid else frozenset()
+        return replace(seen, spent=gone)
+
+    @classmethod
+    def after(cls, seen: Seen) -> Memory:
+        """What to remember of a look that `recall` completed: a ticket that is over needs no memory."""
+        known = seen.spent | _filled(seen)
+        return cls(seen.uid, frozenset((slot, ticket) for slot, ticket in known if ticket == seen.ticket))
+
+
+def _filled(seen: Seen) -> Filled:
+    return frozenset((pod.slot, pod.ticket) for pod in seen.pods if pod.slot is not None)
