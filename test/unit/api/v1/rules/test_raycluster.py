@@ -803,7 +803,49 @@ def test_all_faulty_labels_of_a_group_are_one_finding() -> None:
     assert found.value == {"a b": "ok", "ok": "a b"}
 
 
-@pytest.mark.spec("raycluster:E14", "raycluster:E19")
+V2_TRUE = env("RAY_enable_autoscaler_v2", value="True")
+# Edge cases of spec raycluster §23.1 and the rule that meets them; "" where the cluster is worked on.
+EDGES: list[tuple[str, Changes, str]] = [
+    ("E4", {f"{GROUP}.minReplicas": None}, "C6"),
+    ("E4", {f"{GROUP}.minReplicas": None, f"{GROUP}.maxReplicas": None, **SCALED}, ""),
+    ("E7", {f"{GROUP}.groupName": "UPPER"}, ""),
+    ("E7", {f"{GROUP}.groupName": "UPPER", POLICY: {}}, "C59"),
+    ("E8", {FT: {}, FT_ANNOTATION: "false"}, "C17"),
+    ("E8", {HEAD_ENV: env("RAY_REDIS_ADDRESS")}, "C18"),
+    ("E8", {HEAD_ENV: env("RAY_REDIS_ADDRESS"), FT_ANNOTATION: "TRUE"}, ""),
+    ("E9", {f"{HEAD}.rayStartParams": {"redis-username": "u"}}, "C30"),
+    ("E9", {HEAD_ENV: env("REDIS_USERNAME")}, "C30"),
+    ("E10", {HEAD_ENV: V2_TRUE}, ""),
+    ("E10", {HEAD_ENV: env("RAY_enable_autoscaler_v2", value="true")}, "C32"),
+    ("E11", {**SCALED, f"{GROUP}.idleTimeoutSeconds": 60}, "C12"),
+    ("E11", {**V2, f"{GROUP}.idleTimeoutSeconds": 60}, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        pytest.param(*row[1:], id=f"{row[0]}-{n}", marks=pytest.mark.spec(f"raycluster:{row[0]}"))
+        for n, row in enumerate(EDGES)
+    ],
+)
+def test_edge_cases_are_judged_as_by_the_reference(changes: Changes, rule: str) -> None:
+    """Some odd ones pass."""
+    found = denial(changes)
+
+    assert (found.rule if found else "") == rule
+
+
+@pytest.mark.spec("raycluster:E13")
+def test_options_that_turn_nothing_on_still_need_their_gate() -> None:
+    """`tlsOptions: {enabled: false}`: presence matters."""
+    found = denial({"spec.tlsOptions": {"enabled": False}}, SHUT)
+
+    assert found is not None
+    assert found.rule == "C61"
+
+
+@pytest.mark.spec("raycluster:E19")
 def test_what_looks_odd_and_works_is_accepted() -> None:
     """Empty options, and a resource parameter that says nothing."""
     assert denial({"spec.authOptions": {}}) is None
