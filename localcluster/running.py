@@ -44,12 +44,16 @@ async def running(
 
 
 def write_kubeconfig(path: Path, url: str, token: str) -> None:
-    """A kubeconfig with one cluster, which only its owner may read (JSON is YAML)."""
+    """A kubeconfig with one cluster, which only its owner may read (JSON is YAML).
+
+    The token stands in the URL, as a password: kubectl sends a user's token over TLS only.
+    """
+    scheme, _, rest = url.partition("://")
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "manta", "cluster": {"server": url}}],
-        "users": [{"name": "admin", "user": {"token": token}}],
+        "clusters": [{"name": "manta", "cluster": {"server": f"{scheme}://admin:{token}@{rest}"}}],
+        "users": [{"name": "admin", "user": {}}],
         "contexts": [{"name": "manta", "context": {"cluster": "manta", "user": "admin"}}],
         "current-context": "manta",
     }

@@ -12,7 +12,7 @@ from localcluster.apiserver import pod_cells
 from localcluster.apiserver.ages import UNKNOWN, age, short_duration
 from localcluster.apiserver.jsonpath import find
 
-__all__ = ["AGE", "BUILT_IN", "CREATED_AT", "NAME", "Column"]
+__all__ = ["AGE", "AGE_OF_CUSTOM", "BUILT_IN", "CREATED_AT", "NAME", "Column"]
 
 Cell: TypeAlias = Callable[[Json, datetime], Any]
 
@@ -84,6 +84,7 @@ def _wide(name: str, cell: Cell, type_: str = "string") -> Column:
 
 NAME = Column("Name", _at(".metadata.name"), format="name", description="Name is unique within a namespace.")
 AGE = Column("Age", _created, description="How long ago the object was created.")
+AGE_OF_CUSTOM = Column("Age", _created, "date", description=AGE.description)
 CREATED_AT = Column("Created At", _at(".metadata.creationTimestamp"), "date", description="When it was created.")
 
 

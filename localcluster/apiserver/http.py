@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, closing
 from datetime import datetime
@@ -59,7 +60,7 @@ class HttpFace:
         self.logs: LogSource | None = None
         self.dial: Dial | None = None
         self._server = server
-        self._token = token
+        self._credentials = _credentials(token)
         self._documents = Documents(server.registry)
         self._shaper = Shaper(Tables(server.registry), now)
         self._watches: set[Watch] = set()
@@ -86,10 +87,10 @@ class HttpFace:
             return _refused(refusal, request)
 
     def _authenticate(self, request: web.BaseRequest, path: str) -> None:
-        if self._token is None:
+        if not self._credentials:
             return
         given = request.headers.get("Authorization")
-        if given == f"Bearer {self._token}":
+        if given in self._credentials:
             return
         if given is not None:
             raise Refusal(401, "Unauthorized", "Unauthorized")
@@ -178,6 +179,13 @@ class HttpFace:
             message = f'no endpoints available for {target.resource.singular} "{target.name}"'
             raise Refusal(503, "ServiceUnavailable", message)
         return await self.dial(request, target)
+
+
+def _credentials(token: str | None) -> tuple[str, ...]:
+    """What may stand in the Authorization header: the token, or the token as the password of user admin."""
+    if token is None:
+        return ()
+    return f"Bearer {token}", f"Basic {b64encode(f'admin:{token}'.encode()).decode()}"
 
 
 def _check_served(method: str, target: Target) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.ages import age
-from localcluster.apiserver.columns import AGE, BUILT_IN, CREATED_AT, NAME, Column
+from localcluster.apiserver.columns import AGE_OF_CUSTOM, BUILT_IN, CREATED_AT, NAME, Column
 from localcluster.apiserver.jsonpath import BadPath, find
 from localcluster.apiserver.registry import PrinterColumn, Registry
 from localcluster.resources import ResourceInfo
@@ -57,7 +57,7 @@ class Tables:
         """The columns of a resource, its own or those that every kind has."""
         custom = self.registry.custom(resource)
         if custom is not None:
-            return (NAME, *map(_custom_column, custom.columns)) if custom.columns else (NAME, AGE)
+            return (NAME, *map(_custom_column, custom.columns)) if custom.columns else (NAME, AGE_OF_CUSTOM)
         return BUILT_IN.get((resource.group, resource.plural), (NAME, CREATED_AT))
 
     def table(

@@ -262,6 +262,17 @@ async def test_as_stored_says_what_the_server_stores(ray: Wire, model: type[ApiO
     assert stored["spec"] == without_nulls(as_stored(model, {"spec": spec})["spec"])
 
 
+async def test_a_null_gives_way_to_a_default_and_is_kept_or_refused_elsewhere(ray: Wire) -> None:
+    """So a model may take each null for an absence."""
+    body = a_cluster(**head(rayStartParams=None))
+    body["spec"]["workerGroupSpecs"] = [a_group(replicas=None, idleTimeoutSeconds=None)]
+
+    answer = await ray.post(ray.path("rayclusters.ray.io"), body)
+
+    print(answer.code, answer.text, answer.warnings)
+    assert answer.code == 1
+
+
 def without_nulls(node: Any) -> Any:
     """The server takes no null where there is no default; ours is an absence."""
     if isinstance(node, list):

@@ -304,13 +304,13 @@ async def test_kinds_without_namespace_have_their_columns(cluster: Wire) -> None
 @pytest.mark.spec("kube-api:TAB-2")
 async def test_cells_of_services_secrets_and_jobs(cluster: Wire) -> None:
     """A row of each, with the age left out."""
-    service = {
+    service: Json = {
         "metadata": {"name": "s"},
         "spec": {"clusterIP": "None", "selector": {"a": "b"}, "ports": [{"port": 80}]},
     }
-    secret = {"metadata": {"name": "s"}, "stringData": {"a": "1", "b": "2"}}
+    secret: Json = {"metadata": {"name": "s"}, "stringData": {"a": "1", "b": "2"}}
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i:1"}]}}
-    job = {"metadata": {"name": "j"}, "spec": {"template": template, "suspend": True}}
+    job: Json = {"metadata": {"name": "j"}, "spec": {"template": template, "suspend": True}}
     rows = {}
     for resource, body in (("services", service), ("secrets", secret), ("jobs.batch", job)):
         (await cluster.post(cluster.path(resource), body)).ok(201)

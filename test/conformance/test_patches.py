@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 
@@ -76,7 +77,7 @@ async def test_a_dry_run_of_a_patch_shows_what_would_be(cluster: Wire) -> None:
 
 @pytest.mark.spec("kube-api:PATCH-3")
 @pytest.mark.parametrize("kind", ["merge", "json"])
-async def test_a_version_in_a_patch_is_a_precondition(cluster: Wire, kind: str) -> None:
+async def test_a_version_in_a_patch_is_a_precondition(cluster: Wire, kind: Literal["merge", "json"]) -> None:
     """A stale one conflicts, the current one passes."""
     made = await config_map(cluster, a="1")
     path = cluster.path("configmaps", "c1")
@@ -90,10 +91,9 @@ async def test_a_version_in_a_patch_is_a_precondition(cluster: Wire, kind: str) 
             {"op": "replace", "path": "/data/a", "value": "3"},
         ]
 
-    send = "merge" if kind == "merge" else "json"
-    stale = await cluster.patch(path, patch(made["metadata"]["resourceVersion"]), send)
+    stale = await cluster.patch(path, patch(made["metadata"]["resourceVersion"]), kind)
     now = (await cluster.get(path)).ok()["metadata"]["resourceVersion"]
-    current = await cluster.patch(path, patch(now), send)
+    current = await cluster.patch(path, patch(now), kind)
 
     assert stale.ok(409)["reason"] == "Conflict"
     assert "the object has been modified" in stale.message

@@ -17,7 +17,7 @@ async def make(cluster: Wire, *names: str) -> None:
         )
 
 
-async def listed(cluster: Wire, **query: str | int) -> Json:
+async def listed(cluster: Wire, **query: str) -> Json:
     """The list of what `make` made: a real cluster puts a map of its own into each namespace."""
     return (await cluster.get(cluster.path("configmaps"), labelSelector="made=here", **query)).ok()
 
@@ -118,7 +118,7 @@ async def test_the_continue_token_is_base64_json(cluster: Wire) -> None:
     """Opaque, but tools decode it; without padding."""
     await make(cluster, "p0", "p1", "p2")
 
-    page = await listed(cluster, limit=2)
+    page = await listed(cluster, limit="2")
     token = page["metadata"]["continue"]
     decoded = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
 
@@ -131,7 +131,7 @@ async def test_the_continue_token_is_base64_json(cluster: Wire) -> None:
 async def test_a_continued_list_takes_no_other_version(cluster: Wire) -> None:
     """The token says which version it is."""
     await make(cluster, "p0", "p1")
-    token = (await listed(cluster, limit=1))["metadata"]["continue"]
+    token = (await listed(cluster, limit="1"))["metadata"]["continue"]
 
     versioned = await cluster.get(cluster.path("configmaps"), **{"continue": token, "resourceVersion": 1})
     matched = await cluster.get(cluster.path("configmaps"), **{"continue": token, "resourceVersionMatch": "Exact"})
@@ -151,8 +151,8 @@ async def test_version_zero_ignores_the_limit(cluster: Wire) -> None:
     """Any version will do, and so will all objects. A negative limit is none."""
     await make(cluster, "p0", "p1", "p2")
 
-    assert len((await listed(cluster, resourceVersion=0, limit=2))["items"]) == 3
-    assert len((await listed(cluster, limit=-1))["items"]) == 3
+    assert len((await listed(cluster, resourceVersion="0", limit="2"))["items"]) == 3
+    assert len((await listed(cluster, limit="-1"))["items"]) == 3
 
 
 @pytest.mark.spec("kube-api:LIST-6")
@@ -162,7 +162,7 @@ async def test_a_version_with_a_limit_is_exact_and_without_one_a_lower_bound(clu
     then = (await listed(cluster))["metadata"]["resourceVersion"]
     await make(cluster, "p1")
 
-    exact = await listed(cluster, resourceVersion=then, limit=5)
+    exact = await listed(cluster, resourceVersion=then, limit="5")
     matched = await listed(cluster, resourceVersion=then, resourceVersionMatch="Exact")
     newer = await listed(cluster, resourceVersion=then)
     newer_too = await listed(cluster, resourceVersion=then, resourceVersionMatch="NotOlderThan")
@@ -183,11 +183,11 @@ async def test_a_version_with_a_limit_is_exact_and_without_one_a_lower_bound(clu
             "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
         ),
         (
-            {"resourceVersion": 1, "resourceVersionMatch": "Zork"},
+            {"resourceVersion": "1", "resourceVersionMatch": "Zork"},
             'resourceVersionMatch: Unsupported value: "Zork": supported values: "Exact", "NotOlderThan", ""',
         ),
         (
-            {"resourceVersion": 0, "resourceVersionMatch": "Exact"},
+            {"resourceVersion": "0", "resourceVersionMatch": "Exact"},
             'resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
         ),
         (
@@ -196,7 +196,7 @@ async def test_a_version_with_a_limit_is_exact_and_without_one_a_lower_bound(clu
         ),
     ],
 )
-async def test_contradicting_list_options_are_invalid(cluster: Wire, query: dict[str, str | int], message: str) -> None:
+async def test_contradicting_list_options_are_invalid(cluster: Wire, query: dict[str, str], message: str) -> None:
     """422 of the options, not of an object."""
     answer = await cluster.get(cluster.path("configmaps"), **query)
 

@@ -187,7 +187,7 @@ async def test_a_watch_ends_in_time_with_a_bookmark_shortly_before(cluster: Wire
     """A clean end without an event of its own; the bookmark holds a version to go on from, and nothing else."""
     await make(cluster, "c1")
     start = await version(cluster)
-    query = {"resourceVersion": start, "allowWatchBookmarks": "true", "timeoutSeconds": 5, **OURS}
+    query = {"resourceVersion": start, "allowWatchBookmarks": "true", "timeoutSeconds": "5", **OURS}
 
     async with cluster.watch(cluster.path("configmaps"), **query) as events:
         await make(cluster, "c2")
