@@ -405,12 +405,12 @@ async def test_metadata_only_asks_for_the_metadata_alone() -> None:
     at = Followed(watch_list=False, metadata_only=True, label_selector="app=ray", namespace="ns")
     async with at.running():
         listing = await at.wire.next("GET", "/api/v1/namespaces/ns/pods")
-        assert listing.headers["Accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v1"
+        assert listing.headers["Accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
         assert listing.query["labelSelector"] == "app=ray"
         partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **a_pod("a", 1)}
         listing.answer({"kind": "PartialObjectMetadataList", "metadata": {"resourceVersion": "9"}, "items": [partial]})
         watch = await at.wire.next()
-        assert watch.headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v1"
+        assert watch.headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         assert watch.query["labelSelector"] == "app=ray"
 
     assert at.store.all()[0].object()["kind"] == "Pod"

@@ -1,0 +1,95 @@
+"""The endpoints for probes and scrapes, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from controller.runtime.health import Health, metrics_application, serving
+from controller.runtime.metrics import Metrics
+
+pytestmark = pytest.mark.looptime
+
+
+@asynccontextmanager
+async def asking(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession("http://localhost", connector=aiohttp.UnixConnector(str(path))) as session:
+        yield session
+
+
+async def ask(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    async with session.get(path) as answer:
+        return answer.status, await answer.text()
+
+
+async def broken() -> str | None:
+    return "the disk is full"
+
+
+async def stuck() -> str | None:
+    await asyncio.sleep(1000)
+    return None
+
+
+async def raising() -> str | None:
+    raise KeyError("a bug")
+
+
+@pytest.mark.spec("runtime:HLT-1")
+async def test_checks_run_at_once_are_bounded_and_their_reasons_are_not_shown(tmp_path: Path) -> None:
+    """A stuck check is a failed one, a second later; a bug in one as well."""
+    health = Health()
+    health.serve_traffic = True
+    health.ready |= {"broken": broken, "stuck": stuck, "raising": raising}
+    async with serving(health.application(), unix_socket=str(tmp_path / "s")), asking(tmp_path / "s") as session:
+        before = asyncio.get_running_loop().time()
+        code, text = await ask(session, "/readyz")
+        assert asyncio.get_running_loop().time() - before == pytest.approx(1, abs=0.1)
+        assert code == 500
+        assert "[-]broken failed: reason withheld" in text
+        assert "[-]stuck" in text
+        assert "[-]raising" in text
+        assert "[+]serving ok" in text
+        assert "disk" not in text
+
+        only = "/readyz?exclude=broken&exclude=stuck&exclude=raising&exclude=unknown&verbose"
+        code, text = await ask(session, only)
+        assert code == 200
+        assert "warn: no check unknown to exclude" in text
+        assert (await ask(session, "/readyz/serving"))[0] == 200
+        assert (await ask(session, "/readyz/broken"))[0] == 500
+        assert (await ask(session, "/readyz/unknown"))[0] == 404
+
+
+@pytest.mark.spec("runtime:HLT-2")
+async def test_who_is_not_ready_lives_all_the_same(tmp_path: Path) -> None:
+    """An outage elsewhere must not restart operators."""
+    health = Health()
+    async with serving(health.application(), unix_socket=str(tmp_path / "s")), asking(tmp_path / "s") as session:
+        assert (await ask(session, "/readyz"))[0] == 500
+        assert await ask(session, "/healthz") == (200, "ok")
+        assert await ask(session, "/livez") == (200, "ok")
+        health.serve_traffic = True
+        assert await ask(session, "/readyz") == (200, "ok")
+
+
+@pytest.mark.spec("runtime:HLT-4")
+async def test_the_figures_come_in_the_format_that_is_asked_for(tmp_path: Path) -> None:
+    """Text by default, OpenMetrics on request."""
+    metrics = Metrics()
+    metrics.reconciles.labels("pods", "success").inc()
+    async with (
+        serving(metrics_application(metrics), unix_socket=str(tmp_path / "s")),
+        asking(tmp_path / "s") as session,
+    ):
+        code, text = await ask(session, "/metrics")
+        assert code == 200
+        assert 'controller_runtime_reconcile_total{controller="pods",result="success"} 1.0' in text
+        async with session.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
+            assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+            assert (await answer.text()).endswith("# EOF\n")
