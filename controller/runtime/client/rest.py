@@ -37,8 +37,8 @@ WRITES_AT_ONCE = 64  # CLI-19: no herd of ten thousand reconciles
 PAGE_SIZE = 500
 _JSON = "application/json"
 _PATCH_TYPES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v1"
-_METADATA_ONLY_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v1"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_ONLY_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
