@@ -49,6 +49,7 @@ __all__ = [
     "StringMap",
     "Time",
     "camel",
+    "nullable_fields",
 ]
 
 
@@ -165,7 +166,7 @@ class ApiModel(BaseModel):
         if not isinstance(data, dict):
             return read(data)
         if None in data.values():
-            kept = _nullable(cls)
+            kept = nullable_fields(cls)
             data = {key: value for key, value in data.items() if value is not None or key in kept}
         model = read(data)
         # An unknown field that is called as Python calls a known one would count as that one having been given.
@@ -243,7 +244,7 @@ class ApiObject(ApiModel):
 
 
 @cache
-def _nullable(model: type[ApiModel]) -> frozenset[str]:
+def nullable_fields(model: type[ApiModel]) -> frozenset[str]:
     """The wire names of the fields in which null is a value."""
     return frozenset(camel(name) for name, field in model.model_fields.items() if NULLABLE in field.metadata)
 

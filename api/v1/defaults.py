@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from api.meta import Json
-from api.v1.common import DEFAULTED, ApiModel, camel
+from api.v1.common import DEFAULTED, ApiModel, camel, nullable_fields
 
 __all__ = ["as_stored", "in_memory"]
 
@@ -35,12 +35,13 @@ def _with_params(group: Mapping[str, Any]) -> Json:
 def as_stored(model: type[ApiModel], data: Mapping[str, Any]) -> Json:
     """The JSON with the schema's defaults of own fields. Embedded core types keep what they have.
 
-    As in the API server, a null where there is a default gives way to it, and nothing is added inside a part that is
-    not there.
+    As in the API server, a null is dropped or gives way to a default, and nothing is added inside a part that is not
+    there.
     """
-    filled = dict(data)
+    nullable = nullable_fields(model)
+    filled = {name: value for name, value in data.items() if value is not None or name in nullable}
     for name, default, part in _fields(model):
-        if filled.get(name) is None and default is not None:
+        if name not in filled and default is not None:
             filled[name] = default
         elif part is not None and name in filled:
             filled[name] = _part_as_stored(part, filled[name])

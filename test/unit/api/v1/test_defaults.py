@@ -49,6 +49,11 @@ GROUP_DEFAULTS = {"replicas": 0, "minReplicas": 0, "maxReplicas": 2147483647, "n
             {"spec": {"workerGroupSpecs": [{"groupName": "g", "replicas": None, "maxReplicas": 5}]}},
             {"spec": {"workerGroupSpecs": [{"groupName": "g", **GROUP_DEFAULTS, "maxReplicas": 5}]}},
         ),
+        (
+            RayCluster,
+            {"spec": {"headGroupSpec": {"rayStartParams": None}}, "status": {"head": None, "lastUpdateTime": None}},
+            {"spec": {"headGroupSpec": {}}, "status": {"lastUpdateTime": None}},
+        ),
         (RayCluster, {"spec": {"networkPolicy": {}}}, {"spec": {"networkPolicy": {"mode": "DenyAll"}}}),
         (
             RayCluster,
