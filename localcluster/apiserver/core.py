@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from localcluster.api import Json
+from localcluster.api import Json, Refusal
 from localcluster.apiserver.kinds.base import Kind
 from localcluster.apiserver.kinds.events import EVENTS, to_events_view
 from localcluster.apiserver.kinds.table import KINDS, PLAIN
@@ -21,6 +21,7 @@ from localcluster.resources import ResourceInfo
 
 __all__ = ["Core", "encode"]
 
+MOST_BYTES: Final = 2 * 1024 * 1024  # of a stored object: what etcd takes (CRT-8)
 _NEW_EVENTS: Final = "events.k8s.io"
 _FOREIGN: Final = -1  # an epoch that no schema has
 
@@ -85,10 +86,13 @@ class Core:
         return self.store.collection(resource.store).get(namespace, name)
 
     def entry(self, resource: ResourceInfo, obj: Json, version: int) -> Entry:
-        """The object as an entry of that version; its resourceVersion is set."""
+        """The object as an entry of that version; its resourceVersion is set. Raises Refusal 413."""
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(version)
         raw = encode(resource, obj)
+        if len(raw) > MOST_BYTES:
+            message = f"Request entity too large: limit is {MOST_BYTES}"
+            raise Refusal(413, "RequestEntityTooLarge", message)
         return Entry(
             namespace=metadata.get("namespace", ""),
             name=metadata["name"],

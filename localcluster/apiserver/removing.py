@@ -100,7 +100,7 @@ class Remover:
             now = self._core.now()
             metadata["deletionTimestamp"] = wire_time(now + timedelta(seconds=grace))
             metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
+            if kind.deletion_counts and "generation" in metadata:
                 metadata["generation"] += 1
             kind.mark_deleted(obj)
         elif grace < metadata.get("deletionGracePeriodSeconds", 0):

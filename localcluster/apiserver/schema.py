@@ -194,9 +194,9 @@ def _shape_embedded(value: Json, path: Path, unknown: list[str]) -> None:
 def compile_check(schema: Mapping[str, Any], *, root: bool = False) -> Check | None:
     """The check of values of this schema; None if it allows everything."""
     checks = [one for one in _checks(schema, root=root) if one is not None]
-    if not checks and not schema.get("type"):
-        return None
     typed = _type_check(schema)
+    if not checks and typed is None:
+        return None
     nullable = bool(schema.get("nullable"))
 
     def check(value: Any, path: Path, found: Found) -> None:
@@ -312,49 +312,60 @@ def _number(value: float) -> str:
 
 
 def _text_checks(schema: Mapping[str, Any]) -> Iterable[Check]:
-    def text(rule: Callable[[str, Path, Found], None]) -> Check:
-        def check(value: Any, path: Path, found: Found) -> None:
-            if isinstance(value, str):
-                rule(value, path, found)
-
-        return check
-
+    """Length and pattern, of which the first that fails is told; then the format."""
+    rules: list[_TextRule] = []
     if (most := schema.get("maxLength")) is not None:
-        message = f"Too long: may not be more than {most} bytes"
-        yield text(lambda value, path, found: _too_long(value, most, message, path, found))
+        rules.append(_longest(most))
     if (least := schema.get("minLength")) is not None:
-        yield text(lambda value, path, found: _too_short(value, least, path, found))
+        rules.append(_shortest(least))
     if (pattern := schema.get("pattern")) is not None:
-        yield text(_pattern_rule(pattern))
+        rules.append(_pattern_rule(pattern))
+    if rules:
+        yield _first_of(rules)
     if (shaped := _FORMATS.get(schema.get("format", ""))) is not None:
-        yield text(_format_rule(schema["format"], shaped))
+        yield _first_of([_format_rule(schema["format"], shaped)])
 
 
-def _too_long(value: str, most: int, message: str, path: Path, found: Found) -> None:
-    if len(value) > most:
-        _say(found, path, "FieldValueTooLong", message)
+# What is wrong with a text at a path, or None.
+_TextRule: TypeAlias = Callable[[str, Path], tuple[str, str] | None]
 
 
-def _too_short(value: str, least: int, path: Path, found: Found) -> None:
-    if len(value) < least:
-        _in_body(found, path, value, f"should be at least {least} chars long")
+def _first_of(rules: Sequence[_TextRule]) -> Check:
+    def check(value: Any, path: Path, found: Found) -> None:
+        if isinstance(value, str):
+            for rule in rules:
+                if (wrong := rule(value, path)) is not None:
+                    _say(found, path, *wrong)
+                    return
+
+    return check
 
 
-def _pattern_rule(pattern: str) -> Callable[[str, Path, Found], None]:
-    search = re.compile(pattern).search
-
-    def rule(value: str, path: Path, found: Found) -> None:
-        if search(value) is None:
-            _in_body(found, path, value, f"should match '{pattern}'")
-
-    return rule
+def _longest(most: int) -> _TextRule:
+    wrong = ("FieldValueTooLong", f"Too long: may not be more than {most} bytes")
+    return lambda value, path: wrong if len(value) > most else None
 
 
-def _format_rule(name: str, good: Callable[[str], bool]) -> Callable[[str, Path, Found], None]:
-    def rule(value: str, path: Path, found: Found) -> None:
-        if not good(value):
-            text = f"{field_text(path)} in body must be of type {name}: {quoted(value)}"
-            _say(found, path, "FieldValueTypeInvalid", f"Invalid value: {quoted(value)}: {text}")
+def _bad_text(value: str, path: Path, rule: str) -> tuple[str, str]:
+    return "FieldValueInvalid", f"Invalid value: {quoted(value)}: {field_text(path)} in body {rule}"
+
+
+def _shortest(least: int) -> _TextRule:
+    rule = f"should be at least {least} chars long"
+    return lambda value, path: _bad_text(value, path, rule) if len(value) < least else None
+
+
+def _pattern_rule(pattern: str) -> _TextRule:
+    search, rule = re.compile(pattern).search, f"should match '{pattern}'"
+    return lambda value, path: _bad_text(value, path, rule) if search(value) is None else None
+
+
+def _format_rule(name: str, good: Callable[[str], bool]) -> _TextRule:
+    def rule(value: str, path: Path) -> tuple[str, str] | None:
+        if good(value):
+            return None
+        text = f"{field_text(path)} in body must be of type {name}: {quoted(value)}"
+        return "FieldValueTypeInvalid", f"Invalid value: {quoted(value)}: {text}"
 
     return rule
 

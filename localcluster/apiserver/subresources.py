@@ -20,11 +20,12 @@ _MOST_REPLICAS: Final = 2**31 - 1
 def merge_part(subresource: str, new: Json, old: Json) -> Json:
     """The old object with that part of the new one which the subresource is for."""
     merged: Json = copy.deepcopy(old)
-    merged["metadata"] = new["metadata"]
     spec, wanted = merged.setdefault("spec", {}), new.get("spec") or {}
     if subresource == "finalize":
         spec["finalizers"] = wanted.get("finalizers") or []
-    elif subresource == "ephemeralcontainers":
+        return merged
+    merged["metadata"] = new["metadata"]
+    if subresource == "ephemeralcontainers":
         spec["ephemeralContainers"] = wanted.get("ephemeralContainers") or []
     elif subresource == "resize":
         by_name = {one.get("name"): one for one in wanted.get("containers") or ()}

@@ -96,7 +96,7 @@ class Writer:
         self._complete_new(resource, kind, obj)
         name = obj["metadata"].get("name", "")
         if causes := validate_metadata(obj["metadata"], kind.name_rule) + kind.validate(obj, core):
-            raise invalid(resource, name, causes)
+            raise invalid(core.storage(resource), name, causes)
         await review.validated(core.view(resource, obj), name)
         if core.get(resource, request.namespace, name) is not None:
             raise already_exists(resource, name)
@@ -287,7 +287,7 @@ class Writer:
             causes += kind.validate_update(new, old)
         causes += kind.validate_changed(new, old, self._core, status=request.subresource == "status")
         if causes:
-            raise invalid(request.resource, request.name, causes)
+            raise invalid(self._core.storage(request.resource), request.name, causes)
 
     def _commit(self, request: Request, kind: Kind, entry: Entry, old: Json, new: Json) -> bytes:
         """Store what changed, or remove what has lost its last finalizer; the text to answer."""

@@ -72,6 +72,7 @@ class Kind:
     fields: FieldReaders = MappingProxyType({})  # selectable fields of its own (SEL-5)
     hidden: FieldReaders = MappingProxyType({})  # the same, for the server's own use
     keeps_status_on_create = False  # nodes come with theirs
+    deletion_counts = True  # the generation grows when a deletion begins (META-1)
     answers_object_on_delete = False  # a delete answers the object even when it is gone at once (DEL-8)
 
     def decode(self, obj: Json) -> tuple[Json, list[str]]:
@@ -182,6 +183,6 @@ def check_micro_time(value: Any) -> None:
         return
     if not isinstance(value, str) or not _MICRO_TIME.fullmatch(value):
         layout = "2006-01-02T15:04:05.000000Z07:00"
-        text = str(value)
-        rest = re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "", text)
-        raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{rest}" as ".000000"')
+        rest = re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "", str(value))
+        wanted = "2006" if rest == value else ".000000"
+        raise DecodeError(f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{wanted}"')

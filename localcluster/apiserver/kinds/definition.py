@@ -46,6 +46,7 @@ class DefinitionKind(Kind):
     """CustomResourceDefinitions."""
 
     known = frozenset({"spec", "status"})
+    deletion_counts = False
     unconditional_update = False
 
     def decode(self, obj: Json) -> tuple[Json, list[str]]:
@@ -119,6 +120,11 @@ class DefinitionKind(Kind):
         if spec.get("scope") not in {"Namespaced", "Cluster"}:
             causes.append(not_supported("spec.scope", spec.get("scope", ""), ("Cluster", "Namespaced")))
         return causes + _version_causes(obj)
+
+    def validate_changed(self, new: Json, old: Json, world: World, *, status: bool) -> list[Cause]:
+        """The same, but for the name: a plural that changed is told by itself."""
+        causes = super().validate_changed(new, old, world, status=status)
+        return [cause for cause in causes if cause.field != "metadata.name"]
 
     def validate_update(self, new: Json, old: Json) -> list[Cause]:
         """Once it is established, scope, plural and kind stay; stored versions stay defined."""
