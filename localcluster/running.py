@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from localcluster.api import Api
 from localcluster.apiserver.http import HttpFace, serving
+from localcluster.apiserver.local import LocalApi
 from localcluster.apiserver.server import ApiServer
+from localcluster.controllers.manager import controlling, mirroring
+from localcluster.mirror import Mirrors
 
 __all__ = ["Running", "running", "write_kubeconfig"]
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A cluster that runs: where it listens, its core, and its HTTP face, where a node registers logs and proxy."""
+    """A cluster that runs: where it listens, its core, its HTTP face (where a node registers logs and proxy), and what
+    a node needs to join."""
 
     url: str
     server: ApiServer
     face: HttpFace
+    api: Api
+    mirrors: Mirrors
 
 
 @asynccontextmanager
@@ -39,8 +46,13 @@ async def running(
     """Run a cluster on a port (0: any) or a Unix socket. Raises OSError for a port that is taken."""
     server = ApiServer(now=now, chance=chance)
     face = HttpFace(server, now=now, token=token)
-    async with serving(face, host=host, port=port, socket=socket) as url:
-        yield Running(url, server, face)
+    api = LocalApi(server)
+    async with (
+        mirroring(api) as mirrors,
+        controlling(api, mirrors, now=now),
+        serving(face, host=host, port=port, socket=socket) as url,
+    ):
+        yield Running(url, server, face, api, mirrors)
 
 
 def write_kubeconfig(path: Path, url: str, token: str) -> None:

@@ -56,19 +56,19 @@ def decode_patch(raw: bytes, kind: PatchKind) -> Patch:
 
 
 def decode_delete_options(raw: bytes, syntax: Syntax) -> Json:
-    """The DeleteOptions of a request body; an empty one says nothing. Raises Refusal 500, as observed (DEL-2)."""
+    """The DeleteOptions of a request body; an empty one says nothing. Raises Refusal 400 (DEL-2)."""
     if not raw:
         return {}
     try:
         value = _decode(raw, syntax).value
     except Unreadable as error:
-        raise Refusal(500, "", f"couldn't get version/kind; json parse error: {error}") from error
+        raise Refusal(400, "BadRequest", f"couldn't get version/kind; json parse error: {error}") from error
     if not isinstance(value, dict):
-        raise Refusal(500, "", f"json: cannot unmarshal {go_type(value)} into Go value of type {GO_HEAD}")
+        raise Refusal(400, "BadRequest", f"json: cannot unmarshal {go_type(value)} into Go value of type {GO_HEAD}")
     kind, version = value.get("kind"), value.get("apiVersion")
     if kind not in (None, "DeleteOptions") or version not in DELETE_OPTIONS_VERSIONS:
         message = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
-        raise Refusal(500, "", message)
+        raise Refusal(400, "BadRequest", message)
     return value
 
 

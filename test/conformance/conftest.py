@@ -130,8 +130,7 @@ async def cluster(endpoint: Endpoint, served: set[str]) -> AsyncIterator[Wire]:
         wire = Wire(endpoint, session, f"t{next(NAMES)}", served)
         made = await wire.post("/api/v1/namespaces", {"metadata": {"name": wire.namespace}})
         made.ok(201)
-        if endpoint.name == "judge":
-            await wire.until(wire.path("serviceaccounts", "default"), lambda _: True)
+        await wire.until(wire.path("serviceaccounts", "default"), lambda _: True)
         yield wire
         await wire.delete(f"/api/v1/namespaces/{wire.namespace}")
 
