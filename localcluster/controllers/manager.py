@@ -13,6 +13,7 @@ from localcluster.controllers.endpoints import EndpointsController
 from localcluster.controllers.garbage import GarbageCollector
 from localcluster.controllers.jobs import JobController
 from localcluster.controllers.namespaces import NamespaceController
+from localcluster.controllers.nodes import NodeController
 from localcluster.controllers.podgc import PodGarbageCollector
 from localcluster.mirror import Mirrors
 from localcluster.node.scheduler import Scheduler
@@ -34,8 +35,9 @@ async def mirroring(api: Api) -> AsyncIterator[Mirrors]:
 @asynccontextmanager
 async def controlling(
     api: Api, mirrors: Mirrors, *, now: Callable[[], datetime], certificate: str = "", tell_events: bool = True
-) -> AsyncIterator[None]:
-    """Scheduler, garbage, jobs, namespaces, endpoints, accounts and pod garbage work while the block lasts."""
+) -> AsyncIterator[NodeController]:
+    """Scheduler and controllers work while the block lasts; gives the one that is told when a node is cut off."""
+    nodes = NodeController(api, mirrors, now=now)
     runs = [
         AccountController(api, mirrors, certificate=certificate).run,
         Scheduler(api, mirrors, now=now, tell_events=tell_events).run,
@@ -44,11 +46,12 @@ async def controlling(
         NamespaceController(api, mirrors, now=now).run,
         PodGarbageCollector(api, mirrors).run,
         GarbageCollector(api, mirrors).run,
+        nodes.run,
     ]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(run(), name=f"controller {run.__qualname__}") for run in runs]
         try:
-            yield
+            yield nodes
         finally:
             for task in tasks:
                 task.cancel()

@@ -134,6 +134,14 @@ class Kubelet:
         for item in alive.values():
             self._seen(item)
 
+    def logs(self, pod: Json, container: str, *, follow: bool, previous: bool) -> AsyncIterator[bytes]:
+        """A container's output, as the API server's face asks for it. Raises Refusal when the node has none."""
+        uid = pod["metadata"]["uid"]
+        if uid not in self._pods:
+            name = pod["metadata"]["name"]
+            raise Refusal(404, "NotFound", f'the node has no output of pod "{name}"')
+        return self.runtime.logs(uid, container, follow=follow, previous=previous)
+
     @property
     def lost(self) -> bool:
         """Is the node cut off?"""

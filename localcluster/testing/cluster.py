@@ -36,6 +36,7 @@ from localcluster.api import Refusal, WatchExpired
 from localcluster.apiserver.http import serving
 from localcluster.apiserver.local import LocalApi
 from localcluster.controllers.manager import controlling, mirroring
+from localcluster.controllers.nodes import NodeController
 from localcluster.faults import Asked, Faults, FaultyFace, FaultyServer
 from localcluster.mirror import Key, Mirrors, key_of
 from localcluster.node.kubelet import Kubelet, NodeSettings
@@ -86,6 +87,7 @@ class Cluster:
         faults: Faults,
         node: Scripted,
         kubelet: Kubelet,
+        nodes: NodeController,
         group: asyncio.TaskGroup,
         settings: Settings,
         seed: int,
@@ -96,6 +98,7 @@ class Cluster:
         self.api = LocalApi(server, field_manager="story")
         self.dashboards = Dashboards(now=clock.now, find_head=self._find_head)
         self.crashes = 0
+        self._nodes = nodes
         self._mirrors, self._group, self._settings = mirrors, group, settings
         self._seed, self._restart_after = seed, restart_after
         self._began = clock.monotonic()
@@ -231,6 +234,18 @@ class Cluster:
     async def after(self, seconds: float) -> None:
         """Let virtual time pass."""
         await asyncio.sleep(seconds)
+
+    # The node ------------------------------------------------------------------------------------------------------
+
+    def lose_node(self) -> None:
+        """The node is cut off: after 50 s it is Unknown and its pods are unready, 5 min later they are deleted."""
+        self.kubelet.lose()
+        self._nodes.lost(self.kubelet.settings.name)
+
+    def find_node(self) -> None:
+        """The node is back, with all that ran on it."""
+        self.kubelet.find()
+        self._nodes.found(self.kubelet.settings.name)
 
     # The operator --------------------------------------------------------------------------------------------------
 
@@ -386,13 +401,11 @@ def _is(seen: View, what: Mapping[str, Any]) -> bool:
         if name == "phase":
             found = status.get(_PHASES.get(seen["kind"], "phase"), "")
         elif name == "ready":
-            ready = seen.condition("Ready")
-            is_ready = status.get("state") == "ready" if seen["kind"] == "RayCluster" else ready is not None
-            found = is_ready and (ready is None or ready["status"] == "True")
+            is_cluster = seen["kind"] == "RayCluster"
+            found = status.get("state") == "ready" if is_cluster else seen.condition("Ready").get("status") == "True"
         elif name == "condition":
             type_, wanted = value if isinstance(value, tuple) else (value, "True")
-            condition = seen.condition(type_)
-            found, value = None if condition is None else condition["status"], wanted
+            found, value = seen.condition(type_).get("status"), wanted
         else:
             found = status.get(camel(name))
         if found != value:
@@ -427,13 +440,15 @@ async def a_cluster(
             server.faults = faults
             api = LocalApi(server)
             scripted = Scripted()
+            face = FaultyFace(server, now=clock.now)
             async with (
-                serving(FaultyFace(server, now=clock.now), socket=directory / "api"),
+                serving(face, socket=directory / "api"),
                 mirroring(api) as mirrors,
                 Kubelet(api, mirrors, scripted, place, now=clock.now).running() as kubelet,
-                controlling(api, mirrors, now=clock.now, tell_events=tell_events),
+                controlling(api, mirrors, now=clock.now, tell_events=tell_events) as nodes,
                 asyncio.TaskGroup() as group,
             ):
+                face.logs = kubelet.logs
                 cluster = Cluster(
                     clock=clock,
                     socket=directory / "api",
@@ -442,6 +457,7 @@ async def a_cluster(
                     faults=faults,
                     node=scripted,
                     kubelet=kubelet,
+                    nodes=nodes,
                     group=group,
                     settings=settings or Settings(),
                     seed=seed,

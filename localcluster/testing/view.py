@@ -16,7 +16,9 @@ class View(dict[str, Any]):
         if name.startswith("__"):
             raise AttributeError(name)
         value = self.get(camel(name), self.get(name))
-        if value is None and name in ("status", "spec", "metadata"):
+        if value is None and name in ("spec", "metadata"):
+            return View()
+        if value is None and name == "status" and "metadata" in self:
             return View()
         return _viewed(value)
 
@@ -30,12 +32,12 @@ class View(dict[str, Any]):
         """metadata.uid, or the member of that name."""
         return str(self["metadata"]["uid"] if "metadata" in self else self.get("uid", ""))
 
-    def condition(self, type_: str) -> View | None:
-        """The condition of that type in status, or None."""
+    def condition(self, type_: str) -> View:
+        """The condition of that type in status, or an empty View, whose status is None."""
         for one in (self.get("status") or {}).get("conditions") or ():
             if one["type"] == type_:
                 return View(one)
-        return None
+        return View()
 
 
 def _viewed(value: Any) -> Any:
