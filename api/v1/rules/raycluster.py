@@ -12,11 +12,11 @@ from typing import Any, Final
 from api.v1.raycluster import RayClusterCondition
 from api.v1.rules import autoscaling, cluster_groups, fault_tolerance, history, security
 from api.v1.rules.metadata import name_rules, unique_group_names
-from api.v1.rules.model import Context, Finding, Rule, Severity, first_denial
+from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.reading import Check, Cluster, child, children, mapping
 from api.v1.wire import LABEL_ORIGIN_KIND
 
-__all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES", "cluster_of", "first_denial"]
+__all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES", "cluster_of"]
 
 KIND: Final = frozenset({"RayCluster"})
 SPEC: Final = "InvalidRayClusterSpec"

@@ -14,14 +14,14 @@ from api.v1.rules import deletion
 from api.v1.rules.autoscaling import restart_policy_kept
 from api.v1.rules.deletion import PREFIX, JobSpec
 from api.v1.rules.metadata import name_rules
-from api.v1.rules.model import Block, Context, Finding, Rule, Severity, first_denial
+from api.v1.rules.model import Block, Context, Finding, Rule, Severity
 from api.v1.rules.raycluster import CLUSTER_CHECKS, cluster_of
 from api.v1.rules.reading import Check, child, mapping
 from api.v1.rules.security import k8s_token_auth
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 from api.v1.wire import LABEL_CLUSTER
 
-__all__ = ["ENFORCED", "RULES", "first_denial"]
+__all__ = ["ENFORCED", "RULES"]
 
 KIND: Final = frozenset({"RayJob"})
 SPEC: Final = "InvalidRayJobSpec"
