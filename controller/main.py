@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -38,6 +40,9 @@ from controller.runtime.loop import Controller
 from controller.runtime.manager import Kit, Runtime, run, running, stopped_by_signals
 from controller.runtime.plan import Announcement
 from controller.settings import VERSION, Settings
+
+if TYPE_CHECKING:
+    from controller.runtime.client.config import ServerConfig
 
 __all__ = ["operating", "serve"]
 
@@ -222,7 +227,7 @@ class TokenReader:
 
 def serve(settings: Settings) -> int:
     """Run until a signal; the exit code."""
-    from controller.runtime.client.config import ConfigError
+    from controller.runtime.client.config import BadConfig
     from controller.runtime.logs import configure
 
     configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stdout)
@@ -230,7 +235,7 @@ def serve(settings: Settings) -> int:
         log.warning(notice)
     try:
         asyncio.run(serving(settings))
-    except ConfigError as error:
+    except BadConfig as error:
         sys.stderr.write(f"manta-operator: {error}\n")
         return 1
     except Exception as error:
@@ -249,17 +254,31 @@ def leaves(error: BaseException) -> Iterable[BaseException]:
         yield from leaves(member)
 
 
+def server_of(settings: Settings) -> ServerConfig:
+    """The first of: the kubeconfig that was named, the cluster we run in, ~/.kube/config (spec deployment §1.1 step 8).
+
+    Raises BadConfig.
+    """
+    from controller.runtime.client.config import from_kubeconfig, in_cluster
+
+    if settings.kubeconfig:
+        return from_kubeconfig([Path(one) for one in settings.kubeconfig.split(os.pathsep) if one])
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return in_cluster(os.environ)
+    return from_kubeconfig([Path.home() / ".kube" / "config"])
+
+
 async def serving(settings: Settings) -> None:
     """Connect, run everything, leave on SIGTERM or SIGINT."""
     import aiohttp
 
-    from controller.runtime.client.config import connected_by
+    from controller.runtime.client.config import connect
     from controller.runtime.clock import SystemClock
 
     rng, clock = random.Random(secrets.randbits(64)), SystemClock()
     async with (
         stopped_by_signals() as stop,
-        connected_by(settings.kubeconfig, clock=clock) as (transport, credentials),
+        connect(server_of(settings), clock) as (transport, credentials),
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
         log.info("starting", version=VERSION, gates=dict(settings.options.gates.by_name))

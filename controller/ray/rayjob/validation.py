@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
-from api.v1.rules.model import Context
-from api.v1.rules.rayjob import RULES, first_denial
+from api.v1.rules.model import Context, first_denial
+from api.v1.rules.rayjob import ENFORCED
 from controller.ray.rayjob.seen import Seen
 from controller.runtime.plan import Announcement
 
@@ -25,10 +25,9 @@ NOT_YET: Final[Mapping[str, Callable[[RayJobSpec], bool]]] = {
 
 def complaint(seen: Seen) -> Announcement | None:
     """The first thing that is wrong, or None. Its note is `<namespace>/<name>: <error>`."""
-    denial = first_denial(RULES, seen.job, None, Context(seen.options.gates.by_name))
+    denial = first_denial(ENFORCED, seen.job, None, Context(seen.options.gates.by_name))
     if denial is not None:
-        rule, finding = denial
-        return warning(seen, rule.reason or "InvalidRayJobSpec", str(finding))
+        return warning(seen, denial.reason or "InvalidRayJobSpec", str(denial))
     if seen.phase is JobDeploymentStatus.WAITING and seen.mode != SubmissionMode.INTERACTIVE:
         return warning(seen, "InvalidRayJobStatus", "jobDeploymentStatus Waiting belongs to InteractiveMode")
     missing = [name for name, asked in NOT_YET.items() if asked(seen.spec)]
