@@ -1,0 +1,126 @@
+"""Ways into the cell: loopback ports outside, Unix sockets in between, addresses inside (design.md §3).
+
+A Unix socket is reached by its path, whatever network namespace one is in. Inside, `dialing` serves one socket that
+connects wherever it is asked to; outside, `forwarding` listens on a loopback port and asks for one address.
+The first line of a connection is "HOST:PORT\\n"; the answer "ok\\n", or "error ...\\n" and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+__all__ = ["PortTaken", "dial", "dialing", "forwarding", "relaying"]
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+CONNECT_SECONDS = 10.0
+CHUNK = 256 * 1024
+
+
+class PortTaken(Exception):
+    """Somebody listens on that port already."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} on 127.0.0.1 is in use; choose another one, or 0 for any that is free")
+        self.port = port
+
+
+@asynccontextmanager
+async def dialing(path: str, resolve: Callable[[str], Awaitable[str]] | None = None) -> AsyncIterator[None]:
+    """Inside: serves the socket at `path`; every connection is carried to the address that its first line names."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            host, _, port = (await reader.readline()).decode().strip().rpartition(":")
+            address = await resolve(host) if resolve is not None else host
+            async with asyncio.timeout(CONNECT_SECONDS):
+                inner = await asyncio.open_connection(address, int(port))
+        except (OSError, ValueError, TimeoutError) as error:
+            writer.write(f"error {str(error) or type(error).__name__}\n".encode())
+            await _close(writer)
+            return
+        writer.write(b"ok\n")
+        await _carry((reader, writer), inner)
+
+    async with _serving(await asyncio.start_unix_server(serve, path)):
+        yield
+
+
+async def dial(path: str, host: str, port: int) -> Streams:
+    """Outside: a connection to an address inside the cell. Raises ConnectionError with the reason."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(f"{host}:{port}\n".encode())
+    answer = (await reader.readline()).decode().strip()
+    if answer != "ok":
+        writer.close()
+        raise ConnectionError(f"{host}:{port} in the cell: {answer.removeprefix('error ') or 'no answer'}")
+    return reader, writer
+
+
+@asynccontextmanager
+async def forwarding(dialer: str, host: str, target: int, *, port: int = 0) -> AsyncIterator[int]:
+    """Outside: a loopback port that leads to `host:target` inside; yields its number. Raises PortTaken."""
+    async with relaying(lambda: dial(dialer, host, target), port=port) as chosen:
+        yield chosen
+
+
+@asynccontextmanager
+async def relaying(connect: Callable[[], Awaitable[Streams]], *, port: int = 0) -> AsyncIterator[int]:
+    """A loopback port each of whose connections is carried to a new one made by `connect`. Raises PortTaken."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner = await connect()
+        except OSError:
+            writer.transport.abort()  # as if nobody listened
+            return
+        await _carry((reader, writer), inner)
+
+    try:
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+    except OSError as error:
+        raise PortTaken(port) from error
+    async with _serving(server):
+        yield int(server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def _serving(server: asyncio.Server) -> AsyncIterator[None]:
+    """Connections end with the block."""
+    try:
+        yield
+    finally:
+        server.close()
+        if hasattr(server, "abort_clients"):  # Python 3.13
+            server.abort_clients()
+
+
+async def _carry(one: Streams, other: Streams) -> None:
+    """Both directions until both have ended; an end of one is passed on as an end of writing."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_pump(one[0], other[1]))
+            group.create_task(_pump(other[0], one[1]))
+    finally:
+        for writer in (one[1], other[1]):
+            writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except ConnectionError:
+        writer.transport.abort()  # the other side is gone: so is this one
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except ConnectionError:
+        return

@@ -1,0 +1,99 @@
+"""System calls that Python 3.11 does not wrap: namespaces, mounts, the parent-death signal. Linux only.
+
+Everything raises OSError with the errno of the call and what was tried, so that a refusal can be told in a sentence.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from typing import Final
+
+__all__ = [
+    "CLONE_NEWIPC",
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "CLONE_NEWPID",
+    "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_REMOUNT",
+    "die_with_parent",
+    "mount",
+    "set_hostname",
+    "setns",
+    "unmount",
+    "unshare",
+]
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWUSER: Final = 0x10000000
+CLONE_NEWPID: Final = 0x20000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 0x1
+MS_NOSUID: Final = 0x2
+MS_NODEV: Final = 0x4
+MS_NOEXEC: Final = 0x8
+MS_REMOUNT: Final = 0x20
+MS_BIND: Final = 0x1000
+MS_REC: Final = 0x4000
+MS_PRIVATE: Final = 0x40000
+
+MNT_DETACH: Final = 0x2
+PR_SET_PDEATHSIG: Final = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """New namespaces for this process; for CLONE_NEWPID, for its children."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(descriptor: int, flags: int = 0) -> None:
+    """Enter the namespace behind an open /proc/PID/ns/* or a pidfd."""
+    _checked(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)), "setns")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        source.encode() or None, target.encode(), kind.encode() or None, flags, options.encode() or None
+    )
+    _checked(result, f"mount {kind or source} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Take a mount away, now from view and in time altogether."""
+    _checked(_libc.umount2(target.encode(), ctypes.c_int(MNT_DETACH)), f"umount {target}")
+
+
+def set_hostname(name: str) -> None:
+    """Of this UTS namespace."""
+    encoded = name.encode()
+    _checked(_libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), f"sethostname {name}")
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """The kernel sends us that signal when the thread that forked us ends.
+
+    To be called again after anything that changes credentials (a new user namespace does): the kernel then forgets it.
+    """
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
