@@ -267,6 +267,7 @@ class Wire:
         process = await asyncio.create_subprocess_exec(
             str(self.endpoint.kubectl()),
             f"--kubeconfig={self.endpoint.kubeconfig}",
+            f"--cache-dir={self.endpoint.kubeconfig.parent / 'cache'}",
             f"--namespace={self.namespace}",
             *arguments,
             stdin=asyncio.subprocess.PIPE,
