@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from localcluster.apiserver.refusals import Cause
+from localcluster.apiserver.refusals import Cause, quoted
 from localcluster.apiserver.schema import Found, Path, field_text
 
 __all__ = ["RuleError", "Rules", "compile_rules"]
@@ -28,10 +28,10 @@ _SELF: Final = re.compile(r"(?<![\w.'\"])(self|oldSelf)\b(\.[A-Za-z_]\w*(?!\w*\(
 _CHAIN: Final = re.compile(r"(?<![\w.])(?:self|oldSelf)((?:\.[A-Za-z_]\w*)+)(\()?")
 _STRINGS: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _REASONS: Final[Mapping[str, str]] = {
-    "FieldValueInvalid": "Invalid value: {value}: {text}",
+    "FieldValueInvalid": "Invalid value: {value}{text}",
     "FieldValueForbidden": "Forbidden: {text}",
     "FieldValueRequired": "Required value: {text}",
-    "FieldValueDuplicate": "Duplicate value: {value}",
+    "FieldValueDuplicate": "Duplicate value: {value}{text}",
 }
 
 
@@ -162,8 +162,12 @@ class _Rule:
             return
         text = self._said(data) if outcome is False else f"rule could not be evaluated: {result.value()}"
         field = field_text(path) + self._field_path
-        message = _REASONS[self._reason].format(value=f'"{self._type}"', text=text)
+        message = _REASONS[self._reason].format(value=self._shown(value), text=text)
         found.append((path, Cause(self._reason, field, message)))
+
+    def _shown(self, value: Any) -> str:
+        """The value as a cause shows it; maps and lists are left out (VAL-8)."""
+        return "" if self._type in ("object", "array") else f"{quoted(value)}: "
 
     def _seen(self, value: Any) -> Any:
         """Only what the rule looks at: to hand over a whole pod template costs more than to evaluate the rule."""

@@ -7,7 +7,7 @@ dropped and named. What the server owns (uid, versions, times) is set over whate
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -310,10 +310,12 @@ def carry_over(metadata: Json, old: Mapping[str, Any]) -> None:
             metadata.setdefault(key, old[key])
 
 
+_STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
+
 # -- Checks ----------------------------------------------------------------------------------------------------------
 
 
-def validate_metadata(metadata: Mapping[str, Any], name_rule: NameRule) -> list[Cause]:
+def validate_metadata(metadata: Mapping[str, Any], name_rule: NameRule, *, custom: bool = False) -> list[Cause]:
     """What is wrong with the metadata of an object on its way to the store (UPD-7)."""
     causes = []
     if "generateName" in metadata:
@@ -333,7 +335,17 @@ def validate_metadata(metadata: Mapping[str, Any], name_rule: NameRule) -> list[
     causes += _owner_causes(metadata.get("ownerReferences") or ())
     for finalizer in metadata.get("finalizers") or ():
         causes += [invalid_value("metadata.finalizers", finalizer, text) for text in is_qualified_name(finalizer)]
-    return causes
+    return causes if custom else causes + _bare_finalizers(metadata.get("finalizers") or ())
+
+
+def _bare_finalizers(finalizers: Iterable[str]) -> list[Cause]:
+    """Finalizers without a domain, which built-in kinds refuse, but for the server's own (UPD-7)."""
+    text = "name is neither a standard finalizer name nor is it fully qualified"
+    return [
+        invalid_value(f"metadata.finalizers[{index}]", one, text)
+        for index, one in enumerate(finalizers)
+        if "/" not in one and one not in _STANDARD_FINALIZERS
+    ]
 
 
 def label_causes(labels: Mapping[str, Any], field: str) -> list[Cause]:

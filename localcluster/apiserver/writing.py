@@ -95,7 +95,9 @@ class Writer:
         obj = await self._mutated(request, kind, review, obj)
         self._complete_new(resource, kind, obj)
         name = obj["metadata"].get("name", "")
-        if causes := validate_metadata(obj["metadata"], kind.name_rule) + kind.validate(obj, core):
+        if causes := validate_metadata(obj["metadata"], kind.name_rule, custom=resource.custom) + kind.validate(
+            obj, core
+        ):
             raise invalid(core.storage(resource), name, causes)
         await review.validated(core.view(resource, obj), name)
         if core.get(resource, request.namespace, name) is not None:
@@ -282,7 +284,7 @@ class Writer:
 
     def _check_changed(self, request: Request, kind: Kind, new: Json, old: Json) -> None:
         causes = validate_metadata_update(new["metadata"], old["metadata"])
-        causes += validate_metadata(new["metadata"], kind.name_rule)
+        causes += validate_metadata(new["metadata"], kind.name_rule, custom=request.resource.custom)
         if request.subresource == "":
             causes += kind.validate_update(new, old)
         causes += kind.validate_changed(new, old, self._core, status=request.subresource == "status")

@@ -51,6 +51,11 @@ __all__ = [
 _MOST_DATA: Final = 1024 * 1024
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
 _KEPT_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public"})
+_CONFIG_KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_CONFIG_KEY_TEXT: Final = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
+    "or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
 _NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
@@ -153,8 +158,14 @@ class ConfigMapKind(Kind):
         return decoded, unknown
 
     def validate(self, obj: Json, world: World) -> list[Cause]:
-        """Not too much of it (CRT-8)."""
-        return [too_long("[]", _MOST_DATA)] if _size(obj) > _MOST_DATA else []
+        """Keys that can be file names, and not too much of it (CRT-8)."""
+        causes = [
+            invalid_value(f"{part}[{key}]", key, _CONFIG_KEY_TEXT)
+            for part in ("data", "binaryData")
+            for key in obj.get(part) or ()
+            if not _CONFIG_KEY.fullmatch(key)
+        ]
+        return [*causes, too_long("[]", _MOST_DATA)] if _size(obj) > _MOST_DATA else causes
 
     def validate_update(self, new: Json, old: Json) -> list[Cause]:
         """Frozen once it says so (UPD-6)."""
