@@ -48,9 +48,9 @@ async def running(
     face = HttpFace(server, now=now, token=token)
     api = LocalApi(server)
     async with (
+        serving(face, host=host, port=port, socket=socket) as url,  # first: a taken port is no failure of a group
         mirroring(api) as mirrors,
         controlling(api, mirrors, now=now),
-        serving(face, host=host, port=port, socket=socket) as url,
     ):
         yield Running(url, server, face, api, mirrors)
 
