@@ -155,11 +155,13 @@ class Recorder:
         """Until something is to be delivered; series are looked after meanwhile."""
         while not self._waiting:
             self._news.clear()
+            due = self._next_look()
             try:
-                async with asyncio.timeout_at(self._next_look()):
+                async with asyncio.timeout_at(due):
                     await self._news.wait()
             except TimeoutError:
-                self._look_after_series()
+                # The loop may be early by its clock's resolution: what it was called for is due all the same.
+                self._look_after_series(max(due or 0.0, self._clock.monotonic()))
 
     def _next_look(self) -> float | None:
         """When the first series ends or is to be written; None while there is none."""
@@ -169,8 +171,7 @@ class Recorder:
         end = series.last_at + SERIES_ENDS_AFTER
         return end if series.count == series.written else min(end, series.written_at + SERIES_WRITTEN_EVERY)
 
-    def _look_after_series(self) -> None:
-        now = self._clock.monotonic()
+    def _look_after_series(self, now: float) -> None:
         for identity, series in list(self._series.items()):
             if now >= series.last_at + SERIES_ENDS_AFTER:
                 self._close(identity, series, now)

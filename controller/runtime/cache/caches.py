@@ -191,14 +191,12 @@ class Caches:
                 await self._look(entry, store)
             if uncertain:
                 continue
-            now = self._clock.monotonic()
             if started is None:
-                started = now
+                started = self._clock.monotonic()
                 self._metrics.stale_waits.labels(resource.kind).inc()
-            if now >= started + STALE_SECONDS:
+            if not await self._changes.next(started + STALE_SECONDS):
                 self._metrics.stale_timeouts.labels(resource.kind).inc()
                 raise StaleCache(f"the cache does not have our write of {blocking[0].ref} after {STALE_SECONDS:.0f} s")
-            await self._changes.next(started + STALE_SECONDS)
         if started is not None:
             self._metrics.stale_wait_seconds.labels(resource.kind).observe(self._clock.monotonic() - started)
 
@@ -255,17 +253,18 @@ class _Changes:
             if not future.done():
                 future.set_result(None)
 
-    async def next(self, until: float) -> None:
-        """Until the next change, or that time of the loop."""
+    async def next(self, until: float) -> bool:
+        """Wait for the next change; False when that time of the loop came first."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
             async with asyncio.timeout_at(until):
                 await future
         except TimeoutError:
-            return
+            return False
         finally:
             self._waiting.discard(future)
+        return True
 
 
 def _named(informers: Iterable[Informer]) -> str:

@@ -172,12 +172,13 @@ class WorkQueue(Generic[K]):
         if self._timer is None or self._timer.when() > due or self._timer.cancelled():
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_at(due, self._ring)
+            self._timer = asyncio.get_running_loop().call_at(due, self._ring, due)
 
-    def _ring(self) -> None:
+    def _ring(self, due: float) -> None:
         self._timer = None
         before = self._line.became_ready
-        self._line.wake(self._clock.monotonic())
+        # A loop may call a little early, by its clock's resolution: what it was called for is due all the same.
+        self._line.wake(max(due, self._clock.monotonic()))
         self._woke(before)
         self._arm()
 
