@@ -18,6 +18,7 @@ RULE_BY_RULE: Final = Block("deletionRules", joiner="\n")  # the reference repor
 CLUSTER_POLICIES: Final = (DeletionPolicy.DELETE_CLUSTER, DeletionPolicy.DELETE_WORKERS)
 # Each of these may come no earlier than the one before it.
 STAGES: Final = (DeletionPolicy.DELETE_WORKERS, DeletionPolicy.DELETE_CLUSTER, DeletionPolicy.DELETE_SELF)
+LEGACY: Final = ("onSuccess", "onFailure")
 AT: Final = "spec.deletionStrategy"
 TRIGGERS: Final = {"jobStatus": "JobStatus", "jobDeploymentStatus": "JobDeploymentStatus"}
 AFTER_ALL: Final = 2**31  # the item of what is said after the last deletion rule
@@ -54,12 +55,12 @@ class JobSpec:
     def legacy(self) -> dict[str, Mapping[str, Any]]:
         """onSuccess and onFailure, as far as they are there."""
         strategy = self.strategy or {}
-        return {name: strategy[name] for name in ("onSuccess", "onFailure") if strategy.get(name) is not None}
+        return {name: strategy[name] for name in LEGACY if strategy.get(name) is not None}
 
     @property
     def legacy_pair(self) -> dict[str, Mapping[str, Any]]:
         """Both of them, where they alone decide; else nothing."""
-        return self.legacy if len(self.legacy) == len(("onSuccess", "onFailure")) and not self.rules else {}
+        return self.legacy if len(self.legacy) == len(LEGACY) and not self.rules else {}
 
 
 def _deny(id_: str, path: str, message: str, value: Any = None, item: int = 0) -> Finding:

@@ -452,6 +452,27 @@ def test_all_faults_of_the_deletion_rules_are_one_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("strategy", "found"),
+    [
+        ({"onSuccess": {}}, ["J8"]),
+        (
+            {
+                "onSuccess": {},
+                "onFailure": {},
+                "deletionRules": [{"policy": "DeleteSelf", "condition": {"jobStatus": "FAILED"}}],
+            },
+            ["J6"],
+        ),
+    ],
+)
+def test_an_ambiguous_strategy_is_not_judged_policy_by_policy(strategy: dict[str, Any], found: list[str]) -> None:
+    """What is missing in a half that should not be there would only distract."""
+    body = a_job({"deletionStrategy": strategy})
+
+    assert [one.rule for one in all_findings(ENFORCED, body, None, OPEN)] == found
+
+
+@pytest.mark.parametrize(
     ("changes", "rule"),
     [
         ({"suspend": True, "ttlSecondsAfterFinished": -1}, "J1"),
