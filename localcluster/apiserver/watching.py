@@ -25,6 +25,8 @@ from localcluster.resources import ResourceInfo
 __all__ = ["Selection", "Start", "Watch"]
 
 BOOKMARK_SECONDS: Final = 60.0  # WATCH-7
+# A loop may call a timer early by its clock's resolution: in virtual time "not yet" would then repeat for ever.
+_RESOLUTION_SECONDS: Final = 1e-6
 _LAST_BOOKMARK_SECONDS: Final = 2.0  # before the end that timeoutSeconds sets
 PATIENCE_SECONDS: Final = 3.0  # for a version that has not happened yet (WATCH-10)
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -162,7 +164,7 @@ class Watch:
 
     async def _wait(self) -> bool:
         """Until something may be there to tell; False when the time is over."""
-        now = self._loop.time()
+        now = self._loop.time() + _RESOLUTION_SECONDS
         if self._end is not None and now >= self._end:
             return False
         if self._number is None and now >= self._patience:
