@@ -20,11 +20,13 @@ SCALED: Changes = {"rayClusterSpec": {"headGroupSpec": HEAD, "enableInTreeAutosc
 
 
 def a_job(changes: Changes | None = None, **metadata: Any) -> dict[str, Any]:
-    """A good RayJob; `changes` replace fields of its spec."""
+    """A good RayJob as it is stored, defaults and all; `changes` replace fields of its spec."""
     spec: dict[str, Any] = {
         "entrypoint": "python x.py",
         "submissionMode": "K8sJobMode",
         "rayClusterSpec": {"headGroupSpec": HEAD},
+        "backoffLimit": 0,
+        "ttlSecondsAfterFinished": 0,
     }
     return {
         "apiVersion": "ray.io/v1",
