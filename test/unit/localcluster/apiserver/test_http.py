@@ -1,0 +1,206 @@
+"""What of the HTTP face the conformance tests cannot see: logs of a node, sockets, its end, credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from localcluster.api import Json, Refusal
+from localcluster.apiserver.http import HttpFace, serving
+from localcluster.apiserver.server import ApiServer
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PODS = "/api/v1/namespaces/default/pods"
+
+
+def a_face(token: str | None = None) -> HttpFace:
+    server = ApiServer(now=lambda: NOW, chance=random.Random(1))
+    return HttpFace(server, now=lambda: NOW, token=token)
+
+
+@asynccontextmanager
+async def a_client(face: HttpFace, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(face) as url, aiohttp.ClientSession(url, **options) as session:
+        yield session
+
+
+async def create_pod(session: aiohttp.ClientSession, **metadata: object) -> None:
+    containers = [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]
+    body = {"metadata": {"name": "p", **metadata}, "spec": {"nodeName": "n", "containers": containers}}
+    async with session.post("/api/v1/namespaces/default/serviceaccounts", json={"metadata": {"name": "default"}}):
+        pass
+    async with session.post(PODS, json=body) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def said(pod: Json, container: str, *, follow: bool, previous: bool) -> AsyncIterator[bytes]:
+    """Two lines so far, and a third later."""
+    assert (pod["metadata"]["name"], previous) == ("p", False)
+    yield f"one of {container}\n".encode()
+    yield b"two\n"
+    if follow:
+        await asyncio.sleep(0)
+        yield b"three\n"
+
+
+async def read(session: aiohttp.ClientSession, query: str) -> tuple[int, str]:
+    async with session.get(f"{PODS}/p/log?{query}") as answer:
+        return answer.status, await answer.text()
+
+
+@pytest.mark.spec("kube-api:LOG-1")
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("container=a", "one of a\ntwo\n"),
+        ("container=b&tailLines=1", "two\n"),
+        ("container=a&tailLines=0", ""),
+        ("container=a&tailLines=9", "one of a\ntwo\n"),
+        ("container=a&limitBytes=5", "one o"),
+        ("container=a&follow=true", "one of a\ntwo\nthree\n"),
+        ("container=a&follow=true&tailLines=1", "two\nthree\n"),
+        ("container=a&follow=true&tailLines=0", "three\n"),
+    ],
+)
+async def test_logs_are_cut_as_asked(query: str, text: str) -> None:
+    """The tail counts what is there already; what follows comes after it."""
+    face = a_face()
+    face.logs = said
+    async with a_client(face) as session:
+        await create_pod(session)
+
+        assert await read(session, query) == (200, text)
+
+
+@pytest.mark.spec("kube-api:LOG-1")
+async def test_without_a_node_there_are_no_logs() -> None:
+    """204, and nothing."""
+    async with a_client(a_face()) as session:
+        await create_pod(session)
+
+        assert await read(session, "container=a") == (204, "")
+
+
+@pytest.mark.spec("kube-api:LOG-2")
+@pytest.mark.parametrize(
+    ("query", "code", "text"),
+    [
+        ("", 400, "a container name must be specified for pod p, choose one of: [a b]"),
+        ("container=zz", 400, "container zz is not valid for pod p"),
+        ("container=a&tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("container=a&sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("container=a&tailLines=x", 400, "invalid syntax"),
+        ("container=a&previous=true", 400, 'previous terminated container \\"a\\" in pod \\"p\\" not found'),
+        (
+            "container=a&sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+            422,
+            "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+    ],
+)
+async def test_what_cannot_be_read_is_said(query: str, code: int, text: str) -> None:
+    """In the words of a real server."""
+    face = a_face()
+    face.logs = said
+    async with a_client(face) as session:
+        await create_pod(session)
+
+        status, body = await read(session, query)
+
+    assert (status, text in body) == (code, True), body
+
+
+async def test_a_log_source_may_refuse() -> None:
+    """Before the first byte the refusal is a Status."""
+
+    async def refusing(pod: Json, container: str, *, follow: bool, previous: bool) -> AsyncIterator[bytes]:
+        if pod:
+            raise Refusal(400, "BadRequest", "no such file")
+        yield b"never"
+
+    face = a_face()
+    face.logs = refusing
+    async with a_client(face) as session:
+        await create_pod(session)
+
+        status, body = await read(session, "container=a")
+
+    assert (status, "no such file" in body) == (400, True)
+
+
+async def test_it_serves_on_a_unix_socket(tmp_path: Path) -> None:
+    """As stories do, so that the clock jumps only when no byte is on its way."""
+    path = tmp_path / "api.sock"
+    async with (
+        serving(a_face(), socket=path) as url,
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+        session.get(f"{url}/readyz") as answer,
+    ):
+        assert (answer.status, await answer.text()) == (200, "ok")
+
+
+async def test_watches_end_cleanly_when_the_server_stops() -> None:
+    """The client sees the end of the stream, not a broken connection."""
+    async with aiohttp.ClientSession() as session:
+        async with serving(a_face()) as url:
+            answer = await session.get(f"{url}{PODS}?watch=true")
+            assert answer.status == 200
+        rest = await answer.content.read()
+
+    assert rest == b""
+
+
+async def test_a_client_that_goes_away_leaves_no_watch_behind() -> None:
+    """Nobody collects events for it."""
+    face = a_face()
+    async with a_client(face) as session:
+        answer = await session.get(f"{PODS}?watch=true")
+        assert len(face._watches) == 1
+        answer.close()
+        async with asyncio.timeout(5):
+            while face._watches:  # noqa: ASYNC110 - the server learns of it from the kernel
+                await asyncio.sleep(0)
+
+
+@pytest.mark.spec("kube-api:AUTH-1")
+async def test_the_token_is_asked_for() -> None:
+    """As a bearer or as a password; a wrong one is 401, none is anonymous."""
+    async with serving(a_face("secret")) as url, aiohttp.ClientSession(url) as session:
+
+        async def code(path: str, authorization: str | None) -> int:
+            headers = {"Authorization": authorization} if authorization else {}
+            async with session.get(path, headers=headers) as answer:
+                return answer.status
+
+        assert await code(PODS, "Bearer secret") == 200
+        assert await code(PODS, aiohttp.encode_basic_auth("admin", "secret")) == 200
+        assert await code(PODS, "Bearer wrong") == 401
+        assert await code(PODS, None) == 403
+        assert await code("/readyz", None) == 200
+
+
+async def test_protobuf_bodies_are_415_for_now() -> None:
+    """Also for built-in kinds (TOP-1)."""
+    async with (
+        a_client(a_face()) as session,
+        session.post(PODS, data=b"k8s\0", headers={"Content-Type": "application/vnd.kubernetes.protobuf"}) as answer,
+    ):
+        assert answer.status == 415
+        assert (await answer.json())["reason"] == "UnsupportedMediaType"
+
+
+async def test_without_a_dialer_a_proxy_has_no_endpoint() -> None:
+    """503, as for a service that nothing stands behind."""
+    async with (
+        a_client(a_face()) as session,
+        session.get("/api/v1/namespaces/default/services/s:80/proxy/x") as answer,
+    ):
+        assert answer.status == 503
