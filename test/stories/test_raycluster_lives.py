@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from controller.ray.desired.names import Slot, worker_pod
 from localcluster.faults import When
 from localcluster.testing.cluster import Cluster, a_cluster
-from localcluster.testing.factories import a_container, a_raycluster
+from localcluster.testing.factories import a_container, a_pod, a_raycluster
 from localcluster.testing.view import View
 
 GROUP = "small"
@@ -414,3 +415,43 @@ async def test_a_changed_image_replaces_all_pods_where_asked_for() -> None:
         assert (len(new), {pod.name for pod in new} & old) == (2, set())
         assert {pod.spec.containers[0].name for pod in new} == {"ray"}
         assert await cluster.writes_during(3600) == []
+
+
+# Names that are taken
+
+
+async def a_pod_in_the_way(cluster: Cluster, *, ours: bool) -> str:
+    """A RayCluster of one worker, and, before the operator sees it, a pod under the name that the worker will have."""
+    made = await cluster.create(a_raycluster("r", workers=1))
+    name = worker_pod("r", made.uid, Slot(GROUP, 0), made.uid)
+    owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "r", "uid": made.uid, "controller": True}
+    pod = a_pod(name)
+    pod["metadata"]["ownerReferences"] = [owner] if ours else []
+    await cluster.create(pod)
+    return name
+
+
+async def test_a_pod_of_ours_that_has_the_name_by_chance_costs_a_ticket() -> None:
+    """Five characters can collide: the next pass takes other ones."""
+    async with a_cluster(operator=False) as cluster:
+        taken = await a_pod_in_the_way(cluster, ours=True)
+
+        await cluster.start_operator()
+        await cluster.until("RayCluster", "r", phase="ready")
+
+        assert len(await names(cluster)) == 1
+        assert taken not in await names(cluster)
+
+
+async def test_a_foreign_pod_that_has_the_name_is_told_and_never_touched() -> None:
+    async with a_cluster(operator=False) as cluster:
+        taken = await a_pod_in_the_way(cluster, ours=False)
+        before = await cluster.get("Pod", taken)
+
+        await cluster.start_operator()
+        found = await cluster.until("RayCluster", "r", condition="ReplicaFailure")
+        await cluster.after(60)
+
+        assert found.condition("ReplicaFailure").reason == "FailedCreateWorkerPod"
+        assert (await cluster.get("Pod", taken)).uid == before.uid
+        assert len(await names(cluster, "head")) == 1

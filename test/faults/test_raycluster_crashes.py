@@ -1,0 +1,90 @@
+"""The operator dies at every write of a cluster's start and of its growth: nothing doubles, nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from localcluster.faults import Crash, When
+from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
+from localcluster.testing.factories import a_raycluster
+
+CRASHES: tuple[Crash, ...] = ("before", "after", "answered")
+
+
+def asked_for(cluster: Cluster) -> set[str]:
+    """All names under which pods were ever created, or tried."""
+    return {one.body["metadata"]["name"] for one in cluster.writes if (one.verb, one.resource) == ("create", "pods")}
+
+
+def strike(cluster: Cluster, nth: int, at: Crash) -> None:
+    """Events and leases are not counted: nothing depends on them."""
+
+    def counts(asked: Any) -> bool:
+        return "events" not in asked.resource and "leases" not in asked.resource
+
+    cluster.faults.crash(When(writes=True, agent=OPERATOR, nth=nth, also=counts), at)
+
+
+@pytest.mark.parametrize("at", CRASHES)
+@pytest.mark.parametrize("nth", range(1, 8))
+async def test_a_crash_at_any_write_of_a_start_makes_no_pod_twice(nth: int, at: Crash) -> None:
+    async with a_cluster(restart_after=1) as cluster:
+        strike(cluster, nth, at)
+        await cluster.create(a_raycluster("r", workers=3))
+
+        await cluster.until("RayCluster", "r", phase="ready")
+        await cluster.after(60)
+
+        pods = {pod.name for pod in await cluster.pods("r")}
+        assert len(pods) == 4
+        assert asked_for(cluster) == pods
+        assert cluster.crashes == 1
+
+
+@pytest.mark.parametrize("at", CRASHES)
+@pytest.mark.parametrize("nth", range(1, 6))
+async def test_a_crash_at_any_write_of_a_growth_makes_no_pod_twice(nth: int, at: Crash) -> None:
+    """A ticket, three pods, a word: a crash before the ticket is stored chooses another one, and that is all."""
+    async with a_cluster(restart_after=1) as cluster:
+        await cluster.create(a_raycluster("r", workers=1))
+        await cluster.until("RayCluster", "r", phase="ready")
+        strike(cluster, nth, at)
+
+        def grow(found: Any) -> None:
+            found["spec"]["workerGroupSpecs"][0]["replicas"] = 4
+
+        await cluster.edit("RayCluster", "r", grow)
+        await cluster.until("RayCluster", "r", ready_worker_replicas=4)
+        await cluster.after(60)
+
+        pods = {pod.name for pod in await cluster.pods("r")}
+        assert len(pods) == 5
+        assert asked_for(cluster) == pods
+        assert cluster.crashes == 1
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+async def test_a_lost_answer_makes_no_pod_twice(nth: int) -> None:
+    async with a_cluster() as cluster:
+        cluster.faults.drop_answer(When("create", "pods", agent=OPERATOR, nth=nth))
+        await cluster.create(a_raycluster("r", workers=3))
+
+        await cluster.until("RayCluster", "r", phase="ready")
+
+        assert asked_for(cluster) == {pod.name for pod in await cluster.pods("r")}
+        assert len(await cluster.pods("r")) == 4
+
+
+async def test_a_view_that_lags_makes_no_pod_twice() -> None:
+    """Reads wait for our own writes; where they cannot, the names are the same."""
+    async with a_cluster() as cluster:
+        with cluster.faults.lagging(20, resource="pods", agent=OPERATOR):
+            await cluster.create(a_raycluster("r", workers=3))
+            await cluster.after(120)
+
+        await cluster.until("RayCluster", "r", phase="ready")
+
+        assert asked_for(cluster) == {pod.name for pod in await cluster.pods("r")}
+        assert len(await cluster.pods("r")) == 4
