@@ -47,6 +47,8 @@ quantities = st.builds(
         ("-1.5", "-1500m", -2),
         ("+7", "7", 7),
         ("8Ei", "9223372036854775807", 2**63 - 1),
+        ("1e21", "1e21", 10**21),
+        ("1000E", "1000E", 10**21),
     ],
 )
 def test_a_quantity_is_printed_with_the_largest_suffix_that_needs_no_fraction(
@@ -90,6 +92,18 @@ def test_a_json_number_is_a_quantity() -> None:
 def test_a_sum_has_the_format_of_its_first_term_that_is_not_zero(terms: list[str], sum_: str) -> None:
     """So a cluster's memory stays in Gi when its head has no request."""
     assert str(total(Quantity.parse(term) for term in terms)) == sum_
+
+
+def test_only_a_binary_amount_below_one_turns_decimal() -> None:
+    """It has no whole number to put a binary suffix to."""
+    assert Quantity.parse("0.0009765625Ki").format is QuantityFormat.BINARY
+    assert Quantity.parse("0.0009Ki").format is QuantityFormat.DECIMAL
+
+
+def test_zero_is_false() -> None:
+    """Whatever its format."""
+    assert not Quantity.parse("0Gi")
+    assert Quantity.parse("-1n")
 
 
 def test_many_times_a_quantity_keeps_its_format() -> None:
