@@ -193,13 +193,12 @@ def _pods(seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> Plan:
         found = ", ".join(pod.name for pod in seen.heads)
         problem = Stuck(f"more than one head pod: {found}; delete all but one")
         return Plan(result=Result(error=problem), notes={REPORTED: False})
-    spec_hash = hashes.spec_hash(seen.object["spec"])
-    upgrade = _upgrade(seen, spec_hash, options)
+    upgrade = _upgrade(seen, options)
     if upgrade is not None and not isinstance(upgrade, MergePatch):
         return Plan(steps=_steps([upgrade]))
     if not seen.heads and _head_is_not_replaced(seen):
         return Plan()
-    return _kept_up(seen, facts, options, fresh, spec_hash, upgrade)
+    return _kept_up(seen, facts, options, fresh, upgrade)
 
 
 def _all_gone(seen: Seen, kind: Kind) -> Lane:
@@ -216,12 +215,12 @@ def _head_is_not_replaced(seen: Seen) -> bool:
     return asked and seen.holds(RayClusterCondition.PROVISIONED)
 
 
-def _upgrade(seen: Seen, spec_hash: str, options: Options) -> MergePatch | Lane | None:
+def _upgrade(seen: Seen, options: Options) -> MergePatch | Lane | None:
     """What `upgradeStrategy: Recreate` asks for: a lane of deletes, or only our stamp on another operator's head."""
     strategy = seen.cluster.spec.upgrade_strategy if seen.cluster.spec else None
     if strategy is None or strategy.type != "Recreate" or not seen.heads:
         return None
-    head = seen.heads[0]
+    head, spec_hash = seen.heads[0], hashes.spec_hash(seen.object["spec"])
     version = head.annotations.get(wire.ANNOTATION_OPERATOR_VERSION, "")
     stored = head.annotations.get(wire.ANNOTATION_RECREATE_HASH, "")
     if version and version != options.version:
@@ -233,9 +232,7 @@ def _upgrade(seen: Seen, spec_hash: str, options: Options) -> MergePatch | Lane 
     return _all_gone(seen, Kind.RECREATE)
 
 
-def _kept_up(
-    seen: Seen, facts: Facts, options: Options, fresh: Fresh, spec_hash: str, stamp: MergePatch | None
-) -> Plan:
+def _kept_up(seen: Seen, facts: Facts, options: Options, fresh: Fresh, stamp: MergePatch | None) -> Plan:
     may_choose = not facts.autoscaling or options.random_pod_delete
     groups = [group for group in facts.workers if facts.group(group.name) is group]  # two of a name would fight
     scalings = [scale(group, seen.workers_of(group.name), may_choose=may_choose) for group in groups]
@@ -249,7 +246,7 @@ def _kept_up(
         ended = _head_gone(seen)
         lanes = [(*gone, *come) for gone, come in zip(going, coming, strict=True)]
         return Plan(steps=_steps([stamped, ended, *lanes]))
-    place = Place(HEAD_SLOT, seen.ticket)
+    place, spec_hash = Place(HEAD_SLOT, seen.ticket), hashes.spec_hash(seen.object["spec"])
     head = Create(core.PODS, pods.head(facts, place, spec_hash, options), why=Why(Kind.CREATE_HEAD), identity=IDENTITY)
     return Plan(steps=_steps([(head,), *going], coming))
 

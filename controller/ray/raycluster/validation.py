@@ -22,6 +22,7 @@ __all__ = ["NOT_YET", "STATUS_REASON", "advice", "refusal"]
 METADATA_REASON: Final = "InvalidRayClusterMetadata"
 SPEC_REASON: Final = "InvalidRayClusterSpec"
 STATUS_REASON: Final = "InvalidRayClusterStatus"
+ADVISORY: Final = tuple(rule for rule in ENFORCED if rule.severity is Severity.WARN)
 UPGRADE_RULES: Final = frozenset({"C67", "C68"})  # these have words of their own in the reference
 
 
@@ -71,8 +72,7 @@ def _opening(denial: Finding, where: str) -> str:
 def advice(seen: Seen, options: Options) -> tuple[Announcement, ...]:
     """What works, but not as its user may think (spec raycluster §5.6, E5)."""
     where = f"{seen.namespace}/{seen.name}"
-    found = all_findings(ENFORCED, seen.object, None, _context(options))
-    warnings = [str(one) for one in found if one.severity is Severity.WARN]
+    warnings = [str(one) for one in all_findings(ADVISORY, seen.object, None, _context(options))]
     groups = [group.group_name for group in seen.cluster.spec.worker_group_specs] if seen.cluster.spec else []
     twice = sorted({name for name in groups if groups.count(name) > 1})
     if twice:
