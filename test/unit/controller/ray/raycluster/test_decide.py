@@ -192,7 +192,6 @@ def test_an_older_view_asks_for_names_that_exist(a: Any) -> None:
     assert len(world.born) == len(world.pods) == 4
 
 
-@pytest.mark.spec("raycluster:E79")
 def test_pods_are_there_in_the_first_pass(a: Any) -> None:
     world = a.world(a.body(a.group(1)))
 
