@@ -17,7 +17,7 @@ from localcluster.api import Api, Json, Refusal, Served
 from localcluster.mirror import Mirrors
 from localcluster.worklist import Worklist
 
-__all__ = ["GarbageCollector"]
+__all__ = ["DEFINITIONS", "GarbageCollector"]
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"

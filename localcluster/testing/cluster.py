@@ -35,6 +35,7 @@ from controller.settings import Settings
 from localcluster.api import Refusal, WatchExpired
 from localcluster.apiserver.http import serving
 from localcluster.apiserver.local import LocalApi
+from localcluster.controllers.garbage import DEFINITIONS
 from localcluster.controllers.manager import controlling, mirroring
 from localcluster.controllers.nodes import NodeController
 from localcluster.faults import Asked, Faults, FaultyFace, FaultyServer
@@ -104,7 +105,8 @@ class Cluster:
         self._began = clock.monotonic()
         self._heads: dict[Key, Json] = {}
         self._operator: _Incarnation | None = None
-        self._incarnations = 0
+        self._restarting: asyncio.Task[None] | None = None
+        self._incarnations: list[_Incarnation] = []
         self._kinds: dict[str, str] = {}
         mirrors.of("services")
         mirrors.of("pods").subscribe(self._pod_changed)
@@ -275,24 +277,30 @@ class Cluster:
 
     async def start_operator(self) -> None:
         """Start one; returns once its controllers work. One that runs already goes on: there are two then."""
-        self._incarnations += 1
-        operator = self._operator = _Incarnation(self._incarnations)
+        operator = self._operator = _Incarnation(len(self._incarnations) + 1)
+        self._incarnations.append(operator)
         operator.task = self._group.create_task(self._operate(operator), name=f"operator {operator.number}")
         await operator.up.wait()
 
     def kill_operator(self) -> None:
-        """It dies at once, in the middle of whatever it did: nothing of it reaches anybody any more."""
+        """The one started last dies at once, in the middle of whatever it did: nothing more of it reaches anybody."""
         operator, self._operator = self._operator, None
         if operator is not None:
-            operator.dead = True
-            if operator.task is not None:
-                operator.task.cancel()
+            _kill(operator)
+
+    def close(self) -> None:
+        """No operator runs any more, and none will."""
+        self._restart_after = None
+        if self._restarting is not None:
+            self._restarting.cancel()
+        for operator in self._incarnations:
+            _kill(operator)
 
     def _crashed(self) -> None:
         self.crashes += 1
         self.kill_operator()
         if self._restart_after is not None:
-            self._group.create_task(self._restart(self._restart_after))
+            self._restarting = self._group.create_task(self._restart(self._restart_after))
 
     async def _restart(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -395,6 +403,12 @@ class _MortalRay:
         return await self._transport.request(method, url, headers=headers, body=body, timeout=timeout)
 
 
+def _kill(operator: _Incarnation) -> None:
+    operator.dead = True
+    if operator.task is not None:
+        operator.task.cancel()
+
+
 def _is(seen: View, what: Mapping[str, Any]) -> bool:
     status = seen.get("status") or {}
     for name, value in what.items():
@@ -439,6 +453,8 @@ async def a_cluster(
             server = FaultyServer(now=clock.now, chance=random.Random(seed))
             server.faults = faults
             api = LocalApi(server)
+            for definition in custom_resource_definitions():  # before anybody watches: they are large
+                await api.create(DEFINITIONS, "", definition)
             scripted = Scripted()
             face = FaultyFace(server, now=clock.now)
             async with (
@@ -469,8 +485,7 @@ async def a_cluster(
                 except Exception as error:  # noqa: BLE001 — raised below, not wrapped by the groups in between
                     told = error
                 finally:
-                    faults.crashed = lambda: None
-                    cluster.kill_operator()
+                    cluster.close()
             if told is not None:
                 raise told
     finally:
@@ -492,9 +507,7 @@ def _plainly() -> Iterator[None]:
 
 
 async def _provided(cluster: Cluster, *, operator: bool) -> None:
-    """The kinds of Ray are served, the default namespace is furnished, and the operator works."""
-    for definition in custom_resource_definitions():
-        await cluster.create(definition)
+    """The default namespace is furnished, and the operator works."""
     await cluster.until("ServiceAccount", "default")
     if operator:
         await cluster.start_operator()
