@@ -33,7 +33,8 @@ class contained:  # noqa: N801 - reads as a word in a `with` line
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        _log.error("contained an exception", where=self._where, exc_info=error, **self._context)
+        context = {key: str(value) for key, value in self._context.items()}
+        _log.error("contained an exception", where=self._where, exc_info=error, **context)
         if self._on_error is not None:
             self._on_error(error)
         return True

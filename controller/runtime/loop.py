@@ -131,7 +131,7 @@ class Controller:
 
     def _enqueue(self, source: Source, delta: Delta) -> None:
         keys: Iterable[Ref] = ()
-        with contained("source", controller=self.name, object=str(delta.record.ref)):
+        with contained("source", controller=self.name, object=delta.record.ref):
             keys = source.keys(delta)
             self._add_all(keys, delta)
             return

@@ -101,7 +101,7 @@ class Listener:
             return
         if self._last.get(delta.record.ref) is slot:
             del self._last[delta.record.ref]
-        with contained("listener", listener=self.name, object=str(delta.record.ref)):
+        with contained("listener", listener=self.name, object=delta.record.ref):
             self._tell(delta)
 
     def _put(self, delta: Delta) -> None:

@@ -65,21 +65,25 @@ class Change:
 
 @dataclass(slots=True)
 class _Index:
+    name: str
     function: IndexFunction
+    trusted: bool  # ours: it cannot fail
     sets: dict[Hashable, dict[Ref, StoredRecord]] = field(default_factory=dict)
     values: dict[Ref, tuple[Hashable, ...]] = field(default_factory=dict)
 
     def put(self, record: StoredRecord, values: tuple[Hashable, ...]) -> None:
-        before = self.values.get(record.ref, ())
-        for value in before:
-            if value not in values:
-                self._take(value, record.ref)
+        ref = record.ref
+        before = self.values.get(ref, ())
+        if before != values:
+            for value in before:
+                if value not in values:
+                    self._take(value, ref)
+            if values:
+                self.values[ref] = values
+            else:
+                del self.values[ref]
         for value in values:
-            self.sets.setdefault(value, {})[record.ref] = record
-        if values:
-            self.values[record.ref] = values
-        elif before:
-            del self.values[record.ref]
+            self.sets.setdefault(value, {})[ref] = record
 
     def drop(self, ref: Ref) -> None:
         for value in self.values.pop(ref, ()):
@@ -116,7 +120,9 @@ class Store:
             BY_OWNER: lambda record: tuple(owner["uid"] for owner in record.owners),
             BY_CONTROLLER: lambda record: tuple(one["uid"] for one in record.owners if one.get("controller")),
         }
-        for name, function in (built_in | dict(indexes or {})).items():
+        for name, function in built_in.items():
+            self._indexes[name] = _Index(name, function, trusted=True)
+        for name, function in (indexes or {}).items():
             self.add_index(name, function)
 
     # Reading
@@ -150,13 +156,15 @@ class Store:
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Declare an index; a filled store is indexed at once."""
-        index = self._indexes[name] = _Index(function)
+        index = self._indexes[name] = _Index(name, function, trusted=False)
         for record in self._records.values():
-            index.put(record, self._values(name, function, record))
+            index.put(record, self._values(index, record))
 
-    def _values(self, name: str, function: IndexFunction, record: StoredRecord) -> tuple[Hashable, ...]:
-        with contained("index", index=name, object=str(record.ref)):
-            return tuple(function(record))
+    def _values(self, index: _Index, record: StoredRecord) -> tuple[Hashable, ...]:
+        if index.trusted:
+            return tuple(index.function(record))
+        with contained("index", index=index.name, object=record.ref):
+            return tuple(index.function(record))
         return ()
 
     # Changing
@@ -223,8 +231,8 @@ class Store:
         old = self._records.get(record.ref)
         self.body_bytes += len(record.body) - (len(old.body) if old is not None else 0)
         self._records[record.ref] = record
-        for name, index in self._indexes.items():
-            index.put(record, self._values(name, index.function, record))
+        for index in self._indexes.values():
+            index.put(record, self._values(index, record))
 
     def _drop(self, ref: Ref) -> StoredRecord:
         record = self._records.pop(ref)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -113,21 +113,20 @@ class WorkQueue(Generic[K]):
 
     # Taking
 
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[Held[K]]:
+    def hold(self) -> AbstractAsyncContextManager[Held[K]]:
         """Wait for a key; it is in work while the block is open. Cancelled meanwhile, it took nothing.
 
         Raises ShutDown.
         """
+        return _Hold(self)
+
+    async def _begin(self) -> tuple[Held[K], float]:
         while (taken := self._take()) is None:
             await self._until_ready()
         key, priority, since = taken
-        started = self._clock.monotonic()
+        started = self._line.in_work[key]
         self._queue_seconds.observe(started - since)
-        try:
-            yield Held(key, priority, started - since)
-        finally:
-            self._finish(key, started)
+        return Held(key, priority, started - since), started
 
     def _take(self) -> tuple[K, int, float] | None:
         if self._shut_down:
@@ -248,3 +247,19 @@ class WorkQueue(Generic[K]):
         for _, priority in self._line.ready:
             counts[priority] = counts.get(priority, 0) + 1
         return counts
+
+
+class _Hold(Generic[K]):
+    """The block of WorkQueue.hold; a class, because a generator would cost as much as the queue itself."""
+
+    __slots__ = ("_held", "_queue", "_started")
+
+    def __init__(self, queue: WorkQueue[K]) -> None:
+        self._queue = queue
+
+    async def __aenter__(self) -> Held[K]:
+        self._held, self._started = await self._queue._begin()
+        return self._held
+
+    async def __aexit__(self, *_: object) -> None:
+        self._queue._finish(self._held.key, self._started)

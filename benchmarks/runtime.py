@@ -1,0 +1,210 @@
+"""The runtime's own figures, against the budgets of spec runtime §22: queue, no-op reconcile, watch events, memory.
+
+    python -m benchmarks.runtime
+
+Each figure is the best of a few runs, on one core, in real time; TLS is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import random
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from api.core import PODS
+from api.meta import Ref
+from controller.runtime.background import background
+from controller.runtime.cache.informer import Informer, Watched
+from controller.runtime.client.rest import Identity, RestClient
+from controller.runtime.clock import SystemClock
+from controller.runtime.handlers import Source, for_object
+from controller.runtime.loop import Controller
+from controller.runtime.metrics import Metrics
+from controller.runtime.plan import DONE, Result
+from controller.runtime.queue.workqueue import WorkQueue
+from localcluster.testing.scripted_api import ScriptedTransport
+
+__all__ = ["figures"]
+
+RUNS = 3
+CHUNK = 64 * 1024  # what a socket gives at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measurement and its budget; `at_least` says which side of it is good."""
+
+    name: str
+    value: float
+    budget: float
+    unit: str
+    at_least: bool
+
+    def __str__(self) -> str:
+        good = self.value >= self.budget if self.at_least else self.value <= self.budget
+        sign = ">=" if self.at_least else "<="
+        verdict = "" if good else "  MISSED"
+        return f"{self.name:<40} {self.value:>12,.1f} {self.unit:<5} budget {sign} {self.budget:,}{verdict}"
+
+
+async def figures() -> list[Figure]:
+    """All of them."""
+    return [
+        Figure("queue: add, hold, done", await _best(_queue, 20_000) * 1e6, 5, "us", at_least=False),
+        Figure("no-op reconcile", 1 / await _best(_reconcile, 20_000), 50_000, "/s", at_least=True),
+        Figure(
+            "watch event 3 KB -> store -> queue", 1 / await _best(_watch(3_000), 20_000), 40_000, "/s", at_least=True
+        ),
+        Figure(
+            "watch event 12 KB -> store -> queue", 1 / await _best(_watch(12_000), 8_000), 18_000, "/s", at_least=True
+        ),
+        Figure("stored object of 3 KB", await _bytes_per_object(3_000) / 1024, 5.5, "KiB", at_least=False),
+        Figure("stored object of 12 KB", await _bytes_per_object(12_000) / 1024, 12, "KiB", at_least=False),
+    ]
+
+
+async def _best(run: Callable[[int], Awaitable[float]], count: int) -> float:
+    """Seconds for one, of the quickest run."""
+    seconds = []
+    for _ in range(RUNS):
+        gc.collect()
+        seconds.append(await run(count) / count)
+    return min(seconds)
+
+
+async def _queue(count: int) -> float:
+    queue: WorkQueue[Ref] = WorkQueue(
+        "bench", clock=SystemClock(), rng=random.Random(1), metrics=Metrics(), group_of=lambda key: key.namespace
+    )
+    keys = [Ref("Pod", f"ns{n % 50}", f"p{n}") for n in range(count)]
+    started = time.perf_counter()
+    for key in keys:
+        queue.add(key)
+    for _ in keys:
+        async with queue.hold():
+            pass
+    return time.perf_counter() - started
+
+
+class _NoOp:
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.done = asyncio.Event()
+
+    async def reconcile(self, key: Ref) -> Result:
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+        return DONE
+
+
+async def _reconcile(count: int) -> float:
+    noop = _NoOp(count)
+    controller = Controller("bench", noop, [], clock=SystemClock(), rng=random.Random(1), metrics=Metrics())
+    for n in range(count):
+        controller.queue.add(Ref("Pod", f"ns{n % 50}", f"p{n}"))
+    started = time.perf_counter()
+    async with background(*((f"w{n}", controller._work()) for n in range(16))):
+        await noop.done.wait()
+    return time.perf_counter() - started
+
+
+def _a_pod(n: int, rv: int, size: int) -> dict[str, object]:
+    owner = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "name": f"c{n % 100}",
+        "uid": f"u{n % 100}",
+        "controller": True,
+    }
+    metadata = {
+        "name": f"pod-{n}",
+        "namespace": f"ns{n % 50}",
+        "uid": f"uid-{n}",
+        "resourceVersion": str(rv),
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": {"ray.io/cluster": f"c{n % 100}", "ray.io/group": "workers", "ray.io/node-type": "worker"},
+        "annotations": {"manta.ray.io/slot": f"workers/{n}"},
+        "ownerReferences": [owner],
+        "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {f"f:x{i}": {} for i in range(size // 60)}}}],
+    }
+    spec = {"containers": [{"name": "ray", "env": [{"name": f"N{i}", "value": "v" * 20} for i in range(size // 80)]}]}
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
+
+
+def _an_informer(wire: ScriptedTransport) -> Informer:
+    clock, metrics = SystemClock(), Metrics()
+    client = RestClient(wire, clock=clock, identity=Identity("bench", "1"), metrics=metrics)
+    return Informer(
+        Watched(PODS),
+        client,
+        namespace=None,
+        clock=clock,
+        rng=random.Random(1),
+        metrics=metrics,
+        loads=asyncio.Semaphore(4),
+    )
+
+
+def _watch(size: int) -> Callable[[int], Awaitable[float]]:
+    async def run(count: int) -> float:
+        wire = ScriptedTransport()
+        informer = _an_informer(wire)
+        queue: WorkQueue[Ref] = WorkQueue("bench", clock=SystemClock(), rng=random.Random(1), metrics=Metrics())
+        source = Source(PODS, for_object)
+        done = asyncio.Event()
+
+        def tell(delta: object) -> None:
+            for key in source.keys(delta):  # type: ignore[arg-type]
+                queue.add(key)
+            if informer.store.rv == str(count + 10):
+                done.set()
+
+        stream = b"".join(
+            json.dumps({"type": "MODIFIED", "object": _a_pod(n % 2_000, n + 11, size)}, separators=(",", ":")).encode()
+            + b"\n"
+            for n in range(count)
+        )
+        listener = informer.listen("bench", tell)
+        async with background(("reflector", informer.reflector.run()), ("listener", listener.run())):
+            body = (await wire.next()).stream()
+            body.bookmark("Pod", "10", ends_initial_events=True)
+            await listener.synced.wait()
+            started = time.perf_counter()
+            for start in range(0, len(stream), CHUNK):
+                body.send(stream[start : start + CHUNK])
+            await done.wait()
+            return time.perf_counter() - started
+
+    return run
+
+
+async def _bytes_per_object(size: int) -> float:
+    from controller.runtime.cache.record import Words, record_of
+    from controller.runtime.cache.store import Change, Store
+
+    bodies = [json.dumps(_a_pod(n, n + 1, size), separators=(",", ":")).encode() for n in range(5_000)]
+    store, words = Store(PODS), Words()
+    tracemalloc.start()
+    for body in bodies:
+        store.apply([Change(record_of(PODS, body, words))])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return kept / len(bodies)
+
+
+async def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    for figure in await figures():
+        print(figure)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
