@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from localcluster.api import Json, Refusal
-from localcluster.apiserver.refusals import invalid, invalid_value
 from localcluster.apiserver.registry import ScalePaths
-from localcluster.resources import ResourceInfo
 
 __all__ = ["BUILT_IN_SCALE", "merge_part", "scale_of", "selector_text", "with_scale"]
 
 BUILT_IN_SCALE: Final = ScalePaths(("spec", "replicas"), ("status", "replicas"), ("spec", "selector"))
-_MOST_REPLICAS: Final = 2**31 - 1
 
 
 def merge_part(subresource: str, new: Json, old: Json) -> Json:
@@ -78,18 +75,11 @@ def selector_text(selector: Any) -> str:
     return ",".join(terms)
 
 
-def with_scale(resource: ResourceInfo, obj: Json, paths: ScalePaths, scale: Json) -> Json:
-    """The object with the replicas that the Scale asks for. Raises Refusal on the object itself."""
+def with_scale(obj: Json, paths: ScalePaths, scale: Json) -> Json:
+    """The object with the replicas that the Scale asks for; whether it may have them is for its own rules to say."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if isinstance(replicas, bool) or not isinstance(replicas, int):
         raise Refusal(400, "BadRequest", "spec.replicas of a Scale must be an integer")
-    field = f".{'.'.join(paths.spec_replicas)}"
-    if replicas < 0:
-        text = "should be a non-negative integer"
-        raise invalid(resource, obj["metadata"]["name"], [invalid_value(field, replicas, text)])
-    if replicas > _MOST_REPLICAS:
-        text = f"should be less than or equal to {_MOST_REPLICAS}"
-        raise invalid(resource, obj["metadata"]["name"], [invalid_value(field, replicas, text)])
     changed: Json = copy.deepcopy(obj)
     parent = changed
     for key in paths.spec_replicas[:-1]:

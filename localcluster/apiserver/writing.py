@@ -49,6 +49,7 @@ from localcluster.apiserver.refusals import (
 from localcluster.apiserver.registry import ScalePaths
 from localcluster.apiserver.requests import Answer, Body, Patch, Request
 from localcluster.apiserver.store import Entry
+from localcluster.apiserver.strategic import ItemWithoutKey, NotAList, RetainKeysDisagree, go_text, strategic_merge
 from localcluster.apiserver.subresources import BUILT_IN_SCALE, merge_part, scale_of, with_scale
 from localcluster.resources import BUILT_IN, ResourceInfo
 
@@ -233,7 +234,7 @@ class Writer:
         version = (scale.get("metadata") or {}).get("resourceVersion") or old["metadata"]["resourceVersion"]
         if version != old["metadata"]["resourceVersion"]:
             raise conflict(request.resource, request.name)
-        return with_scale(request.resource, old, scale_paths(self._core, request.resource), scale), []
+        return with_scale(old, scale_paths(self._core, request.resource), scale), []
 
     async def _change(self, request: Request, make: Make) -> Answer:
         """Read, make, check, commit; again if the object changed while admission was asked."""
@@ -327,25 +328,33 @@ def _check_media(resource: ResourceInfo, patch: Patch) -> None:
     if patch.kind == "strategic" and resource.custom:
         accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
         raise unsupported_media(f"{_MEDIA} {accepted}")
-    if patch.kind in {"strategic", "apply"}:
-        name = "strategic merge patch" if patch.kind == "strategic" else "server-side apply"
+    if patch.kind == "apply":
         accepted = "application/json-patch+json, application/merge-patch+json"
-        raise unsupported_media(f"{_MEDIA} {accepted} ({name} is not served by the local cluster yet)")
+        raise unsupported_media(f"{_MEDIA} {accepted} (server-side apply is not served by the local cluster yet)")
 
 
 def _applied(patch: Patch, document: Json) -> object:
     try:
         if patch.kind == "merge":
             return merge_patch(document, patch.value)
+        if patch.kind == "strategic":
+            return strategic_merge(document, patch.value)
         return json_patch(document, patch.value)
     except PatchMalformed as error:
         raise bad_request(f"error decoding patch: {error}") from error
     except PatchFailed as error:
         raise Refusal(422, "Invalid", _PATCH_REJECTED, {}) from error
+    except ItemWithoutKey as error:
+        raise Refusal(500, "", str(error)) from error
+    except RetainKeysDisagree as error:
+        raise bad_request(str(error)) from error
+    except NotAList as error:
+        raise _unpatchable(go_text(patch.value), str(error)) from error
 
 
 def _unpatchable(patched: object, why: str) -> Refusal:
-    """The patched object is none of its kind (PATCH-6)."""
-    text = f"Invalid value: {quoted(orjson.dumps(patched).decode())}: {why}"
+    """The patched object is none of its kind (PATCH-6); it is shown as JSON, or as the text it is handed over as."""
+    shown = patched if isinstance(patched, str) else orjson.dumps(patched).decode()
+    text = f"Invalid value: {quoted(shown)}: {why}"
     details = {"causes": [{"reason": "FieldValueInvalid", "message": text, "field": "patch"}]}
     return Refusal(422, "Invalid", f' "" is invalid: patch: {text}', details)

@@ -56,9 +56,12 @@ class PodKind(Kind):
     fields = _FIELDS
 
     def decode(self, obj: Json) -> tuple[Json, list[str]]:
-        """Types of the spec, quantities."""
+        """Types of the spec, quantities; the times of a condition are shown even when null."""
         decoded, unknown = super().decode(obj)
         decode_spec(decoded.setdefault("spec", {}), "Pod")
+        for condition in (decoded.get("status") or {}).get("conditions") or ():
+            condition.setdefault("lastProbeTime", None)
+            condition.setdefault("lastTransitionTime", None)
         return decoded, unknown
 
     def default(self, obj: Json) -> None:

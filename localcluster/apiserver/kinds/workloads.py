@@ -147,6 +147,8 @@ class ReplicaSetKind(Kind):
     def validate(self, obj: Json, world: World) -> list[Cause]:
         """Selector and template."""
         causes = spec_causes(obj["spec"]["template"]["spec"], _TEMPLATE)
+        if (replicas := obj["spec"]["replicas"]) < 0:
+            causes.append(invalid_value("spec.replicas", replicas, "must be greater than or equal to 0"))
         selector = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
         labels = (obj["spec"]["template"].get("metadata") or {}).get("labels") or {}
         if "selector" not in obj["spec"]:

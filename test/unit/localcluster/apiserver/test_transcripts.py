@@ -1,7 +1,7 @@
 """What a real API server answered, asked of ours: every record of a topic, in order, compared whole.
 
-Left out is what is another room's (HTTP, tables, watches, authentication), what is not built (strategic merge,
-server-side apply, quotas), and single records with the reason beside them. Identities, versions, times and random
+Left out is what is another room's (HTTP, tables, watches, authentication), what is not built (server-side apply,
+quotas), and single records with the reason beside them. Identities, versions, times and random
 names are placeholders in the records; they stand for whatever we answer.
 """
 
@@ -36,6 +36,7 @@ ADDRESS: Final = re.compile(r"10\.96\.\d+\.\d+")
 PATCHES: Final[Mapping[str, PatchKind]] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
 }
 
 # Records that are not asked, and why.
@@ -99,6 +100,8 @@ NOT_ASKED: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "patch": {
         "patch-yaml-ct": "server-side apply",
+        "smp-env": "the message ends in a difference as Go prints it",
+        "smp-nodename": "the message ends in a difference as Go prints it",
         "jp-unknown-strict": "the message holds managedFields",
         "jp-type": "the message holds managedFields",
         "mp-strict": "the message holds managedFields",
@@ -137,6 +140,29 @@ PRESENT: Final[Mapping[str, list[tuple[str, Any]]]] = {
         *(pod(name, nodeName="nonode") for name in ("pb", "pd", "pe", "pf")),
     ],
     "patch": [
+        (
+            "pods",
+            {
+                "metadata": {"name": "ps", "finalizers": ["a.b/c"]},
+                "spec": {
+                    "nodeSelector": {"x": "never"},
+                    "tolerations": [{"key": "k1", "operator": "Exists"}],
+                    "containers": [
+                        {
+                            "name": "a",
+                            "image": "i:1",
+                            "ports": [{"containerPort": 80}],
+                            "env": [{"name": "E", "value": "1"}, {"name": "F", "value": "2"}],
+                        },
+                        {"name": "b", "image": "i:2"},
+                    ],
+                },
+            },
+        ),
+        (
+            "services",
+            {"metadata": {"name": "sv"}, "spec": {"selector": {"a": "b"}, "ports": [{"name": "h", "port": 80}]}},
+        ),
         ("configmaps", {"metadata": {"name": "pc", "annotations": {"x": "1"}}, "data": {"a": "1", "b.c": "2"}}),
         (
             "widgets.test.example.com",
@@ -164,6 +190,7 @@ BEFORE: Final[Mapping[tuple[str, str], tuple[str, str, Any]]] = {
         "things.upd.example.com",
         {"apiVersion": "upd.example.com/v1", "kind": "Thing", "metadata": {"name": "t1"}, "spec": {"a": "x", "b": 1}},
     ),
+    ("patch", "smp-image"): ("schedule", "pods", "ps"),
     ("patch", "crd-merge"): ("status", "widgets.test.example.com", {"metadata": {"name": "w1"}, "status": {}}),
     ("deletion", "pod-finished"): ("status", "pods", {"metadata": {"name": "pf"}, "status": {"phase": "Succeeded"}}),
 }
@@ -231,6 +258,9 @@ class Replay:
         act, resource, body = BEFORE.get((topic, record.case), ("", "", None))
         if act == "delete":
             await self.api.delete(resource, "default", body)
+        elif act == "schedule":  # a scheduler said why it could not
+            status = self.filled(record.response["body"]["status"])
+            await self.api.patch(resource, "default", body, {"status": status}, subresource="status")
         elif act == "create":
             await self.api.create(resource, "default", body)
         elif act == "status":

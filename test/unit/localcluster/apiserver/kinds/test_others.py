@@ -207,6 +207,19 @@ async def test_annotations_of_a_deployment_count_and_labels_do_not(api: LocalApi
     assert generations == [1, 1, 2]
 
 
+async def test_a_deployment_cannot_be_scaled_below_nothing(api: LocalApi) -> None:
+    """Its own rules say so, whatever path was taken."""
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "a", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await api.create("deployments.apps", "default", {"metadata": {"name": "d"}, "spec": spec})
+
+    up = await api.patch("deployments.apps", "default", "d", {"spec": {"replicas": 3}}, subresource="scale")
+    down = await refused(api.patch("deployments.apps", "default", "d", {"spec": {"replicas": -1}}, subresource="scale"))
+
+    assert (up["spec"], up["status"]["selector"]) == ({"replicas": 3}, "a=b")
+    assert [cause["field"] for cause in down.details["causes"]] == ["spec.replicas"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
