@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ __all__ = ["Backoff", "JobController", "Judgement", "judge"]
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 JOBS = "jobs.batch"
+POD_NEWS = 1.0  # seconds for which the real one gathers what it hears of a Job's pods
 FIRST_DELAY, MOST_DELAY = 10.0, 600.0  # seconds before a failed pod is replaced
 _FINAL = ("Succeeded", "Failed")
 
@@ -62,6 +63,7 @@ class _Case:
     status: Json
     conditions: list[Json]
     backoff: Backoff
+    backoff_before: Backoff
     says: list[tuple[Literal["Normal", "Warning"], str, str]] = field(default_factory=list)
 
     @property
@@ -95,11 +97,12 @@ def judge(
     suspended = bool(case.spec.get("suspend"))
     if not suspended and not case.status.get("startTime"):
         case.status["startTime"] = _time(now)
-    _count(case, [pod for pod in case.ended if pod["metadata"]["uid"] not in counted])
+    fresh = [pod for pod in case.ended if pod["metadata"]["uid"] not in counted]
+    _count(case, fresh)
     if case.condition("SuccessCriteriaMet") is None and case.condition("FailureTarget") is None:
         _decide_end(case)
         if case.condition("SuccessCriteriaMet") or case.condition("FailureTarget"):
-            return _judgement(case, look_again=0.0)  # it stands there before anything is done about it
+            return _announced(case, fresh)
     ending = case.condition("SuccessCriteriaMet") or case.condition("FailureTarget")
     if ending is not None:
         return _end(case, ending)
@@ -121,7 +124,7 @@ def _case(job: Json, pods: Iterable[Json], now: float, backoff: Backoff) -> _Cas
             (going if deleted else active).append(pod)
     status = {key: value for key, value in (job.get("status") or {}).items() if key != "conditions"}
     conditions = list((job.get("status") or {}).get("conditions") or [])
-    return _Case(job, now, active, going, ended, status, conditions, backoff)
+    return _Case(job, now, active, going, ended, status, conditions, backoff, backoff)
 
 
 def _count(case: _Case, fresh: list[Json]) -> None:
@@ -155,6 +158,21 @@ def _decide_end(case: _Case) -> None:
         case.set("FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline")
     elif _completed(completions, succeeded, running=bool(case.active)):
         case.set("SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods")
+
+
+def _announced(case: _Case, fresh: Sequence[Json]) -> Judgement:
+    """The coming end stands there, and its pods as uncounted, before anything is done about either."""
+    told = case.job.get("status") or {}
+    for word in ("succeeded", "failed"):
+        case.status[word] = told.get(word, 0)
+    uncounted: dict[str, list[str]] = {}
+    for pod in fresh:
+        good = (pod.get("status") or {}).get("phase") == "Succeeded"
+        uncounted.setdefault("succeeded" if good else "failed", []).append(pod["metadata"]["uid"])
+    case.ended.clear()  # they keep their finalizer until they are counted
+    before = case.backoff_before
+    verdict = _judgement(case, look_again=0.0)
+    return replace(verdict, backoff=before, status={**verdict.status, "uncountedTerminatedPods": uncounted})
 
 
 def _completed(completions: int | None, succeeded: int, *, running: bool) -> bool:
@@ -319,7 +337,7 @@ class JobController:
             self._pods[owner["uid"]].pop(pod["metadata"]["uid"], None)
         else:
             self._pods[owner["uid"]][pod["metadata"]["uid"]] = new
-        self._work.add(key_of(job))
+        self._work.add_after(key_of(job), POD_NEWS)
 
     async def _let_go(self, key: Key) -> float | None:
         """The Job of the pod is gone: nobody counts it any more."""

@@ -56,15 +56,20 @@ def test_no_more_pods_are_made_than_completions_are_missing() -> None:
 
 
 def test_success_is_first_announced_and_then_complete() -> None:
-    """SuccessCriteriaMet stands there in a write of its own."""
-    first = judge(a_job(), [a_pod("a", "Succeeded")], NOW)
+    """In two writes, as the real controller was seen to: the pod is counted only with the second."""
+    pods = [a_pod("a", "Succeeded")]
+    first = judge(a_job(), pods, NOW)
     assert conditions(first.status) == {"SuccessCriteriaMet": "CompletionsReached"}
-    assert first.look_again == 0
-    assert [pod["metadata"]["name"] for pod in first.counted] == ["a"]
+    assert first.status["uncountedTerminatedPods"] == {"succeeded": ["a"]}
+    assert "succeeded" not in first.status
+    assert (first.look_again, first.counted) == (0, ())
 
-    second = judge(a_job(status=first.status), [], NOW)
+    second = judge(a_job(status=first.status), pods, NOW)
     assert list(conditions(second.status)) == ["SuccessCriteriaMet", "Complete"]
+    assert second.status["succeeded"] == 1
+    assert second.status["uncountedTerminatedPods"] == {}
     assert second.status["completionTime"] == "2026-01-01T00:00:00Z"
+    assert [pod["metadata"]["name"] for pod in second.counted] == ["a"]
     assert second.says == (("Normal", "Completed", "Job completed"),)
 
 
@@ -101,8 +106,10 @@ def test_more_failures_than_the_limit_end_the_job() -> None:
     job = a_job(backoffLimit=0, parallelism=2, completions=2)
     first = judge(job, [a_pod("a", "Failed"), a_pod("b", "Running")], NOW)
     assert conditions(first.status) == {"FailureTarget": "BackoffLimitExceeded"}
+    assert first.delete == ()
 
-    second = judge({**job, "status": first.status}, [a_pod("b", "Running")], NOW)
+    second = judge({**job, "status": first.status}, [a_pod("a", "Failed"), a_pod("b", "Running")], NOW)
+    assert second.status["failed"] == 1
     assert [pod["metadata"]["name"] for pod in second.delete] == ["b"]
     assert "Failed" not in conditions(second.status)
 
