@@ -286,7 +286,9 @@ class Writer:
     def _check_changed(self, request: Request, kind: Kind, new: Json, old: Json) -> None:
         causes = validate_metadata_update(new["metadata"], old["metadata"])
         causes += validate_metadata(new["metadata"], kind.name_rule, custom=request.resource.custom)
-        if request.subresource == "":
+        if request.subresource:
+            causes += kind.validate_part(request.subresource, new, old)
+        else:
             causes += kind.validate_update(new, old)
         causes += kind.validate_changed(new, old, self._core, status=request.subresource == "status")
         if causes:

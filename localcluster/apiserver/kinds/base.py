@@ -113,6 +113,10 @@ class Kind:
         """What may not change, and did."""
         return []
 
+    def validate_part(self, subresource: str, new: Json, old: Json) -> list[Cause]:
+        """What may not change through a subresource that writes a part of the spec, and did."""
+        return []
+
     def merge_status(self, new: Json, old: Json) -> Json:
         """The object after a write through /status: metadata and status are new, all else is old (STAT-2)."""
         merged = {key: value for key, value in old.items() if key != "status"}

@@ -8,7 +8,7 @@ from typing import Any, Final
 from localcluster.api import Json
 from localcluster.apiserver.kinds.base import FieldReaders, Kind, World, field_text, unchanged
 from localcluster.apiserver.kinds.podspec import all_containers, decode_spec, default_spec, spec_causes
-from localcluster.apiserver.refusals import Cause, forbidden_field, forbidden_request
+from localcluster.apiserver.refusals import Cause, forbidden_field, forbidden_request, invalid_value
 from localcluster.resources import BUILT_IN
 
 __all__ = ["PodKind", "qos_class"]
@@ -111,6 +111,13 @@ class PodKind(Kind):
         if _frozen(new["spec"]) != _frozen(old["spec"]):
             return [*tolerations, forbidden_field("spec", _ONLY_THESE)]
         return tolerations
+
+    def validate_part(self, subresource: str, new: Json, old: Json) -> list[Cause]:
+        """Other resources must leave the pod in its class (SUB-3)."""
+        before = qos_class(old["spec"])
+        if subresource != "resize" or qos_class(new["spec"]) == before:
+            return []
+        return [invalid_value("spec", before, "Pod QOS Class may not change as a result of resizing")]
 
     def merge_status(self, new: Json, old: Json) -> Json:
         """Owners are not changed through /status."""

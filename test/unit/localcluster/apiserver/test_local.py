@@ -64,7 +64,7 @@ async def test_the_system_is_there_from_the_start(api: LocalApi) -> None:
 @pytest.mark.spec("kube-api:SUB-2", "kube-api:SUB-3")
 async def test_small_parts_of_a_pod_have_paths_of_their_own(api: LocalApi) -> None:
     """Through which nothing else of it changes."""
-    container = {"name": "a", "image": "i"}
+    container = {"name": "a", "image": "i", "resources": {"requests": {"cpu": "1"}}}
     pod = await api.create("pods", "default", {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
     debugging = {"spec": {"ephemeralContainers": [{"name": "dbg", "image": "x"}], "nodeName": "other"}}
 
