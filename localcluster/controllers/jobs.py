@@ -386,6 +386,9 @@ class JobController:
         old = job.get("status") or {}
         change: Json = {name: value for name, value in status.items() if old.get(name) != value}
         change |= {name: None for name in old if name not in status}
+        uncounted = old.get("uncountedTerminatedPods") or {}
+        if "uncountedTerminatedPods" in change:  # a merge patch takes away only what it names
+            change["uncountedTerminatedPods"] = dict.fromkeys(uncounted) | change["uncountedTerminatedPods"]
         if not change:
             return
         metadata = job["metadata"]
