@@ -26,6 +26,7 @@ from controller.runtime.interfaces import Clock, Reconciler
 from controller.runtime.metrics import Metrics
 from controller.runtime.plan import Result
 from controller.runtime.queue.workqueue import LOW, Held, ShutDown, WorkQueue
+from controller.runtime.tracing import Tracer, no_tracing
 
 __all__ = ["Controller", "TookTooLong", "by_namespace"]
 
@@ -33,6 +34,7 @@ WORKERS = 16  # they wait for the network most of their time
 TIMEOUT = timedelta(minutes=2)
 DRAIN = timedelta(seconds=30)
 QUIET_CONFLICTS = 3  # in a row; more of them say that two writers fight
+STALE_PAUSE = timedelta(seconds=1)
 ZERO = timedelta(0)
 _BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, ArithmeticError)
 
@@ -67,6 +69,7 @@ class Controller:
         workers: int = WORKERS,
         timeout: timedelta = TIMEOUT,
         group_of: Callable[[Ref], Hashable] = by_namespace,
+        tracer: Tracer = no_tracing,
     ) -> None:
         self.name = name
         self.sources = tuple(sources)
@@ -76,6 +79,7 @@ class Controller:
         self._rng = rng
         self._workers = workers
         self._timeout = timeout.total_seconds()
+        self._tracer = tracer
         self._count_results(metrics)
 
     def _count_results(self, metrics: Metrics) -> None:
@@ -158,15 +162,19 @@ class Controller:
         """One reconcile of one key, and what becomes of the key."""
         key = held.key
         started = self._clock.monotonic()
+        reconcile_id = f"{self._rng.getrandbits(128):032x}"
         self._active.inc()
         try:
-            with structlog.contextvars.bound_contextvars(
-                controller=self.name,
-                kind=key.kind,
-                namespace=key.namespace,
-                name=key.name,
-                reconcile_id=f"{self._rng.getrandbits(128):032x}",
-                attempt=self.queue.failures(key) + 1,
+            with (
+                self._tracer(self.name, key, reconcile_id),
+                structlog.contextvars.bound_contextvars(
+                    controller=self.name,
+                    kind=key.kind,
+                    namespace=key.namespace,
+                    name=key.name,
+                    reconcile_id=reconcile_id,
+                    attempt=self.queue.failures(key) + 1,
+                ),
             ):
                 result = await self._reconcile(key)
                 label = self._settle(held, result)
@@ -221,7 +229,8 @@ class Controller:
         key = held.key
         if isinstance(error, StaleCache):
             _log.info("the cache lags behind our own writes", error=str(error))
-            self.queue.add(key, priority=held.priority)
+            # It has waited long, and the event that brings our write wakes the key earlier: leave the worker to others.
+            self.queue.add(key, after=STALE_PAUSE, priority=held.priority)
             return "requeue_after"
         self._errors.inc()
         if isinstance(error, Terminal):

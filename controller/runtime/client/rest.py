@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+import structlog
 
 from api.meta import Json, Ref, Resource, controller_of
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
@@ -35,6 +36,8 @@ TOTAL_SECONDS = 60.0  # CLI-17: the server's own limit for ordinary requests
 MOST_ASKED_RETRIES = 10  # CLI-15
 WRITES_AT_ONCE = 64  # CLI-19: no herd of ten thousand reconciles
 PAGE_SIZE = 500
+MOST_WARNINGS = 200  # texts that are logged; a server could make up more
+_log = structlog.get_logger("client")
 _JSON = "application/json"
 _PATCH_TYPES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -76,6 +79,7 @@ class _List(msgspec.Struct):
 
 
 _decode_list = msgspec.json.Decoder(_List).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class RestClient:
         self._metrics = metrics if metrics is not None else Metrics()
         self._host = host
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._warned: set[tuple[str, str]] = set()
 
     def named(self, controller: str) -> RestClient:
         """The same client, speaking for one controller: audit logs and flow schemas can tell them apart."""
@@ -133,7 +138,11 @@ class RestClient:
         """The object, live. Settles what a lost answer left uncertain about it."""
         ref = Ref(resource.kind, namespace, name)
         call = _Call("get", ref, "GET", resource.path(namespace, name), {})
-        return _object(await self._ask(call))
+        found = await self._ask_object(call)
+        for entry in self.ledger.open(resource, ref=ref):
+            if entry.uncertain and not entry.in_flight:
+                self.ledger.looked(entry, _version(found), (found.get("metadata") or {}).get("labels") or {})
+        return found
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = "", limit: int = PAGE_SIZE
@@ -246,7 +255,7 @@ class RestClient:
         )
         entry = self.ledger.begin(resource, ref, self._clock.monotonic(), owner_uid=owner_uid, uid=uid)
         try:
-            answer = _object(await self._write(call))
+            answer = await self._write(call)
         except NotFound:
             self.ledger.deleted(entry, uid)
             raise
@@ -270,7 +279,7 @@ class RestClient:
     async def _write_recorded(self, call: _Call, entry: Entry | None) -> Json:
         """Send it, and complete its entry however it ends."""
         try:
-            answer = _object(await self._write(call))
+            answer = await self._write(call)
         except (LostAnswer, ServerError, asyncio.CancelledError):
             # Also a 5xx may come after the write went through, and a cancelled request has left already.
             self.ledger.lost(entry)
@@ -283,11 +292,21 @@ class RestClient:
         self.ledger.wrote(entry, _version(answer), metadata.get("labels") or {}, owner["uid"] if owner else "")
         return answer
 
-    async def _write(self, call: _Call) -> bytes:
+    async def _write(self, call: _Call) -> Json:
         async with self._writes:
-            return await self._ask(call)
+            return await self._ask_object(call)
 
     # One request
+
+    async def _ask_object(self, call: _Call) -> Json:
+        """The answer as an object. One that is none tells nothing: a write that got it may have happened."""
+        body = await self._ask(call)
+        try:
+            return _decode_object(body)
+        except msgspec.MsgspecError as error:
+            if call.writes:
+                raise LostAnswer(call.verb, call.ref, f"the answer is unreadable: {error}") from error
+            raise Unreachable(f"cannot {call.verb} {call.ref}: the answer is unreadable: {error}") from error
 
     async def _ask(self, call: _Call) -> bytes:
         """Send, again where that is allowed, and answer the body; everything else is a typed error."""
@@ -325,6 +344,7 @@ class RestClient:
             async with asyncio.timeout(TOTAL_SECONDS), self._send(call, Pool.REQUEST) as answer:
                 body = await answer.read()
                 code = str(answer.status)
+                self._heed(answer.headers.get("Warning", ""), call)
                 return answer.status, answer.headers, body
         except TimeoutError as error:
             raise Broken(f"no answer within {TOTAL_SECONDS:.0f} s") from error
@@ -350,6 +370,13 @@ class RestClient:
             headers["Authorization"] = authorization
         return headers
 
+    def _heed(self, warning: str, call: _Call) -> None:
+        """Log what the server warns of, once for each text and kind (CLI-5)."""
+        told = (call.ref.kind, warning)
+        if warning and told not in self._warned and len(self._warned) < MOST_WARNINGS:
+            self._warned.add(told)
+            _log.warning("the API server warns", kind=call.ref.kind, verb=call.verb, text=warning)
+
     def _count(self, call: _Call, code: str) -> None:
         self._metrics.requests.labels(code, call.method, self._host).inc()
 
@@ -361,11 +388,6 @@ async def _events(answer: Answer) -> AsyncIterator[list[WatchEvent]]:
     splitter = LineSplitter()
     async for chunk in answer.chunks():
         yield [event_of(line) for line in splitter.feed(chunk)]
-
-
-def _object(body: bytes) -> Json:
-    decoded: Json = msgspec.json.decode(body)
-    return decoded
 
 
 def _version(answer: Json) -> str:

@@ -176,7 +176,7 @@ async def test_fault_f9_ten_minutes_without_a_server_cost_few_tries_and_no_list(
         toy.line.cut()
         await toy.want("a", 3)
         await cluster.after(600)
-        assert toy.line.tries - before <= 30
+        assert toy.line.tries - before <= 20
         toy.line.down = False
         await cluster.after(70)
 

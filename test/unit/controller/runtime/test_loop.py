@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
+import structlog
 
 from api.core import PODS
 from api.meta import Json, Ref
@@ -148,7 +149,7 @@ async def test_a_change_of_an_object_has_it_reconciled_by_name() -> None:
         ([raising(ValueError("x"))] * 3, [0.005, 0.01, 0.02], {"error": 3, "success": 1}),
         ([returning(after(timedelta(seconds=9), error=ValueError("x")))], [0.005], {"error": 1, "success": 1}),
         ([raising(Terminal("spec is wrong"))], [], {"error": 1}),
-        ([raising(StaleCache("lags"))], [0.0], {"requeue_after": 1, "success": 1}),
+        ([raising(StaleCache("lags"))], [1.0], {"requeue_after": 1, "success": 1}),
         ([raising(a_conflict())], [0.005], {"error": 1, "success": 1}),
         ([raising(asyncio.CancelledError())], [0.005], {"error": 1, "success": 1}),
     ],
@@ -179,7 +180,7 @@ async def test_a_stale_cache_is_no_failure() -> None:
         at.controller.wake(A)
         await asyncio.sleep(60)
 
-        assert at.script.pauses == pytest.approx([0.005, 0.0, 0.01], rel=0.11, abs=0.0005)
+        assert at.script.pauses == pytest.approx([0.005, 1.0, 0.01], rel=0.11, abs=0.0005)
 
 
 async def test_a_server_that_says_how_long_is_obeyed() -> None:
@@ -315,3 +316,30 @@ async def test_the_series_of_a_controller_exist_before_anything_happens() -> Non
         assert at.count("controller_runtime_reconcile_total", result=result) == 0
     assert at.count("controller_runtime_reconcile_panics_total") == 0
     assert at.count("controller_runtime_terminal_reconcile_errors_total") == 0
+
+
+@pytest.mark.spec("runtime:CTL-4", "runtime:CTL-11")
+async def test_each_reconcile_has_an_id_in_its_trace_and_in_all_its_log_lines() -> None:
+    """Also in those of the rooms it calls."""
+    spans: list[tuple[str, str, str]] = []
+    bound: list[dict[str, Any]] = []
+
+    @contextmanager
+    def trace(controller: str, key: Ref, reconcile_id: str) -> Iterator[None]:
+        spans.append((controller, key.name, reconcile_id))
+        yield
+
+    async def look(key: Ref) -> Result:
+        bound.append(dict(structlog.contextvars.get_contextvars()))
+        return DONE
+
+    async with running(look, look, tracer=trace) as at:
+        at.controller.wake(A)
+        at.controller.wake(Ref("Pod", "ns", "b"))
+        await asyncio.sleep(1)
+
+    assert [one[:2] for one in spans] == [("pods", "a"), ("pods", "b")]
+    assert [one["reconcile_id"] for one in bound] == [one[2] for one in spans]
+    assert spans[0][2] != spans[1][2]
+    assert (bound[0]["namespace"], bound[0]["name"], bound[0]["attempt"]) == ("ns", "a", 1)
+    assert "reconcile_id" not in structlog.contextvars.get_contextvars()

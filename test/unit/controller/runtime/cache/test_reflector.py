@@ -343,7 +343,7 @@ async def test_fault_f8_a_500_on_the_first_list_is_backed_off_and_tried_again() 
 
 @pytest.mark.spec("runtime:REF-11")
 async def test_fault_f9_a_server_that_is_down_for_ten_minutes_is_tried_rarely_and_resumed_without_a_list() -> None:
-    """At most thirty tries, and no list if the version is still good."""
+    """At most twenty tries, and no list if the version is still good."""
     at = Followed()
     async with at.running():
         stream = await at.loaded(10)
@@ -356,7 +356,7 @@ async def test_fault_f9_a_server_that_is_down_for_ten_minutes_is_tried_rarely_an
         at.wire.responder = None
         back = await at.wire.next()
 
-    assert 10 <= tries <= 30
+    assert 10 <= tries <= 20
     assert back.watches
     assert back.query["resourceVersion"] == "10"
     assert "sendInitialEvents" not in back.query

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import structlog
 
 from api.core import PODS
 from api.meta import Json, Ref
@@ -215,6 +216,43 @@ async def test_no_write_leaves_while_another_replica_may_lead() -> None:
 
     assert at.wire.log == []
     assert at.required() == []
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"{"])
+async def test_an_answer_that_is_unreadable_tells_nothing(body: bytes) -> None:
+    """A proxy's page with code 200: the write may have happened, the read has failed."""
+    wire = ScriptedTransport(lambda exchange: exchange.answer(body))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+
+    with pytest.raises(errors.LostAnswer):
+        await client.create(PODS, a_pod())
+    with pytest.raises(errors.Unreachable):
+        await client.get(PODS, "ns", "a")
+
+
+async def test_a_live_look_settles_what_a_lost_answer_left_open() -> None:
+    """Whoever looked after a lost write has asked the server; the next cached read need not."""
+    at = Watched()
+    at.ledger.lost(at.ledger.begin(PODS, Ref("Pod", "ns", "a"), 0.0))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(at.client.get(PODS, "ns", "a"))
+        (await at.wire.next()).answer(a_pod(rv="9"))
+
+    assert at.required() == [("9", set(), False)]
+
+
+@pytest.mark.spec("runtime:CLI-5")
+async def test_a_warning_of_the_server_is_logged_once_for_each_text_and_kind() -> None:
+    """A deprecated field in a hot loop must not fill the log."""
+    texts = iter(['299 - "old"', '299 - "old"', '299 - "other"'])
+    wire = ScriptedTransport(lambda exchange: exchange.answer(a_pod(), headers={"Warning": next(texts)}))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            await client.get(PODS, "ns", "a")
+
+    assert [one["text"] for one in logs if one["event"] == "the API server warns"] == ['299 - "old"', '299 - "other"']
 
 
 @pytest.mark.spec("runtime:CLI-14")
