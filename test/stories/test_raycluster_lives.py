@@ -455,3 +455,37 @@ async def test_a_foreign_pod_that_has_the_name_is_told_and_never_touched() -> No
         assert found.condition("ReplicaFailure").reason == "FailedCreateWorkerPod"
         assert (await cluster.get("Pod", taken)).uid == before.uid
         assert len(await names(cluster, "head")) == 1
+
+
+# Several hosts to a replica
+
+
+@pytest.mark.spec("raycluster:E36", "raycluster:E38")
+async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
+    label = "ray.io/worker-group-replica-name"
+
+    async def slices(cluster: Cluster) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pod in await cluster.pods("r", node_type="worker"):
+            found.setdefault(pod.metadata.labels[label], []).append(pod.name)
+        return found
+
+    async with a_cluster() as cluster:
+        body = a_raycluster("r", workers=2)
+        body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
+        await cluster.create(body)
+        await cluster.until("RayCluster", "r", phase="ready")
+        first = await slices(cluster)
+        broken, kept = sorted(first)
+
+        await cluster.delete("Pod", first[broken][0])
+        await cluster.after(120)
+        second = await slices(cluster)
+        doomed = {"workersToDelete": [second[kept][0]]}
+        await cluster.edit("RayCluster", "r", scaled(1, scaleStrategy=doomed))
+        await cluster.after(120)
+
+        assert [len(hosts) for hosts in first.values()] == [len(hosts) for hosts in second.values()] == [2, 2]
+        assert (kept in second, broken in second) == (True, False)
+        assert set(await slices(cluster)) == set(second) - {kept}
+        assert await cluster.writes_during(3600) == []

@@ -13,7 +13,7 @@ from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
-from controller.ray.raycluster.decide import decide, new_ticket
+from controller.ray.raycluster.decide import decide, kept_ticket, new_ticket
 from controller.ray.raycluster.observe import observe
 from controller.ray.raycluster.seen import Fresh, Memory, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
@@ -111,11 +111,8 @@ class RayClusterController:
         return Fresh(ticket="".join(self._rng.choices(wire.SAFE_ALPHABET, k=TICKET_LENGTH)), token=self._secret())
 
     async def _keep_ticket(self, seen: Seen, outcomes: Sequence[Outcome]) -> Seen:
-        """The UID stands for the ticket while the status is empty: if pods are still to come, write that down first.
-
-        So their names stay the same, however often the server refuses them.
-        """
-        if not seen.status_is_empty or all(one.good for one in outcomes):
+        patch = kept_ticket(seen, outcomes)
+        if patch is None:
             return seen
-        stored = await record(self._client, new_ticket(seen, seen.ticket))
+        stored = await record(self._client, patch)
         return replace(seen, object=stored, cluster=RayCluster.from_json(stored))

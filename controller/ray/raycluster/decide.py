@@ -21,14 +21,15 @@ from controller.ray.desired.facts import Facts, Group, facts_of
 from controller.ray.desired.names import HEAD_SLOT, Slot
 from controller.ray.desired.pods import Place
 from controller.ray.options import Options
+from controller.ray.raycluster.replicas import Past, scale_replicas
 from controller.ray.raycluster.scaling import Cause, Naming, Scaling, burned, health_note, scale, verdict_on
 from controller.ray.raycluster.seen import Fresh, PodView, Seen
 from controller.ray.raycluster.validation import STATUS_REASON, advice, refusal
 from controller.ray.raycluster.writes import Kind, Why
 from controller.runtime.errors import RuntimeProblem
-from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Plan, Result, Step, Write
+from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Plan, Result, Step, Write
 
-__all__ = ["REPORTED", "PodStep", "Stuck", "decide", "managed_elsewhere", "new_ticket", "pod_step"]
+__all__ = ["REPORTED", "PodStep", "Stuck", "decide", "kept_ticket", "managed_elsewhere", "new_ticket", "pod_step"]
 
 REPORTED: Final = "reported"  # key of Plan.notes: does this pass say something about the status?
 IDENTITY: Final = (wire.ANNOTATION_SLOT, wire.ANNOTATION_SLOT_TICKET)
@@ -92,6 +93,18 @@ def new_ticket(seen: Seen, ticket: str) -> MergePatch:
         {"metadata": {"annotations": {wire.ANNOTATION_TICKET: ticket}}},
         resource_version=seen.resource_version,
     )
+
+
+def kept_ticket(seen: Seen, outcomes: Iterable[Outcome]) -> MergePatch | None:
+    """What to store before the first status is written while pods are still to come, or None.
+
+    The UID stands for the ticket while the status is empty. Written down, it does so on, and the names of the pods
+    that are missing stay the same, however often the server refuses them.
+    """
+    recorded = wire.ANNOTATION_TICKET in seen.cluster.annotations
+    if recorded or not seen.status_is_empty or all(one.good for one in outcomes):
+        return None
+    return new_ticket(seen, seen.ticket)
 
 
 def _steps(*groups: Iterable[Lane]) -> tuple[Step, ...]:
@@ -235,11 +248,11 @@ def _upgrade(seen: Seen, options: Options) -> MergePatch | Lane | None:
 def _kept_up(seen: Seen, facts: Facts, options: Options, fresh: Fresh, stamp: MergePatch | None) -> Plan:
     may_choose = not facts.autoscaling or options.random_pod_delete
     groups = [group for group in facts.workers if facts.group(group.name) is group]  # two of a name would fight
-    scalings = [scale(group, seen.workers_of(group.name), may_choose=may_choose) for group in groups]
+    scalings = [_scaling(seen, group, options, may_choose=may_choose) for group in groups]
     if _ticket_is_needed(seen, facts, scalings):
         return Plan(record=new_ticket(seen, fresh.ticket))
     both = list(zip(groups, scalings, strict=True))
-    going = [_going(seen, group.name, one) for group, one in both]
+    going = [_going(seen, group, one) for group, one in both]
     coming = [_coming(seen, facts, group, one, options) for group, one in both]
     stamped: Lane = (stamp,) if stamp is not None else ()
     if seen.heads:
@@ -249,6 +262,13 @@ def _kept_up(seen: Seen, facts: Facts, options: Options, fresh: Fresh, stamp: Me
     place, spec_hash = Place(HEAD_SLOT, seen.ticket), hashes.spec_hash(seen.object["spec"])
     head = Create(core.PODS, pods.head(facts, place, spec_hash, options), why=Why(Kind.CREATE_HEAD), identity=IDENTITY)
     return Plan(steps=_steps([(head,), *going], coming))
+
+
+def _scaling(seen: Seen, group: Group, options: Options, *, may_choose: bool) -> Scaling:
+    workers = seen.workers_of(group.name)
+    if group.hosts > 1 and options.gates.ray_multi_host_indexing:
+        return scale_replicas(group, workers, Past(seen.ticket, seen.spent, seen.known), may_choose=may_choose)
+    return scale(group, workers, may_choose=may_choose)
 
 
 def _ticket_is_needed(seen: Seen, facts: Facts, scalings: Sequence[Scaling]) -> bool:
@@ -276,12 +296,15 @@ KIND_OF_CAUSE: Final = {
 }
 
 
-def _going(seen: Seen, group: str, scaling: Scaling) -> Lane:
-    return tuple(_delete(pod, seen, _why(pod, group, cause)) for pod, cause in scaling.going)
+def _going(seen: Seen, group: Group, scaling: Scaling) -> Lane:
+    return tuple(_delete(pod, seen, _why(pod, group, cause, text)) for pod, cause, text in scaling.going)
 
 
-def _why(pod: PodView, group: str, cause: Cause) -> Why:
-    return Why(KIND_OF_CAUSE[cause], group, health_note(pod) if cause is Cause.UNHEALTHY else "")
+def _why(pod: PodView, group: Group, cause: Cause, text: str) -> Why:
+    """`text`, if any, is why a whole replica goes."""
+    if text:
+        return Why(Kind.DELETE_HOST, group.name, health_note(pod), text)
+    return Why(KIND_OF_CAUSE[cause], group.name, health_note(pod) if cause is Cause.UNHEALTHY else "")
 
 
 def _coming(seen: Seen, facts: Facts, group: Group, scaling: Scaling, options: Options) -> Lane:

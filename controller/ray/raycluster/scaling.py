@@ -26,13 +26,14 @@ class Cause(Enum):
     UNHEALTHY = "unhealthy"
     NAMED = "named in workersToDelete"
     SURPLUS = "surplus"
+    INCOMPLETE = "a host of its replica is missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What is to be done to one group. Pods in `going` do not terminate yet."""
+    """What is to be done to one group. Pods in `going` do not terminate yet; with each goes what users are told."""
 
-    going: tuple[tuple[PodView, Cause], ...] = ()
+    going: tuple[tuple[PodView, Cause, str], ...] = ()
     filling: tuple[Slot, ...] = ()
 
 
@@ -87,7 +88,7 @@ def scale(group: Group, pods: Sequence[PodView], *, may_choose: bool) -> Scaling
     With the autoscaler on, it alone picks: then a surplus stays until it names the pods.
     """
     if group.suspended:
-        return Scaling(tuple((pod, Cause.SUSPENDED_GROUP) for pod in pods if not pod.deleting))
+        return Scaling(tuple((pod, Cause.SUSPENDED_GROUP, "") for pod in pods if not pod.deleting))
     named = [pod for pod in pods if pod.name in group.workers_to_delete]
     running = [pod for pod in pods if pod.name not in group.workers_to_delete]
     unhealthy = [pod for pod in running if verdict_on(pod) is not None]
@@ -97,7 +98,7 @@ def scale(group: Group, pods: Sequence[PodView], *, may_choose: bool) -> Scaling
     causes |= {pod.name: Cause.NAMED for pod in named}
     causes |= {pod.name: Cause.UNHEALTHY for pod in unhealthy}
     return Scaling(
-        going=tuple((pod, causes[pod.name]) for pod in pods if pod.name in causes and not pod.deleting),
+        going=tuple((pod, causes[pod.name], "") for pod in pods if pod.name in causes and not pod.deleting),
         filling=tuple(_free_slots(group, running, missing)),
     )
 

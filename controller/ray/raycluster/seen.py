@@ -30,6 +30,7 @@ class PodView:
     deleting: bool = False
     slot: Slot | None = None  # None: not made by us, and not labelled with an index either
     ticket: str = ""  # "": not made by us
+    replica: str = ""  # of which multi-host replica it is a host
     ip: str = ""
     restart_policy: str = "Always"
     ray_container: str = ""
@@ -52,6 +53,7 @@ class PodView:
             deleting=bool(metadata.get("deletionTimestamp")),
             slot=_slot(labels, annotations),
             ticket=annotations.get(wire.ANNOTATION_SLOT_TICKET, ""),
+            replica=labels.get(wire.LABEL_REPLICA_NAME, ""),
             ip=status.get("podIP", ""),
             restart_policy=spec.get("restartPolicy") or "Always",
             ray_container=containers[0].get("name", ""),
@@ -125,6 +127,7 @@ class Seen:
     serve_service: Json | None = None
     rights: Rights = field(default_factory=Rights)
     spent: Filled = frozenset()  # what this process saw filled earlier, under the present ticket, and is empty now
+    known: bool = False  # did this process look at the cluster before?
 
     @property
     def name(self) -> str:
@@ -183,8 +186,9 @@ class Memory:
 
     def recall(self, seen: Seen) -> Seen:
         """The look, with the places that were filled before and are empty now."""
-        gone = self.filled - _filled(seen) if self.uid == seen.uid else frozenset()
-        return replace(seen, spent=gone)
+        if self.uid != seen.uid:
+            return seen
+        return replace(seen, spent=self.filled - _filled(seen), known=True)
 
     @classmethod
     def after(cls, seen: Seen) -> Memory:

@@ -37,9 +37,6 @@ NOT_YET: Final[Mapping[str, Callable[[RayClusterSpec, Mapping[str, str]], bool]]
     "a NetworkPolicy (spec.networkPolicy)": lambda spec, _: spec.network_policy is not None,
     "the history server (spec.historyServerOptions)": lambda spec, _: spec.history_server_options is not None,
     "an Ingress (spec.headGroupSpec.enableIngress)": lambda spec, _: bool(spec.head_group_spec.enable_ingress),
-    "replicas of several hosts (numOfHosts)": lambda spec, _: any(
-        group.num_of_hosts > 1 for group in spec.worker_group_specs
-    ),
 }
 
 

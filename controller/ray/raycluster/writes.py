@@ -40,6 +40,7 @@ class Kind(Enum):
     DELETE_UNHEALTHY = auto()
     DELETE_NAMED = auto()
     DELETE_SURPLUS = auto()
+    DELETE_HOST = auto()
     SUSPEND_GROUP = auto()
     SUSPEND = auto()
     RECREATE = auto()
@@ -48,16 +49,20 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The reason of one write: `tail` is what the event adds about the pod's health."""
+    """The reason of one write: `tail` is what the event adds about the pod's health, `cause` why its replica goes."""
 
     kind: Kind
     group: str = ""
     tail: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The events of a kind of write. In notes: {o} the object, {c} the cluster, {g} the group, {e} the error."""
+    """The events of a kind of write.
+
+    In notes: {o} the object, {c} the cluster, {g} the group, {t} the tail, {w} the cause, {e} the error.
+    """
 
     done: str
     refused: str
@@ -102,8 +107,8 @@ WORDS: Final[Mapping[Kind, Words]] = {
         "DeletedHeadPod",
         "FailedToDeleteHeadPod",
         "Delete",
-        "Deleted head Pod {o}",
-        "Failed deleting head Pod {o}, {e}",
+        "Deleted head Pod {o}{t}",
+        "Failed deleting head Pod {o}{t}, {e}",
         FAILED_DELETE_HEAD_POD,
     ),
     Kind.CREATE_WORKER: Words(
@@ -114,7 +119,10 @@ WORDS: Final[Mapping[Kind, Words]] = {
         "Failed to create worker Pod for the cluster {c}, {e}",
         FAILED_CREATE_WORKER_POD,
     ),
-    Kind.DELETE_UNHEALTHY: _worker_deleted("Deleted worker Pod {o}", "Failed deleting worker Pod {o}, {e}"),
+    Kind.DELETE_UNHEALTHY: _worker_deleted("Deleted worker Pod {o}{t}", "Failed deleting worker Pod {o}{t}, {e}"),
+    Kind.DELETE_HOST: _worker_deleted(
+        "Deleted worker Pod {o} for group {g}: {w}", "Failed deleting worker Pod {o} for group {g}{t}, {e}"
+    ),
     Kind.DELETE_NAMED: _worker_deleted("Deleted pod {o}", "Failed deleting pod {o}, {e}"),
     Kind.DELETE_SURPLUS: _worker_deleted("Deleted Pod {o}", "Failed deleting Pod {o}, {e}"),
     Kind.SUSPEND_GROUP: Words(
@@ -176,11 +184,11 @@ def announcements(outcomes: Iterable[Outcome], cluster: str) -> tuple[Announceme
     )
 
 
-def _alike(outcomes: Sequence[Outcome]) -> Iterable[tuple[tuple[int, str], Iterable[Outcome]]]:
-    def key(outcome: Outcome) -> tuple[int, str]:
+def _alike(outcomes: Sequence[Outcome]) -> Iterable[tuple[tuple[int, str, str], Iterable[Outcome]]]:
+    def key(outcome: Outcome) -> tuple[int, str, str]:
         why = outcome.write.why
         assert isinstance(why, Why)
-        return why.kind.value, why.group
+        return why.kind.value, why.group, why.cause
 
     return groupby(sorted(outcomes, key=key), key)
 
@@ -190,7 +198,7 @@ def _told(outcomes: Iterable[Outcome], cluster: str) -> Announcement:
     why = same[0].write.why
     assert isinstance(why, Why)
     words = WORDS[why.kind]
-    note = words.done_note.format(o=_name(same[0]), c=cluster, g=why.group) + why.tail
+    note = words.done_note.format(o=_name(same[0]), c=cluster, g=why.group, t=why.tail, w=why.cause)
     if len(same) > 1 and not words.about_all:
         others = ", ".join(_name(one) for one in same[1:])
         note = f"{note} and {len(same) - 1} more: {others}"
@@ -202,7 +210,7 @@ def _complained(outcome: Outcome, cluster: str) -> Announcement:
     assert isinstance(why, Why)
     words = WORDS[why.kind]
     error = words_of(outcome.error)
-    note = words.refused_note.format(o=_name(outcome) + why.tail, c=cluster, g=why.group, e=error)
+    note = words.refused_note.format(o=_name(outcome), c=cluster, g=why.group, t=why.tail, w=why.cause, e=error)
     return Announcement("Warning", words.refused, words.action, _cut(note))
 
 

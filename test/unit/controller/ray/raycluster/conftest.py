@@ -14,11 +14,11 @@ from api.meta import Json, Ref
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
-from controller.ray.raycluster.decide import decide
+from controller.ray.raycluster.decide import decide, kept_ticket
 from controller.ray.raycluster.seen import Fresh, Memory, PodView, Rights, Seen
 from controller.ray.raycluster.status import Report, report
 from controller.runtime.errors import Forbidden
-from controller.runtime.plan import Create, Delete, Outcome, Plan, Verdict, ref_of
+from controller.runtime.plan import Create, Delete, MergePatch, Outcome, Plan, Verdict, ref_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UID = "8f2a"
@@ -167,7 +167,14 @@ class World:
     rights: Rights = field(default_factory=Rights)
 
     def look(self) -> Seen:
-        return seen(self.cluster, *map(PodView.of, self.pods.values()), services=self.services, rights=self.rights)
+        by_name = {service["metadata"]["name"]: service for service in self.services}
+        return seen(
+            self.cluster,
+            *map(PodView.of, self.pods.values()),
+            services=[service for name, service in by_name.items() if name.endswith("-head-svc")],
+            headless_service=by_name.get("r-headless"),
+            rights=self.rights,
+        )
 
     def step(self, look: Seen | None = None) -> Report | Plan:
         """One pass of the controller, on a view that may be an older one."""
@@ -176,17 +183,23 @@ class World:
         self.tickets += 1
         plan = decide(view, self.options, Fresh(f"t{self.tickets}", "token"))
         if plan.record is not None:
-            annotations = plan.record.body["metadata"]["annotations"]
-            self.cluster["metadata"]["annotations"] = self.cluster["metadata"]["annotations"] | annotations
-            self.records += 1
+            self.keep(plan.record)
             return plan
         outcomes = self.apply(plan)
         said = report(view, plan, outcomes, self.now, self.options)
         self.events += said.events
         if said.status is not None:
+            pinned = kept_ticket(view, outcomes)
+            if pinned is not None:
+                self.keep(pinned)
             self.cluster = self.cluster | {"status": said.status}
             self.status_writes += 1
         return said
+
+    def keep(self, patch: MergePatch) -> None:
+        annotations = patch.body["metadata"]["annotations"]
+        self.cluster["metadata"]["annotations"] = self.cluster["metadata"]["annotations"] | annotations
+        self.records += 1
 
     def settle(self, most: int = 10) -> int:
         """Passes until one writes nothing; how many that took."""

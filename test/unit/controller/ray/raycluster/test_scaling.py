@@ -19,7 +19,7 @@ def group(replicas: int, *doomed: str, suspended: bool = False) -> Group:
 
 
 def going(scaling: Any) -> dict[str, Cause]:
-    return {pod.name: cause for pod, cause in scaling.going}
+    return {pod.name: cause for pod, cause, _ in scaling.going}
 
 
 def filling(scaling: Any) -> list[int]:
