@@ -36,7 +36,7 @@ class Sandbox:
     """A pod's place: its address, and where its files are, for people who look."""
 
     ip: str
-    host_ip: str = "127.0.0.1"
+    host_ip: str = ""  # "": the node's own address
     directory: str = ""
 
 

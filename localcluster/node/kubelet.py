@@ -278,7 +278,7 @@ class Kubelet:
         except Fault as fault:
             self._feed(pod, model.SandboxFailed(fault.reason, fault.message))
         else:
-            self._feed(pod, model.SandboxReady(sandbox.ip, sandbox.host_ip))
+            self._feed(pod, model.SandboxReady(sandbox.ip, sandbox.host_ip or self.settings.ip))
 
     async def _pull(self, pod: _Pod, action: model.Pull) -> None:
         spec, _ = pod.life.named(action.container)
