@@ -103,6 +103,7 @@ class Events:
     headers: Mapping[str, str]
     content: aiohttp.StreamReader
     body: bytes = b""  # of an answer that is no stream
+    seconds: float = EVENT_SECONDS  # to wait for one event
 
     async def next(self) -> tuple[str, Json]:
         """The next event's type and object. Raises EOFError at the end, TimeoutError when nothing comes."""
@@ -114,7 +115,7 @@ class Events:
 
     async def line(self) -> bytes:
         """The next line as it is; empty at the end."""
-        async with asyncio.timeout(EVENT_SECONDS):
+        async with asyncio.timeout(self.seconds):
             return await self.content.readline()
 
     async def take(self, count: int) -> list[tuple[str, Json]]:
@@ -226,6 +227,7 @@ class Wire:
                 resourceVersion=found.ok()["metadata"]["resourceVersion"],
             ) as events,
         ):
+            events.seconds = seconds
             while (await events.next())[0] != "DELETED":
                 pass
 
@@ -236,6 +238,7 @@ class Wire:
             asyncio.timeout(seconds),
             self.watch(collection, fieldSelector=f"metadata.name={name}") as events,
         ):
+            events.seconds = seconds
             while True:
                 kind, item = await events.next()
                 if kind in ("ADDED", "MODIFIED") and holds(item):

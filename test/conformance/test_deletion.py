@@ -381,7 +381,7 @@ async def test_a_namespace_that_cannot_go_says_why(cluster: Wire) -> None:
         conditions = item["status"].get("conditions", ())
         return any(one["type"] == "NamespaceFinalizersRemaining" and one["status"] == "True" for one in conditions)
 
-    namespace = await cluster.until(path, remaining, seconds=20)
+    namespace = await cluster.until(path, remaining, seconds=30)
     await released(cluster, cluster.path("configmaps", "held", namespace=name))
 
     conditions = {
