@@ -216,6 +216,7 @@ class LeaseKind(Kind):
 
     known = frozenset({"spec"})
     create_on_update = True
+    unconditional_update = False
 
     def decode(self, obj: Json) -> tuple[Json, list[str]]:
         """The times."""
@@ -308,6 +309,8 @@ class QuotaKind(Kind):
 class BudgetKind(SpecGeneration):
     """Pod disruption budgets: their status is a controller's."""
 
+    unconditional_update = False
+
     def prepare_create(self, obj: Json, world: World) -> None:
         """Nothing was counted yet."""
         obj["status"] = {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}
@@ -374,6 +377,7 @@ class WebhookKind(Kind):
     """Configurations of admission webhooks (ADM-9)."""
 
     known = frozenset({"webhooks"})
+    unconditional_update = False
 
     def __init__(self, *, mutating: bool) -> None:
         self._mutating = mutating

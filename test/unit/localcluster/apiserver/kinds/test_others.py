@@ -143,6 +143,19 @@ async def test_the_times_of_a_lease_have_six_fractional_digits(
     assert refusal.message == f'Lease in version "v1" cannot be handled as a Lease: {why}'
 
 
+@pytest.mark.spec("kube-api:UPD-1")
+async def test_a_lease_is_only_taken_by_who_has_seen_it(api: LocalApi) -> None:
+    """A put without a version could take it from its holder; the first one creates."""
+    lease = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}}
+    made = await api.update(LEASES, "default", lease)
+
+    blind = await refused(api.update(LEASES, "default", {**lease, "spec": {"holderIdentity": "b"}}))
+    seen = await api.update(LEASES, "default", {**made, "spec": {"holderIdentity": "b"}})
+
+    assert [cause["field"] for cause in blind.details["causes"]] == ["metadata.resourceVersion"]
+    assert seen["spec"]["holderIdentity"] == "b"
+
+
 @pytest.mark.spec("kube-api:UPD-8")
 async def test_what_a_secret_is_sent_as_text_is_kept_in_base64(api: LocalApi) -> None:
     """And not shown as text again."""
