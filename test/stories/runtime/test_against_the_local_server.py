@@ -212,6 +212,7 @@ async def test_fault_f1_twelve_hundred_objects_come_in_once_each(watch_list: boo
             assert toy.asked("watch") == 1 if watch_list else toy.asked("list") == 1
 
 
+@pytest.mark.spec("runtime:REF-13")
 async def test_a_quiet_system_asks_nothing_but_its_watches() -> None:
     """An hour in which nothing happens: a handful of watches opened anew, no list, no get, no write."""
     async with a_cluster(operator=False) as cluster, operated(cluster) as toy:

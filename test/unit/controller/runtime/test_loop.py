@@ -279,7 +279,7 @@ async def test_a_reconcile_that_outlives_the_grace_is_cancelled_and_not_counted(
     assert at.results() == {}
 
 
-@pytest.mark.spec("runtime:SRC-5")
+@pytest.mark.spec("runtime:SRC-5", "runtime:SRC-2", "runtime:CTL-1")
 async def test_what_was_there_at_the_start_waits_behind_what_changes_now() -> None:
     """After a restart a user's change is handled first."""
     at = Running(Script(), workers=1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ from controller.runtime.client.rest import Identity
 from controller.runtime.clock import SystemClock
 from controller.runtime.handlers import Source, for_object
 from controller.runtime.loop import Controller
-from controller.runtime.manager import Kit, Runtime, run, running
+from controller.runtime.manager import Kit, Runtime, run, running, stopped_by_signals
 from controller.runtime.plan import DONE, Announcement, Result
 from localcluster.testing.scripted_api import Exchange, ScriptedTransport, Stream
 
@@ -142,6 +144,20 @@ async def test_a_part_that_fails_ends_everything_with_its_own_error() -> None:
     assert caught.value.subgroup(LookupError) is not None
     assert app.story == ["leading"]
     assert app.wire.open == 0
+
+
+@pytest.mark.looptime(False)
+@pytest.mark.spec("runtime:MGR-6")
+async def test_the_first_signal_asks_to_stop_and_the_handlers_go_with_the_block() -> None:
+    """In real time: signals know no other."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with stopped_by_signals() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await stop.wait()
+
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 async def test_two_controllers_of_one_name_are_refused_at_the_start() -> None:

@@ -145,6 +145,7 @@ async def test_no_read_waits_without_bound() -> None:
         assert now() - before == pytest.approx(5, abs=0.1)
 
 
+@pytest.mark.spec("runtime:RYW-9")
 async def test_a_write_that_changed_nothing_is_not_waited_for() -> None:
     """Its answer carries the version that is known (RYW-9)."""
     async with running() as at:
@@ -157,6 +158,19 @@ async def test_a_write_that_changed_nothing_is_not_waited_for() -> None:
 
         assert await at.caches.get(PODS, "ns", "a") is not None
         assert now() == before
+
+
+@pytest.mark.spec("runtime:RYW-10")
+async def test_a_store_of_metadata_alone_takes_part_in_the_same_way() -> None:
+    """Its versions are the same."""
+    async with running(Watched(PODS, metadata_only=True)) as at, asyncio.TaskGroup() as group:
+        await at.create("a", 20)
+        reading = group.create_task(at.caches.get(PODS, "ns", "a"))
+        await asyncio.sleep(1)
+        assert not reading.done()
+        partial = {**a_pod("a", 20), "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+        at.server.pods.event("ADDED", partial)
+        assert (await reading) is not None
 
 
 async def test_a_deleted_object_is_not_read_again() -> None:

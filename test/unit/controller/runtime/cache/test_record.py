@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def a_pod(**metadata: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.spec("runtime:MEM-1")
+@pytest.mark.spec("runtime:MEM-1", "runtime:MEM-3")
 @given(VALUES, st.booleans())
 def test_the_kept_bytes_are_the_object_without_managed_fields(spec: Any, managed: bool) -> None:
     """Decoding them gives what the server has, and a copy that is the caller's own."""
@@ -38,6 +39,7 @@ def test_the_kept_bytes_are_the_object_without_managed_fields(spec: Any, managed
 
     assert record.object() == pod
     assert record.object() is not record.object()
+    assert sys.getsizeof(record.body) == sys.getsizeof(b"") + len(record.body)
 
 
 def test_metadata_is_at_hand_without_decoding() -> None:

@@ -145,7 +145,7 @@ async def test_a_stream_that_ends_within_its_initial_events_counts_for_nothing()
         assert at.told == []
 
 
-@pytest.mark.spec("runtime:REF-3", "runtime:REF-5")
+@pytest.mark.spec("runtime:REF-3", "runtime:REF-5", "runtime:RV-5")
 async def test_fault_f1_all_pages_come_in_and_the_watch_starts_from_the_last_version() -> None:
     """1,200 objects, pages of 500: one addition each."""
     at = Followed(watch_list=False)
@@ -186,7 +186,7 @@ async def test_pages_that_expire_under_way_are_dropped_and_listed_once_more_in_o
     assert at.names == ["c"]
 
 
-@pytest.mark.spec("runtime:REF-7", "runtime:REF-9")
+@pytest.mark.spec("runtime:REF-7", "runtime:REF-9", "runtime:RV-6")
 async def test_a_watch_that_ends_is_opened_again_at_once_from_the_last_version() -> None:
     """Bookmarks count as progress; no list is needed."""
     at = Followed()

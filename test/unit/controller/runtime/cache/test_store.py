@@ -196,6 +196,22 @@ def test_indexes_find_by_namespace_label_owner_and_controller() -> None:
     assert store.find(BY_CONTROLLER, "second") == []
 
 
+@pytest.mark.spec("runtime:IDX-5")
+def test_what_was_found_is_a_snapshot() -> None:
+    """Later changes do not alter it, nor does altering it change the store."""
+    store = Told().store
+    store.apply([Change(a_pod("a", 1)), Change(a_pod("b", 2))])
+
+    found = list(store.find(BY_NAMESPACE, "ns"))
+    everything = store.all()
+    store.apply([Change(a_pod("a", 3), deleted=True), Change(a_pod("c", 4))])
+    found.clear()
+
+    assert [one.ref.name for one in everything] == ["a", "b"]
+    assert [one.ref.name for one in store.find(BY_NAMESPACE, "ns")] == ["b", "c"]
+    assert len(store) == 2
+
+
 @pytest.mark.spec("runtime:IDX-7")
 def test_an_index_that_nobody_declared_is_an_error_and_no_scan() -> None:
     """A silent full scan would work in tests and crawl in production."""

@@ -44,7 +44,7 @@ def a_pod(name: str = "a", rv: str = "7", **metadata: Any) -> Json:
     }
 
 
-@pytest.mark.spec("runtime:RYW-1", "runtime:TRN-13")
+@pytest.mark.spec("runtime:RYW-1", "runtime:TRN-13", "runtime:TST-12")
 async def test_a_create_is_in_the_ledger_before_its_caller_goes_on() -> None:
     """And it says who we are, in the header and as field manager."""
     at = Watched()
@@ -78,6 +78,7 @@ async def test_a_write_whose_answer_is_lost_is_not_repeated_and_stays_uncertain(
     assert at.required() == [("", set(), True)]
 
 
+@pytest.mark.spec("runtime:CLI-17")
 async def test_a_write_that_nobody_answers_within_a_minute_is_lost_too() -> None:
     """The server's own limit is a minute (CLI-17)."""
     at = Watched()
@@ -279,6 +280,16 @@ async def test_a_list_comes_in_pages_and_one_that_expires_is_no_list() -> None:
     assert seen == ["a"]
     assert first.query == {"limit": "500", "labelSelector": "a=b"}
     assert second.query == {"limit": "500", "labelSelector": "a=b", "continue": "more"}
+
+
+@pytest.mark.spec("runtime:REF-6")
+async def test_a_table_is_no_list() -> None:
+    """A wrong Accept header reached a cache on the way: rows must not become objects."""
+    wire = ScriptedTransport(lambda exchange: exchange.answer({"kind": "Table", "metadata": {}, "rows": []}))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+
+    with pytest.raises(errors.ApiError, match="answered a Table"):
+        await client.list_page(PODS, None, {})
 
 
 class Renewed:

@@ -33,8 +33,10 @@ class Model(RuleBasedStateMachine):
 
     @rule(key=KEYS, delay=st.sampled_from([0.0, 0.0, 1.0, 5.0, 20.0]), priority=st.sampled_from([0, 0, -100, 7]))
     def add(self, key: str, delay: float, priority: int) -> None:
-        self.line.add(key, self.now, delay=delay, priority=priority)
         self.adds += 1
+        if delay:
+            delay += self.adds / 1000  # no two become ready at one time: their order would be anybody's
+        self.line.add(key, self.now, delay=delay, priority=priority)
         owed = key in self.wished
         if key in self.order and priority > self.priority[key]:
             self.order.remove(key)
