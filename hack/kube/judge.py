@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 """A real control plane on free loopback ports, for as long as a block lasts: etcd, kube-apiserver, controller manager.
 
 It is what the local cluster is judged by. No scheduler and no kubelet: pods stay Pending, as they do on the local API
 server without its node. All state is in a temporary folder; the programs end with the block, and with the process that
 opened it in whatever way that ends.
 
-    python hack/kube/judge.py      run one until Ctrl-C, and say where its kubeconfig is
+    python -m hack.kube.judge      run one until Ctrl-C, and say where its kubeconfig is
 """
 
 from __future__ import annotations
