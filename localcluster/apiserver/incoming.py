@@ -28,6 +28,7 @@ from localcluster.resources import ResourceInfo
 __all__ = ["NotOfItsKind", "check_options", "check_place", "decode", "field_warnings", "is_dry"]
 
 _LONGEST_MANAGER: Final = 128
+_YAML_LINE: Final = "line "  # a key given twice in YAML comes as a whole sentence, with its line
 _SHOWN_BYTES: Final = 30
 
 
@@ -95,7 +96,7 @@ def decode(resource: ResourceInfo, kind: Kind, body: Body) -> tuple[Json, list[s
     except DecodeError as error:
         raise NotOfItsKind(str(error), resource.kind, resource.version) from error
     kind.default(obj)
-    problems = [f'duplicate field "{one}"' for one in body.duplicates]
+    problems = [one if one.startswith(_YAML_LINE) else f'duplicate field "{one}"' for one in body.duplicates]
     problems += [f'unknown field "{one}"' for one in (*unknown, *sorted(pruned))]
     return obj, problems
 
@@ -140,7 +141,11 @@ def _check_custom_type(resource: ResourceInfo, value: Json) -> None:
 def field_warnings(resource: ResourceInfo, options: Options, problems: Sequence[str]) -> list[str]:
     """What to warn of (FV-1). Raises NotOfItsKind when problems are to be errors."""
     if options.field_validation == "Strict" and problems:
-        text = f"strict decoding error: {', '.join(problems)}"
+        lines = [one for one in problems if one.startswith(_YAML_LINE)]
+        others = [one for one in problems if not one.startswith(_YAML_LINE)]
+        if lines:
+            others.insert(0, "\n  ".join(["yaml: unmarshal errors:", *lines]))
+        text = f"strict decoding error: {', '.join(others)}"
         raise NotOfItsKind(text, resource.kind, resource.version)
     return [] if options.field_validation == "Ignore" else list(problems)
 

@@ -73,7 +73,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A decoded request body, and the keys that stood in it twice ("spec.size"), which JSON decoders hide."""
+    """A decoded request body, and the keys that stood in it twice ("spec.size"), which JSON decoders hide.
+
+    Of YAML it is a sentence instead of a key: `line 6: key "size" already set in map`.
+    """
 
     value: Any
     duplicates: tuple[str, ...] = ()

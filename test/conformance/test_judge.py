@@ -47,4 +47,5 @@ async def test_it_dies_with_the_process_that_started_it() -> None:
 
 
 def _server(kubeconfig: Path) -> SplitResult:
-    return urlsplit(json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+    url: str = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    return urlsplit(url)

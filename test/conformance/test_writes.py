@@ -442,3 +442,21 @@ async def test_times_of_a_lease_have_six_digits(cluster: Wire) -> None:
         '\\"', '"'
     )
     assert accepted.ok(201)["spec"]["renewTime"] == "2026-01-01T00:00:00.000000Z"
+
+
+@pytest.mark.spec("kube-api:FV-1", "kube-api:NEG-2")
+async def test_a_key_given_twice_in_yaml_is_told_by_its_line(cluster: Wire, widgets: str) -> None:
+    """In other words than in JSON."""
+    text = b"apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: w1}\nspec:\n  size: 2\n  size: 3\n"
+
+    strict = await cluster.request(
+        "POST", widgets, text, content_type="application/yaml", query={"fieldValidation": "Strict"}
+    )
+    warned = await cluster.request("POST", widgets, text, content_type="application/yaml")
+
+    assert strict.ok(400)["message"] == (
+        'Widget in version "v1" cannot be handled as a Widget: strict decoding error: '
+        'yaml: unmarshal errors:\n  line 6: key "size" already set in map'
+    )
+    assert warned.ok(201)["spec"]["size"] == 3
+    assert warned.warnings == ('299 - "line 6: key \\"size\\" already set in map"',)
