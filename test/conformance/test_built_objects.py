@@ -36,7 +36,7 @@ def keeps(answer: Any, sent: Any) -> bool:
 
 async def tried(cluster: Wire, collection: str, body: Any) -> Any:
     """The answer to a creation that is not stored."""
-    return (await cluster.post(f"{cluster.path(collection)}?dryRun=All&fieldValidation=Strict", body)).ok(201)
+    return (await cluster.post(cluster.path(collection), body, dryRun="All", fieldValidation="Strict")).ok(201)
 
 
 @pytest.mark.parametrize("name", PODS)
