@@ -475,3 +475,18 @@ async def test_admission_is_asked_about_deletes_with_the_old_object_alone(server
     review = admission.seen[0]
     assert (review.object, review.old_object and review.old_object["metadata"]["name"]) == (None, "a")
     assert review.options["kind"] == "DeleteOptions"
+
+
+@pytest.mark.spec("kube-api:ADM-4")
+async def test_admission_is_asked_about_a_patch_that_changes_nothing(server: ApiServer, api: LocalApi) -> None:
+    """And about a dry run, which it is told."""
+    made = await api.create(MAPS, "default", a_map())
+    admission = Changing()
+    admitted_by(server, admission)
+
+    await server.patch(asked(server, "a"), Patch("merge", {}))
+    await server.patch(asked(server, "a", dry_run=("All",)), Patch("merge", {"data": {"x": "2"}}))
+
+    assert [review.dry_run for review in admission.seen] == [False, False, True, True]
+    assert {review.options["kind"] for review in admission.seen} == {"UpdateOptions"}
+    assert await api.get(MAPS, "default", "a") == made

@@ -206,6 +206,24 @@ async def test_the_role_of_a_binding_cannot_be_exchanged(api: LocalApi) -> None:
     assert "cannot change roleRef" in refusal.message
 
 
+@pytest.mark.spec("kube-api:ADM-9")
+async def test_a_webhook_is_stored_with_its_defaults_and_without_side_effects(api: LocalApi) -> None:
+    """It fails closed, and waits ten seconds."""
+    resource = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+    rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]
+    hook = {"name": "a.b.c", "clientConfig": {"url": "https://x"}, "rules": rules, "admissionReviewVersions": ["v1"]}
+
+    made = await api.create(resource, "", {"metadata": {"name": "w"}, "webhooks": [{**hook, "sideEffects": "None"}]})
+    some = {"metadata": {"name": "s"}, "webhooks": [{**hook, "sideEffects": "Some"}]}
+    refusal = await refused(api.create(resource, "", some))
+
+    stored = made["webhooks"][0]
+    assert (stored["failurePolicy"], stored["matchPolicy"], stored["timeoutSeconds"]) == ("Fail", "Equivalent", 10)
+    assert (stored["namespaceSelector"], stored["objectSelector"], stored["rules"][0]["scope"]) == ({}, {}, "*")
+    assert (stored["reinvocationPolicy"], made["metadata"]["generation"]) == ("Never", 1)
+    assert [cause["field"] for cause in refusal.details["causes"]] == ["webhooks[0].sideEffects"]
+
+
 @pytest.mark.spec("kube-api:META-2")
 async def test_annotations_of_a_deployment_count_and_labels_do_not(api: LocalApi) -> None:
     """As a real server counts generations."""

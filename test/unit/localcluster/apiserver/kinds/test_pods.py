@@ -213,7 +213,7 @@ async def test_a_pod_that_never_ran_or_has_finished_goes_at_once(api: LocalApi) 
     assert (await api.list("pods", "default")).items == []
 
 
-@pytest.mark.spec("kube-api:SUB-6")
+@pytest.mark.spec("kube-api:SUB-6", "kube-api:ERR-17")
 async def test_an_eviction_that_a_budget_forbids_is_put_off(api: LocalApi) -> None:
     """429 with a cause; allowed, it deletes."""
     await api.create("pods", "default", a_pod(nodeName="n1") | {"metadata": {"name": "p", "labels": {"app": "x"}}})
