@@ -13,16 +13,8 @@ from localcluster.apiserver.cel import Rules, compile_rules
 from localcluster.apiserver.kinds.base import FieldReaders, Kind, World, field_text
 from localcluster.apiserver.refusals import Cause, invalid_value
 from localcluster.apiserver.registry import CustomVersion, PrinterColumn, ScalePaths
-from localcluster.apiserver.schema import (
-    BLOCKING,
-    Check,
-    Found,
-    Path,
-    Shape,
-    compile_check,
-    compile_shape,
-    value_at,
-)
+from localcluster.apiserver.schema import BLOCKING, Check, Found, Path, compile_check, value_at
+from localcluster.apiserver.shaping import Shape, compile_shape
 from localcluster.resources import CUSTOM_VERBS, ResourceInfo, Subresource
 
 __all__ = ["CustomKind", "versions_of"]

@@ -1,28 +1,35 @@
 """Structural schemas of custom resources, compiled once to closures (spec kube-api §14). Pure.
 
-Two passes, in the server's order. *Shaping* prunes unknown fields, drops nulls, fills in defaults, in place, and
-tells which fields it dropped. *Checking* finds what is wrong. A node of the schema becomes a closure for each pass,
-or None where there is nothing to do, so whole branches cost nothing. Paths are linked pairs (parent, key) that
-become text only when there is something to say.
+Here is the second of two passes: *checking*, after *shaping* (shaping.py) has pruned and filled in. A node of the
+schema becomes a closure, or None where everything is allowed, so whole branches cost nothing. Paths are linked pairs
+(parent, key) that become text only when there is something to say.
 """
 
 from __future__ import annotations
 
-import copy
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from localcluster.api import Json
-from localcluster.apiserver.metadata import decode_metadata
 from localcluster.apiserver.refusals import Cause, quoted
 
-__all__ = ["BLOCKING", "Check", "Found", "Path", "Shape", "compile_check", "compile_shape", "field_text", "value_at"]
+__all__ = [
+    "BLOCKING",
+    "EMBEDDED",
+    "HEAD",
+    "INT64",
+    "PRESERVE",
+    "Check",
+    "Found",
+    "Path",
+    "compile_check",
+    "field_text",
+    "value_at",
+]
 
 Path: TypeAlias = tuple[Any, str | int] | None  # (parent, key); None is the root
-Shape: TypeAlias = Callable[[Any, Path, list[str]], Any]  # (value, path, unknown fields) -> shaped value
 Found: TypeAlias = list[tuple[Path, Cause]]  # the path is where the offending value is: a missing member's parent
 Check: TypeAlias = Callable[[Any, Path, Found], None]
 
@@ -36,11 +43,11 @@ BLOCKING: Final = frozenset(
         "FieldValueTooMany",
     }
 )
-_INT64: Final = 2**63
-_PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
+INT64: Final = 2**63
+PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
-_EMBEDDED: Final = "x-kubernetes-embedded-resource"
-_HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
+EMBEDDED: Final = "x-kubernetes-embedded-resource"
+HEAD: Final = frozenset({"apiVersion", "kind", "metadata"})
 
 
 def field_text(path: Path) -> str:
@@ -66,126 +73,6 @@ def value_at(obj: Any, path: Path) -> Any:
     if isinstance(value, list) and isinstance(key, int) and key < len(value):
         return value[key]
     return None
-
-
-# -- Shaping ---------------------------------------------------------------------------------------------------------
-
-
-def compile_shape(schema: Mapping[str, Any], *, root: bool = False) -> Shape | None:
-    """The shaping of values of this schema. The root's own head (kind, metadata) is left alone."""
-    if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
-        return _shape_items(schema["items"])
-    if schema.get("type") in {"integer", "number"}:
-        return _shape_number
-    if schema.get("type") == "object" or "properties" in schema or "additionalProperties" in schema:
-        return _shape_object(schema, root=root)
-    return None
-
-
-def _shape_number(value: Any, path: Path, unknown: list[str]) -> Any:
-    """3.0 is an integer on the wire (VAL-2)."""
-    return int(value) if type(value) is float and value.is_integer() and abs(value) < _INT64 else value
-
-
-def _shape_items(schema: Mapping[str, Any]) -> Shape | None:
-    item = compile_shape(schema)
-    if item is None:
-        return None
-
-    def shape(value: Any, path: Path, unknown: list[str]) -> Any:
-        if type(value) is list:
-            for index, member in enumerate(value):
-                value[index] = item(member, (path, index), unknown)
-        return value
-
-    return shape
-
-
-class _Member:
-    """What shaping needs to know of one property."""
-
-    __slots__ = ("default", "has_default", "nullable", "shape")
-
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.shape = compile_shape(schema)
-        self.nullable = bool(schema.get("nullable"))
-        self.has_default = "default" in schema
-        default = copy.deepcopy(schema.get("default"))
-        self.default = self.shape(default, None, []) if self.shape is not None and self.has_default else default
-
-    def shape_in(self, parent: Json, key: str, path: Path, unknown: list[str]) -> None:
-        """Shape it where it stands. A null goes unless it may be; a default, if there is one, comes later (DEF-2)."""
-        value = parent[key]
-        if value is None and not self.nullable:
-            del parent[key]
-        elif self.shape is not None:
-            parent[key] = self.shape(value, (path, key), unknown)
-
-    def fresh_default(self) -> Any:
-        return copy.deepcopy(self.default) if isinstance(self.default, dict | list) else self.default
-
-
-def _shape_object(schema: Mapping[str, Any], *, root: bool) -> Shape | None:
-    members = {name: _Member(one) for name, one in (schema.get("properties") or {}).items()}
-    extra = schema.get("additionalProperties")
-    preserve = bool(schema.get(_PRESERVE))
-    embedded = bool(schema.get(_EMBEDDED))
-    head = _HEAD if root or embedded else frozenset()
-    for name in head:
-        members.pop(name, None)
-    defaults = tuple((name, one) for name, one in members.items() if one.has_default)
-    if isinstance(extra, Mapping):
-        return _shape_map(_Member(extra))
-    keep = preserve or extra is True
-
-    def shape(value: Any, path: Path, unknown: list[str]) -> Any:
-        if type(value) is not dict:
-            return value
-        for key in tuple(value):
-            member = members.get(key)
-            if member is not None:
-                member.shape_in(value, key, path, unknown)
-            elif key not in head and not keep:
-                del value[key]
-                unknown.append(field_text((path, key)))
-        for name, default in defaults:
-            if name not in value:
-                value[name] = default.fresh_default()
-        if embedded:
-            _shape_embedded(value, path, unknown)
-        return value
-
-    return shape
-
-
-def _shape_map(member: _Member) -> Shape | None:
-    inner = member.shape
-
-    def shape(value: Any, path: Path, unknown: list[str]) -> Any:
-        if type(value) is dict:
-            for key in tuple(value):
-                one = value[key]
-                if one is None and not member.nullable:
-                    if member.has_default:
-                        value[key] = member.fresh_default()
-                    else:
-                        del value[key]
-                elif inner is not None:
-                    value[key] = inner(one, (path, key), unknown)
-        return value
-
-    return shape
-
-
-def _shape_embedded(value: Json, path: Path, unknown: list[str]) -> None:
-    """The metadata of an object inside an object is typed like any (VAL-10)."""
-    metadata = value.get("metadata")
-    if isinstance(metadata, dict):
-        decoded, dropped, wrong = decode_metadata(metadata)
-        if not wrong:
-            value["metadata"] = decoded
-            prefix = field_text(path)
-            unknown.extend(f"{prefix}.{one}" if prefix else one for one in dropped)
 
 
 # -- Checking --------------------------------------------------------------------------------------------------------
@@ -231,7 +118,7 @@ def _type_name(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer" if -_INT64 <= value < _INT64 else "number"
+        return "integer" if -INT64 <= value < INT64 else "number"
     names: dict[type, str] = {str: "string", float: "number", dict: "object", list: "array"}
     return names.get(type(value), "null")
 
@@ -422,7 +309,7 @@ def _size_check(schema: Mapping[str, Any], kind: type[Any], most_key: str, least
 
 def _required_check(schema: Mapping[str, Any]) -> Check | None:
     names: list[str] = list(schema.get("required") or ())
-    if schema.get(_EMBEDDED):
+    if schema.get(EMBEDDED):
         names += [name for name in ("apiVersion", "kind") if name not in names]
     if not names:
         return None
@@ -438,7 +325,7 @@ def _required_check(schema: Mapping[str, Any]) -> Check | None:
 
 
 def _members_check(schema: Mapping[str, Any], *, root: bool) -> Check | None:
-    skipped = _HEAD if root else frozenset()
+    skipped = HEAD if root else frozenset()
     compiled = {
         name: compile_check(one) for name, one in (schema.get("properties") or {}).items() if name not in skipped
     }

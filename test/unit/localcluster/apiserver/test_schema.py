@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from localcluster.apiserver.schema import Found, compile_check, compile_shape, value_at
+from localcluster.apiserver.schema import Found, compile_check, value_at
+from localcluster.apiserver.shaping import compile_shape
 
 
 def shaped(schema: dict[str, Any], value: Any) -> tuple[Any, list[str]]:
