@@ -193,7 +193,7 @@ def _check_served(method: str, target: Target) -> None:
     resource = target.resource
     if target.subresource:
         served = resource.subresource(target.subresource)
-        if served is None:
+        if served is None or (target.below and target.subresource != "proxy"):
             raise _no_subresource(target)
         if VERBS_BELOW.get(method) not in served.verbs:
             raise Refusal(405, "MethodNotAllowed", NOT_ALLOWED, {})

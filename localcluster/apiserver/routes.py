@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from localcluster.api import Refusal
@@ -26,7 +26,8 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
-    rest: str = ""
+    rest: str = ""  # what follows the subresource, as it came
+    below: int = 0  # how many parts that has
     watch: bool = False  # the old /watch/ path
 
 
@@ -35,9 +36,10 @@ def route(path: str, registry: Registry) -> Target | None:
 
     Raises NoSuchPath or Refusal 404.
     """
-    parts = [unquote(part) for part in path.split("/")[1:]]
-    if parts and parts[-1] == "":
-        parts.pop()
+    raw = path.split("/")[1:]
+    if raw and raw[-1] == "":
+        raw.pop()
+    parts = [unquote(part) for part in raw]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
@@ -45,7 +47,10 @@ def route(path: str, registry: Registry) -> Target | None:
     else:
         return None
     watch = rest[0] == "watch" and len(rest) > 1
-    return _resource(group, version, rest[1:] if watch else rest, watch, registry)
+    target = _resource(group, version, rest[1:] if watch else rest, watch, registry)
+    if not target.below:
+        return target
+    return replace(target, rest="/".join(raw[-target.below :]) + "/" * path.endswith("/"))
 
 
 def _resource(group: str, version: str, rest: list[str], watch: bool, registry: Registry) -> Target:
@@ -57,10 +62,8 @@ def _resource(group: str, version: str, rest: list[str], watch: bool, registry: 
     fits = resource is not None and (resource.namespaced if namespace else not resource.namespaced or len(rest) == 1)
     if resource is None or not fits:
         raise _absent(group, registry)
-    name, subresource, below = [*rest[1:4], "", "", ""][:3] if len(rest) > 1 else ("", "", "")
-    if len(rest) > 4:
-        below = "/".join(rest[3:])
-    return Target(resource, namespace, name, subresource, below, watch)
+    name, subresource = [*rest[1:3], "", ""][:2]
+    return Target(resource, namespace, name, subresource, below=max(len(rest) - 3, 0), watch=watch)
 
 
 def _absent(group: str, registry: Registry) -> Exception:

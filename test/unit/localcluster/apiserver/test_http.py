@@ -12,9 +12,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.http import HttpFace, serving
+from localcluster.apiserver.proxy import Place, Relay, place_of
 from localcluster.apiserver.server import ApiServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -204,3 +206,69 @@ async def test_without_a_dialer_a_proxy_has_no_endpoint() -> None:
         session.get("/api/v1/namespaces/default/services/s:80/proxy/x") as answer,
     ):
         assert answer.status == 503
+
+
+@asynccontextmanager
+async def an_echo() -> AsyncIterator[int]:
+    """A server behind a pod: it says what it was asked."""
+
+    async def echo(request: web.BaseRequest) -> web.StreamResponse:
+        said = (
+            f"{request.method} {request.raw_path} {request.headers.get('X-Mine')} {'Authorization' in request.headers}"
+        )
+        return web.Response(status=418, text=f"{said} {await request.text()}", headers={"X-Theirs": "1"})
+
+    runner = web.ServerRunner(web.Server(echo))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_proxied_request_goes_on_to_the_pod_and_back() -> None:
+    """Method, path, query, body and headers; not the credentials, which are ours."""
+    asked: list[tuple[str, str, Place]] = []
+    face = a_face("secret")
+
+    async with an_echo() as port, aiohttp.ClientSession() as backend:
+
+        async def resolve(resource: str, namespace: str, place: Place) -> tuple[str, int]:
+            asked.append((resource, namespace, place))
+            return "127.0.0.1", port
+
+        face.dial = Relay(resolve, backend)
+        headers = {"Authorization": "Bearer secret", "X-Mine": "m"}
+        async with (
+            a_client(face) as session,
+            session.put("/api/v1/namespaces/n/pods/p:dash/proxy/a%20b/c?x=1", data=b"body", headers=headers) as answer,
+        ):
+            text = await answer.text()
+
+    assert (answer.status, text) == (418, "PUT /a%20b/c?x=1 m False body")
+    assert answer.headers["X-Theirs"] == "1"
+    assert asked == [("pods", "n", Place("http", "p", "dash"))]
+
+
+async def test_a_proxy_says_when_nobody_listens() -> None:
+    """503, as a Status."""
+
+    async def resolve(resource: str, namespace: str, place: Place) -> tuple[str, int]:
+        return "127.0.0.1", 9  # discard: nobody serves it
+
+    face = a_face()
+    async with aiohttp.ClientSession() as backend:
+        face.dial = Relay(resolve, backend)
+        async with a_client(face) as session, session.get("/api/v1/namespaces/n/services/s:80/proxy/") as answer:
+            assert answer.status == 503
+            assert (await answer.json())["reason"] == "ServiceUnavailable"
+
+
+def test_a_proxied_name_may_have_a_scheme_and_a_port() -> None:
+    """Both may be left out."""
+    assert place_of("s") == Place("http", "s", "")
+    assert place_of("s:80") == Place("http", "s", "80")
+    assert place_of("https:s:web") == Place("https", "s", "web")
+    with pytest.raises(Refusal, match="invalid service request"):
+        place_of("a:b:c:d")

@@ -51,6 +51,9 @@ def test_a_proxied_path_goes_on_below() -> None:
 
     assert target is not None
     assert (target.name, target.subresource, target.rest) == ("p:80", "proxy", "a/b")
+    slash = route("/api/v1/namespaces/proxy/services/s/proxy/a%2Fb/", Registry())
+    assert slash is not None
+    assert (slash.namespace, slash.rest) == ("proxy", "a%2Fb/")
 
 
 @pytest.mark.parametrize("path", ["/", "/version", "/api", "/api/v1", "/apis/batch", "/apis/batch/v1"])
