@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -107,9 +108,8 @@ class Controller:
 
         Raises CacheNotSynced. `drain` bounds the end: what still runs then is cancelled.
         """
-        listeners = [(source, listener) for source in self.sources for listener in self._listen(source, caches)]
-        async with background(*((f"{self.name} {one.name}", one.run()) for _, one in listeners)):
-            await self._synced([one for source, one in listeners if not source.optional])
+        async with self._listening(caches) as listeners:
+            await self._synced(listeners)
             async with background(*((f"{self.name} worker {n}", self._work()) for n in range(self._workers))):
                 try:
                     yield self
@@ -118,11 +118,20 @@ class Controller:
                     if left:
                         _log.error("cancelling what still runs", controller=self.name, keys=[str(key) for key in left])
 
-    def _listen(self, source: Source, caches: Caches) -> Sequence[Listener]:
-        def tell(delta: Delta) -> None:
-            self._enqueue(source, delta)
-
-        return [one.listen(source.resource.plural, tell) for one in caches.informers(source.resource)]
+    @asynccontextmanager
+    async def _listening(self, caches: Caches) -> AsyncIterator[Sequence[Listener]]:
+        """All sources are heard while the block is open; those that must have loaded before work starts."""
+        heard = [
+            (source, informer, informer.listen(source.resource.plural, partial(self._enqueue, source)))
+            for source in self.sources
+            for informer in caches.informers(source.resource)
+        ]
+        try:
+            async with background(*((f"{self.name} {one.name}", one.run()) for _, _, one in heard)):
+                yield [one for source, _, one in heard if not source.optional]
+        finally:
+            for _, informer, one in heard:
+                informer.unlisten(one)
 
     async def _synced(self, listeners: Sequence[Listener]) -> None:
         try:

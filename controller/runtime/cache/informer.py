@@ -185,6 +185,11 @@ class Informer:
         """The first load is in the store."""
         return self.reflector.loaded.is_set() or bool(self.store.rv)
 
+    @property
+    def listeners(self) -> int:
+        """How many are told."""
+        return len(self._listeners)
+
     def listen(self, name: str, tell: Callable[[Delta], None]) -> Listener:
         """Register; what the store has already comes first, as initial additions, with nothing lost between (INF-3).
 

@@ -343,3 +343,18 @@ async def test_each_reconcile_has_an_id_in_its_trace_and_in_all_its_log_lines() 
     assert spans[0][2] != spans[1][2]
     assert (bound[0]["namespace"], bound[0]["name"], bound[0]["attempt"]) == ("ns", "a", 1)
     assert "reconcile_id" not in structlog.contextvars.get_contextvars()
+
+
+async def test_a_controller_that_ended_is_told_nothing_more() -> None:
+    """Else its buffers would fill for as long as the caches live."""
+    at = Running(Script())
+    async with at.caches.running():
+        async with at.controller.running(at.caches):
+            at.streams[0].event("ADDED", a_pod("a", 11))
+            await asyncio.sleep(1)
+        at.streams[0].event("ADDED", a_pod("b", 12))
+        await asyncio.sleep(1)
+        (informer,) = at.caches.informers(PODS)
+
+        assert informer.listeners == 0
+    assert [name for _, name in at.script.started] == ["a"]
