@@ -119,6 +119,7 @@ class Faults:
         self._faults: list[_Fault] = []
         self._lags: list[tuple[float, str, str]] = []
         self._gates: list[tuple[asyncio.Event, str, str]] = []
+        self.watches: set[_Late] = set()  # those that are open
 
     # What can go wrong ---------------------------------------------------------------------------------------------
 
@@ -200,6 +201,13 @@ class Faults:
         finally:
             self._gates.remove(gate)
             gate[0].set()
+
+    def cut_watches(self, *, resource: str = "*", agent: str = "*") -> int:
+        """The connections of watches break, now; how many. To make their clients list again, compact the server too."""
+        cut = [one for one in self.watches if fnmatchcase(one.resource, resource) and fnmatchcase(one.agent, agent)]
+        for one in cut:
+            one.call.abort()
+        return len(cut)
 
     def clear(self) -> None:
         """Nothing more goes wrong."""
@@ -320,7 +328,7 @@ class FaultyServer(ApiServer):
             return Answer(200, b"{}")
 
         await self.faults.pass_on("watch", request, None, carry_out)
-        return cast("Watch", _Late(opened[-1], self.faults, request.resource.name, call.agent))
+        return cast("Watch", _Late(opened[-1], self.faults, request.resource.name, call))
 
 
 def _deletion(request: Request) -> Json:
@@ -332,17 +340,20 @@ def _deletion(request: Request) -> Json:
 class _Late:
     """A watch that may be behind; as much of a Watch as the HTTP face uses."""
 
-    def __init__(self, watch: Watch, faults: Faults, resource: str, agent: str) -> None:
-        self._watch, self._faults, self._resource, self._agent = watch, faults, resource, agent
+    def __init__(self, watch: Watch, faults: Faults, resource: str, call: _Call) -> None:
+        self.resource, self.agent, self.call = resource, call.agent, call
+        self._watch, self._faults = watch, faults
+        faults.watches.add(self)
 
     async def batch(self) -> list[WatchEvent]:
         events = await self._watch.batch()
         if events:
-            await self._faults.before_events(self._resource, self._agent)
+            await self._faults.before_events(self.resource, self.agent)
         return events
 
     def close(self) -> None:
         self._watch.close()
+        self._faults.watches.discard(self)
 
 
 class FaultyFace(HttpFace):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from localcluster.testing.wire import Json, Wire
 
 FINISHED = "2026-01-01T00:00:00Z"
@@ -109,6 +111,7 @@ async def test_a_suspended_job_has_no_pod_until_it_is_resumed(cluster: Wire) -> 
     assert job["status"]["startTime"]
 
 
+@pytest.mark.spec("kube-api:EPS-1")
 async def test_a_service_is_told_by_endpoints_and_a_slice(cluster: Wire) -> None:
     """A headless one that publishes unready addresses, as the head's is."""
     spec = {

@@ -155,6 +155,27 @@ async def test_a_held_watch_tells_everything_at_the_end() -> None:
         assert names == ["a", "b"]
 
 
+async def test_a_cut_watch_breaks_for_its_client_and_no_other() -> None:
+    """After a compaction its old version is too old."""
+    async with a_cluster(operator=False) as cluster, a_client(cluster) as session, a_client(cluster, "other") as other:
+        version = await _version(session)
+        url = f"{MAPS}?watch=true&resourceVersion={version}"
+        async with session.get(url) as stream, other.get(url) as kept:
+            assert cluster.faults.cut_watches(agent="story*") == 1
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await stream.content.readline()
+            await cluster.create(a_map("a"))
+            assert json.loads(await kept.content.readline())["type"] == "ADDED"
+        await cluster.create(a_map("b"))
+        cluster.server.compact()
+
+        async with session.get(url) as stream:
+            event = json.loads(await stream.content.readline())
+
+        assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+        assert not cluster.faults.watches
+
+
 async def _version(session: aiohttp.ClientSession) -> str:
     async with session.get(MAPS) as response:
         return str((await response.json())["metadata"]["resourceVersion"])

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from datetime import timedelta
 
+import aiohttp
 import pytest
 
 from localcluster.testing.alone import NotAlone
@@ -109,6 +110,32 @@ async def test_a_service_shows_its_ready_pods() -> None:
         endpoints = await cluster.get("Endpoints", "s")
         assert endpoints.subsets[0].addresses is None
         assert len(endpoints.subsets[0].not_ready_addresses) == 1
+
+
+async def test_the_output_of_a_container_is_read_over_http() -> None:
+    """As kubectl logs does."""
+    async with a_cluster(operator=False) as cluster:
+        cluster.node.script("p", log=b"one\ntwo\n")
+        await cluster.create(a_pod("p"))
+        await cluster.until("Pod", "p", ready=True)
+
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(cluster.socket))) as session,
+            session.get("http://localhost/api/v1/namespaces/default/pods/p/log?tailLines=1") as answer,
+        ):
+            assert await answer.text() == "two\n"
+
+
+async def test_waiting_in_vain_says_how_the_object_is() -> None:
+    """After the time that was given, in virtual time."""
+    async with a_cluster(operator=False) as cluster:
+        cluster.node.hold("p")
+        await cluster.create(a_pod("p"))
+
+        with pytest.raises(AssertionError, match=r"Pod p was not \{'ready': True\} within 600 s.*ContainerCreating"):
+            await cluster.until("Pod", "p", ready=True, within=600)
+
+        assert cluster.elapsed == pytest.approx(timedelta(seconds=600), abs=timedelta(seconds=1))
 
 
 async def test_a_thread_in_virtual_time_fails_the_story() -> None:

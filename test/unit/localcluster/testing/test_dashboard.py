@@ -45,7 +45,6 @@ class Head:
         return str(info["status"])
 
 
-@pytest.mark.spec("ray-side:S4-15", "ray-side:S4-11")
 async def test_a_job_goes_from_pending_over_running_to_its_end() -> None:
     """Times are Unix milliseconds; all keys are there at any time."""
     head = Head()
@@ -81,7 +80,6 @@ async def test_a_job_that_fails_says_with_which_code() -> None:
     assert info["message"].startswith("Job entrypoint command failed with exit code 3")
 
 
-@pytest.mark.spec("ray-side:S4-10")
 async def test_what_is_wrong_about_a_submission_is_told_as_ray_tells_it() -> None:
     """400 with a traceback, 500 for what is no JSON object and for an id in use."""
     head = Head()
@@ -97,14 +95,12 @@ async def test_what_is_wrong_about_a_submission_is_told_as_ray_tells_it() -> Non
     assert "Please use a different submission_id." in text
 
 
-@pytest.mark.spec("ray-side:S4-14")
 @pytest.mark.parametrize(("method", "path"), [("GET", "no"), ("GET", "no/logs"), ("POST", "no/stop"), ("DELETE", "no")])
 async def test_an_unknown_job_is_404(method: str, path: str) -> None:
     """With Ray's words."""
     assert await Head().ask(method, path) == (404, "Job no does not exist")
 
 
-@pytest.mark.spec("ray-side:S4-17")
 async def test_a_stopped_job_is_stopped_a_little_later_and_a_finished_one_not_at_all() -> None:
     """The answer is not the end."""
     head = Head()
@@ -119,7 +115,6 @@ async def test_a_stopped_job_is_stopped_a_little_later_and_a_finished_one_not_at
     assert await head.ask("POST", "j/stop") == (200, {"stopped": False})
 
 
-@pytest.mark.spec("ray-side:S4-18")
 async def test_a_running_job_cannot_be_deleted_and_a_finished_ones_id_is_free_again() -> None:
     """500 with the state."""
     head = Head()
@@ -132,6 +127,18 @@ async def test_a_running_job_cannot_be_deleted_and_a_finished_ones_id_is_free_ag
 
     assert await head.ask("DELETE", "j") == (200, {"deleted": True})
     assert (await head.submit())[0] == 200
+
+
+async def test_logs_are_empty_until_the_job_runs() -> None:
+    """Then they are the whole file."""
+    head = Head()
+    head.dashboards.script("*", log="hello\n")
+    await head.submit()
+    assert await head.ask("GET", "j/logs") == (200, {"logs": ""})
+
+    await asyncio.sleep(2)
+
+    assert await head.ask("GET", "j/logs") == (200, {"logs": "hello\n"})
 
 
 async def test_a_restarted_head_knows_no_jobs() -> None:
