@@ -489,3 +489,24 @@ async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
         assert (kept in second, broken in second) == (True, False)
         assert set(await slices(cluster)) == set(second) - {kept}
         assert await cluster.writes_during(3600) == []
+
+
+# The way in
+
+
+@pytest.mark.spec("raycluster:E66", "raycluster:20/createdingress-failedtocreateingress")
+async def test_an_ingress_is_made_and_repaired() -> None:
+    async with a_cluster() as cluster:
+        body = a_raycluster("r", workers=1)
+        body["spec"]["headGroupSpec"]["enableIngress"] = True
+        await cluster.create(body)
+        await cluster.until("RayCluster", "r", phase="ready")
+        made = await cluster.get("Ingress", "r-head-ingress")
+        quiet = await cluster.writes_during(3600)
+
+        await cluster.patch("Ingress", "r-head-ingress", {"metadata": {"labels": {"ray.io/cluster": "x"}}})
+        await cluster.after(60)
+
+        assert quiet == []
+        assert (await cluster.get("Ingress", "r-head-ingress"))["metadata"]["labels"] == made["metadata"]["labels"]
+        assert {"CreatedIngress", "UpdatedIngress"} <= set(await reasons(cluster))

@@ -90,6 +90,7 @@ class Facts:
     service_type: str = ""
     head_service: Json | None = None
     head_service_annotations: Mapping[str, str] = field(default_factory=dict)
+    ingress: Json | None = None  # spec.headGroupSpec.ingressOptions, as on the wire; None: no Ingress is wanted
     autoscaling: bool = False
     autoscaler: Json = field(default_factory=dict)  # spec.autoscalerOptions, as on the wire
     auth: Json | None = None  # spec.authOptions, as on the wire
@@ -153,6 +154,7 @@ def facts_of(cluster: RayCluster, options: Options) -> Facts:
         service_type=head.service_type,
         head_service=head.head_service,
         head_service_annotations=spec.head_service_annotations,
+        ingress=_ingress(spec),
         autoscaling=bool(spec.enable_in_tree_autoscaling),
         autoscaler=autoscaler.to_json() if autoscaler else {},
         auth=spec.auth_options.to_json() if spec.auth_options else None,
@@ -191,6 +193,13 @@ def _workers(group: WorkerGroupSpec) -> Group:
         suspended=bool(group.suspend),
         workers_to_delete=frozenset(strategy.workers_to_delete if strategy else ()),
     )
+
+
+def _ingress(spec: RayClusterSpec) -> Json | None:
+    head = spec.head_group_spec
+    if not head.enable_ingress:
+        return None
+    return head.ingress_options.to_json() if head.ingress_options else {}
 
 
 def _creator(labels: Mapping[str, str]) -> str:

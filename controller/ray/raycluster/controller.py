@@ -38,13 +38,14 @@ WATCHED: Final = (
         labels=(wire.LABEL_CLUSTER,),
     ),
     Watched(core.SERVICES, labels=(wire.LABEL_CLUSTER,)),
+    Watched(core.INGRESSES),  # found by name, whatever became of their labels
     Watched(core.SERVICE_ACCOUNTS, metadata_only=True),
     Watched(core.ROLES, metadata_only=True, label_selector=wire.LABEL_CLUSTER),
     Watched(core.ROLE_BINDINGS, metadata_only=True, label_selector=wire.LABEL_CLUSTER),
 )
 # An event of these wakes the RayCluster that controls the object. It is known by name, so pods of a deleted namesake
 # wake the new one, which waits for them.
-OWNED: Final = (core.PODS, core.SERVICES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
+OWNED: Final = (core.PODS, core.SERVICES, core.INGRESSES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
 
 
 class Announce(Protocol):

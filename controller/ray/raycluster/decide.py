@@ -13,10 +13,10 @@ from enum import Enum
 from typing import Final
 
 from api import core
-from api.meta import Json, Resource
+from api.meta import Json, Resource, controller_of
 from api.v1 import wire
 from api.v1.raycluster import RayClusterCondition
-from controller.ray.desired import auth, hashes, pods, rbac, services
+from controller.ray.desired import auth, hashes, ingress, pods, rbac, services
 from controller.ray.desired.facts import Facts, Group, facts_of
 from controller.ray.desired.names import HEAD_SLOT, Slot
 from controller.ray.desired.pods import Place
@@ -26,6 +26,7 @@ from controller.ray.raycluster.scaling import Cause, Naming, Scaling, burned, he
 from controller.ray.raycluster.seen import Fresh, PodView, Seen
 from controller.ray.raycluster.validation import STATUS_REASON, advice, refusal
 from controller.ray.raycluster.writes import Kind, Why
+from controller.runtime.diff import merge_patch
 from controller.runtime.errors import RuntimeProblem
 from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Plan, Result, Step, Write
 
@@ -71,7 +72,7 @@ def decide(seen: Seen, options: Options, fresh: Fresh) -> Plan:
         return plan
     return Plan(
         steps=(*_steps(children.lanes), *plan.steps),
-        events=(*advice(seen, options), *plan.events),
+        events=(*advice(seen, options), *children.events, *plan.events),
         result=plan.result,
         notes={REPORTED: True} | plan.notes,
     )
@@ -128,20 +129,21 @@ class _Children:
     def of(cls, seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> _Children:
         where = f"{seen.namespace}/{seen.name}"
         writes = [*_rights(seen, facts), *_token(seen, facts, fresh), *_services(seen, facts, options)]
-        lanes = tuple((write,) for write in writes)
+        entrance, events = _ingress(seen, facts)
+        lanes = tuple((write,) for write in (*writes, *entrance))
         account = rbac.chosen_service_account(facts)
         if facts.autoscaling and account and not seen.rights.service_account:
             problem = f"the head template names the ServiceAccount {account}, which does not exist; create it"
             note = f"Failed to reconcile RayCluster {where}. {problem[:1].upper()}{problem[1:]}"
             event = Announcement("Warning", "AutoscalerServiceAccountNotFound", "Validate", note)
-            return cls(lanes, (event,), Stuck(problem))
+            return cls(lanes, (*events, event), Stuck(problem))
         if len(seen.head_services) > 1:
             found = ", ".join(one["metadata"]["name"] for one in seen.head_services)
-            return cls(lanes, problem=Stuck(f"more than one Service stands for the head: {found}; delete all but one"))
+            return cls(lanes, events, Stuck(f"more than one Service stands for the head: {found}; delete all but one"))
         if services.asks_for_serve_service(facts) and seen.serve_service is None and services.serve(facts) is None:
             problem = "a serve Service is asked for, but the head declares ports and none is named serve or serve-*"
-            return cls(lanes, problem=Stuck(problem))
-        return cls(lanes)
+            return cls(lanes, events, Stuck(problem))
+        return cls(lanes, events)
 
 
 def _rights(seen: Seen, facts: Facts) -> list[Write]:
@@ -179,6 +181,29 @@ def _services(seen: Seen, facts: Facts, options: Options) -> list[Write]:
         if body is not None:
             writes.append(Create(core.SERVICES, body, why=Why(Kind.SERVE_SERVICE)))
     return writes
+
+
+def _ingress(seen: Seen, facts: Facts) -> tuple[list[Write], tuple[Announcement, ...]]:
+    """Make it, or repair it; another's is left alone, and that is no error."""
+    if facts.ingress is None:
+        return [], ()
+    wanted, there = ingress.ingress(facts), seen.ingress
+    if there is None:
+        return [Create(core.INGRESSES, wanted, why=Why(Kind.CREATE_INGRESS))], ()
+    name = there["metadata"]["name"]
+    owner = controller_of(there["metadata"])
+    if owner is None or owner["uid"] != seen.uid:
+        note = f"Ingress {seen.namespace}/{name} exists and is not owned by RayCluster {seen.namespace}/{seen.name}"
+        return [], (Announcement("Warning", "FailedToCreateIngress", "Create", note),)
+    chosen = there["spec"].get("ingressClassName")
+    if chosen and "ingressClassName" not in wanted["spec"]:
+        wanted["spec"]["ingressClassName"] = chosen  # a default that the API server filled in stays
+    change = merge_patch(ingress.managed(there), ingress.managed(wanted))
+    if not change:
+        return [], ()
+    version = there["metadata"].get("resourceVersion")
+    why, uid = Why(Kind.UPDATE_INGRESS), there["metadata"]["uid"]
+    return [MergePatch(core.INGRESSES, seen.namespace, name, uid, change, why=why, resource_version=version)], ()
 
 
 # Pods

@@ -75,6 +75,7 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
         head_services=tuple(one.object() for one in sorted(heads, key=lambda one: one.ref.name)),
         headless_service=await _own_service(reader, record, names.headless_service(facts.name)),
         serve_service=await _own_service(reader, record, names.serve_service(facts.name)),
+        ingress=await _ingress(reader, facts) if facts.ingress is not None else None,
         rights=await _rights(reader, facts) if facts.autoscaling else Rights(),
     )
 
@@ -82,6 +83,12 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
 async def _own_service(reader: Reader, cluster: Record, name: str) -> Json | None:
     record = await reader.get(core.SERVICES, cluster.ref.namespace, name)
     return record.object() if record is not None and _ours(record, cluster.uid) else None
+
+
+async def _ingress(reader: Reader, facts: Facts) -> Json | None:
+    """By name alone: its labels may have been changed, and are then repaired."""
+    record = await reader.get(core.INGRESSES, facts.namespace, names.ingress(facts.name))
+    return record.object() if record is not None else None
 
 
 async def _rights(reader: Reader, facts: Facts) -> Rights:

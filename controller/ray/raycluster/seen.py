@@ -125,6 +125,7 @@ class Seen:
     head_services: tuple[Json, ...] = ()
     headless_service: Json | None = None
     serve_service: Json | None = None
+    ingress: Json | None = None  # of the expected name, whoever made it
     rights: Rights = field(default_factory=Rights)
     spent: Filled = frozenset()  # what this process saw filled earlier, under the present ticket, and is empty now
     known: bool = False  # did this process look at the cluster before?

@@ -36,7 +36,6 @@ NOT_YET: Final[Mapping[str, Callable[[RayClusterSpec, Mapping[str, str]], bool]]
     "mutual TLS (spec.tlsOptions)": lambda spec, _: bool(spec.tls_options and spec.tls_options.enabled),
     "a NetworkPolicy (spec.networkPolicy)": lambda spec, _: spec.network_policy is not None,
     "the history server (spec.historyServerOptions)": lambda spec, _: spec.history_server_options is not None,
-    "an Ingress (spec.headGroupSpec.enableIngress)": lambda spec, _: bool(spec.head_group_spec.enable_ingress),
 }
 
 

@@ -31,6 +31,8 @@ class Kind(Enum):
     ROLE = auto()
     ROLE_BINDING = auto()
     AUTH_SECRET = auto()
+    CREATE_INGRESS = auto()
+    UPDATE_INGRESS = auto()
     HEAD_SERVICE = auto()
     HEADLESS_SERVICE = auto()
     SERVE_SERVICE = auto()
@@ -93,6 +95,10 @@ WORDS: Final[Mapping[Kind, Words]] = {
     Kind.SERVICE_ACCOUNT: _created("service account", "ServiceAccount"),
     Kind.ROLE: _created("role", "Role"),
     Kind.ROLE_BINDING: _created("role binding", "RoleBinding"),
+    Kind.CREATE_INGRESS: _created("ingress", "Ingress"),
+    Kind.UPDATE_INGRESS: Words(
+        "UpdatedIngress", "FailedToUpdateIngress", "Update", "Updated ingress {o}", "Failed updating ingress {o}, {e}"
+    ),
     Kind.HEAD_SERVICE: _created("service", "Service"),
     Kind.HEADLESS_SERVICE: _created("service", "Service"),
     Kind.CREATE_HEAD: Words(

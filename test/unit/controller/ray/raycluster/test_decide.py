@@ -105,7 +105,6 @@ def test_the_child_of_another_kind_may_not_choose_its_upgrades(a: Any, maker: st
     [
         ({"gcsFaultToleranceOptions": {}}, {}, {}),
         ({}, {}, {"ray.io/ft-enabled": "True"}),
-        ({"head": {"enableIngress": True}}, {}, {}),
     ],
 )
 def test_what_is_not_served_yet_is_refused_and_told(a: Any, spec: Any, group: Any, annotations: Any) -> None:
