@@ -69,11 +69,13 @@ class Mirror:
             self._now(key, item)
         self.synced.set()
         while True:
+            before = version
             async for type_, item in self._api.watch(self.resource, resource_version=version):
                 version = item["metadata"]["resourceVersion"]
                 if type_ != "BOOKMARK":
                     self._now(key_of(item), None if type_ == "DELETED" else item, gone=item)
-            await asyncio.sleep(0)  # the server closed the watch in good order: go on from the last version
+            # The server closed the watch in good order: go on from the last version, but not in a hurry.
+            await asyncio.sleep(LOST_RETRY if version == before else 0)
 
     def _now(self, key: Key, item: Json | None, *, gone: Json | None = None) -> None:
         old = self.objects.get(key)

@@ -8,6 +8,8 @@ since the graph may be behind.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +23,8 @@ __all__ = ["DEFINITIONS", "GarbageCollector"]
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+SYNC_SECONDS = 30.0
+_log = logging.getLogger(__name__)
 _UNCOLLECTED = ("events", "events.events.k8s.io")
 _ASKED_OF = frozenset({"list", "watch", "delete", "patch"})
 
@@ -73,7 +77,11 @@ class GarbageCollector:
         for name in sorted(wanted - self._followed):
             self._followed.add(name)
             self._mirrors.of(name).subscribe(partial(self._changed, name))
-        await self._mirrors.synced(*sorted(wanted))
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                await self._mirrors.synced(*sorted(wanted))
+        except TimeoutError:  # a kind that came and went, or cannot be listed, must not hold up the others
+            _log.warning("not all kinds could be listed within %g s; collecting what is known", SYNC_SECONDS)
 
     # The graph -----------------------------------------------------------------------------------------------------
 

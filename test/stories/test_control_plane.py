@@ -267,3 +267,28 @@ async def test_a_released_pod_starts() -> None:
         cluster.node.release("p")
 
         await cluster.until("Pod", "p", ready=True, within=3)
+
+
+async def test_objects_of_a_kind_that_came_later_are_collected_too() -> None:
+    """Definitions come and go while the cluster runs."""
+    async with a_cluster(operator=False) as cluster:
+        names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+        schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        definition = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "things.story.example"},
+            "spec": {"group": "story.example", "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+        await cluster.create(definition)
+        await cluster.until("CustomResourceDefinition", "things.story.example", condition="Established")
+        await cluster.after(1)
+        one = await cluster.create(a_map("owner"))
+        thing: dict[str, Any] = {"apiVersion": "story.example/v1", "kind": "Thing"}
+        thing["metadata"] = {"name": "t", "namespace": "default", "ownerReferences": [owner(one)]}
+        await cluster.create(thing)
+
+        await cluster.delete("ConfigMap", "owner")
+
+        await cluster.until("Thing", "t", gone=True, within=5)

@@ -79,13 +79,17 @@ class Forgetful:
     def __init__(self, api: LocalApi) -> None:
         self._api = api
         self.failures: list[Exception] = []
-        self.lists = 0
+        self.lists = self.watches = 0
+        self.closes_at_once = False
 
     async def list(self, resource: str) -> Any:
         self.lists += 1
         return await self._api.list(resource)
 
     async def watch(self, resource: str, *, resource_version: str) -> AsyncIterator[tuple[str, Json]]:
+        self.watches += 1
+        if self.closes_at_once:
+            return
         async for event in self._api.watch(resource, resource_version=resource_version):
             if self.failures:
                 raise self.failures.pop()
@@ -111,3 +115,17 @@ async def test_after_a_broken_watch_the_difference_is_told(failure: Exception) -
 
     assert sorted(told.heard) == [("gone", "goes"), ("new", "comes"), ("new", "goes"), ("new", "stays")]
     assert api.lists == 2
+
+
+async def test_a_server_that_closes_watches_at_once_is_not_asked_in_a_hurry() -> None:
+    """Once a second, from the same version."""
+    api = Forgetful(Told().api)
+    api.closes_at_once = True
+    async with asyncio.TaskGroup() as group:
+        mirrors = Mirrors(api, group)  # type: ignore[arg-type]  # as much of an Api as a mirror uses
+        await mirrors.synced("configmaps")
+        await asyncio.sleep(60)
+        mirrors.close()
+
+    assert api.watches in range(55, 65)
+    assert api.lists == 1
