@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.ray.desired.facts import Group
 from controller.ray.desired.names import HEAD_SLOT, Slot, head_pod, worker_pod
@@ -254,3 +256,50 @@ def test_a_name_that_another_pod_has_by_chance_is_not_taken(a: Any) -> None:
 
 def test_the_head_has_a_name_of_its_own() -> None:
     assert NAMING.of(HEAD_SLOT, "t") == head_pod("r", "uid", "t")
+
+
+# Whatever there is
+
+
+ANY_POD = st.tuples(
+    st.integers(0, 8),
+    st.sampled_from(["Running", "Pending", "Failed", "Unknown"]),
+    st.booleans(),  # ready
+    st.booleans(),  # terminating
+    st.booleans(),  # named to go
+)
+
+
+@given(st.lists(ANY_POD, max_size=9, unique_by=lambda pod: pod[0]), st.integers(0, 9))
+def test_whatever_there_is_a_group_comes_to_what_is_wanted(made: list[Any], replicas: int) -> None:
+    """What stays and comes is what is wanted; nothing comes while there is too much; no place is taken twice."""
+    pods = [
+        PodView(
+            f"p{index}",
+            f"uid{index}",
+            "worker",
+            "g",
+            phase=phase,
+            ready={"status": "True" if ready else "False"},
+            deleting=deleting,
+            slot=Slot("g", index),
+            ticket="t",
+        )
+        for index, phase, ready, deleting, _ in made
+    ]
+    doomed = [f"p{index}" for index, *_, named in made if named]
+
+    found = scale(group(replicas, *doomed), pods, may_choose=True)
+
+    counted = [pod for pod in pods if pod.name not in doomed]
+    leaving = {pod.name for pod, _, _ in found.going} | {pod.name for pod in pods if pod.deleting}
+    staying = [pod for pod in counted if pod.name not in leaving]
+    taken = {pod.slot for pod in counted}
+    assert len(counted) + len(found.filling) >= replicas
+    assert len(staying) + len(found.filling) <= replicas
+    assert not (found.filling and len(counted) >= replicas)
+    assert len(set(found.filling)) == len(found.filling)
+    assert taken.isdisjoint(found.filling)
+    assert not any(pod.deleting for pod, _, _ in found.going)
+    if not any(pod.deleting or verdict_on(pod) for pod in counted):
+        assert len(staying) + len(found.filling) == replicas
