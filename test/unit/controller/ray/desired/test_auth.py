@@ -95,6 +95,16 @@ def test_ray_is_told_that_no_token_is_asked_for(facts: FactsOf, options: Json) -
     }
 
 
+def test_who_brings_a_token_is_not_told_that_none_is_asked_for(
+    facts: FactsOf, a_template: Maker, a_container: Maker
+) -> None:
+    mine = a_container(env=[{"name": "RAY_AUTH_TOKEN", "value": "mine"}])
+
+    found = containers(facts(authOptions={}, groups=[{"template": a_template(mine)}]))
+
+    assert variables(found["worker/ray"]) == {"RAY_AUTH_TOKEN": "mine"}
+
+
 def test_who_does_not_speak_of_authentication_gets_nothing(facts: FactsOf) -> None:
     """A mode from envFrom must not be overruled."""
     assert not any(variables(one) for one in containers(facts()).values())

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from api.core import PODS
+from controller.ray.desired.names import Slot, worker_pod
 from controller.ray.options import Gates, Options
-from controller.ray.raycluster.seen import Rights
+from controller.ray.raycluster.decide import kept_ticket
+from controller.ray.raycluster.seen import Memory, Rights
 from controller.ray.raycluster.writes import Kind, Why
-from controller.runtime.plan import Create, Delete, MergePatch, Plan, ref_of
+from controller.runtime.plan import Create, Delete, MergePatch, Outcome, Plan, Verdict, ref_of
 
 TRUE = {"reason": "x", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z", "status": "True"}
 REPORTED = {"state": "ready"}  # a status that is not empty
@@ -188,6 +191,47 @@ def test_an_older_view_asks_for_names_that_exist(a: Any) -> None:
     world.step(old)
 
     assert len(world.born) == len(world.pods) == 4
+
+
+@pytest.mark.spec("ray-side:S3-30")
+def test_a_name_that_was_to_go_is_not_given_again_by_a_process_that_remembers_nothing(a: Any) -> None:
+    """The autoscaler leaves names in the list; they are all that a restart leaves of the dead."""
+    dead = worker_pod("r", "8f2a", Slot("g", 0), "t")
+    body = ticketed(a, a.group(1, scaleStrategy={"workersToDelete": [dead]}))
+
+    plan = a.plan(a.seen(body, a.head(ticket="t")))
+
+    assert plan.record is not None
+    assert plan.record.body["metadata"]["annotations"] == {"manta.ray.io/ticket": "fresh"}
+
+
+REFUSED = Outcome(Create(PODS, {}), Verdict.REFUSED)
+DONE = Outcome(Create(PODS, {}), Verdict.DONE)
+
+
+@pytest.mark.parametrize(
+    ("status", "annotations", "outcome", "kept"),
+    [
+        (None, {}, REFUSED, True),
+        (None, {}, DONE, False),
+        (REPORTED, {}, REFUSED, False),
+        (None, {"manta.ray.io/ticket": "t"}, REFUSED, False),
+    ],
+)
+def test_a_ticket_is_written_down_before_a_first_status_that_tells_of_a_refusal(
+    a: Any, status: Any, annotations: Any, outcome: Outcome, kept: bool
+) -> None:
+    patch = kept_ticket(a.seen(a.body(status=status, annotations=annotations)), [outcome])
+
+    assert (patch is not None) is kept
+    if patch is not None:
+        assert patch.body["metadata"]["annotations"] == {"manta.ray.io/ticket": "8f2a"}
+
+
+def test_only_places_of_the_present_ticket_are_remembered(a: Any) -> None:
+    look = a.seen(ticketed(a), a.pod("p", index=0, ticket="t"), a.pod("q", index=1, ticket="s"))
+
+    assert Memory.after(look).filled == {(Slot("g", 0), "t")}
 
 
 def test_pods_are_there_in_the_first_pass(a: Any) -> None:

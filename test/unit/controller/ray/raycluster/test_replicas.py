@@ -155,6 +155,12 @@ def test_a_suspended_group_loses_all_its_hosts(a: Any) -> None:
     assert going(found) == {"r0h0": Cause.SUSPENDED_GROUP, "r0h1": Cause.SUSPENDED_GROUP}
 
 
+def test_a_begun_replica_that_terminates_is_not_completed(a: Any) -> None:
+    found = scaled(group(1), [host(a, 0, 0, deleting=True)])
+
+    assert (going(found), filling(found)) == ({}, [])
+
+
 # Lives
 
 
