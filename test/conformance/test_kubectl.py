@@ -336,3 +336,29 @@ async def test_version_and_api_resources(cluster: Wire, widgets: str) -> None:
     assert "Server Version: v1." in version
     assert re.search(r"^widgets +wd +test.example.com/v1 +true +Widget$", resources, re.MULTILINE)
     assert {"v1", "batch/v1", "test.example.com/v1", "test.example.com/v1beta1"} <= set(versions)
+
+
+@pytest.mark.spec("kube-api:DEL-12")
+async def test_replace_by_force_makes_another_object_of_that_name(cluster: Wire, widgets: str) -> None:
+    """Deleted, waited for, created; a plain replace keeps the object."""
+    await apply(cluster, widget("w1", size=3))
+    first = (await cluster.get(f"{widgets}/w1")).ok()["metadata"]["uid"]
+
+    plain = await cluster.kubectl("replace", "-f", "-", stdin=json.dumps(widget("w1", size=4)))
+    second = (await cluster.get(f"{widgets}/w1")).ok()["metadata"]["uid"]
+    forced = await cluster.kubectl("replace", "--force", "-f", "-", stdin=json.dumps(widget("w1", size=5)))
+    third = (await cluster.get(f"{widgets}/w1")).ok()
+
+    assert plain.ok() == "widget.test.example.com/w1 replaced\n"
+    assert forced.ok().endswith("widget.test.example.com/w1 replaced\n")
+    assert second == first
+    assert third["metadata"]["uid"] != first
+    assert third["spec"]["size"] == 5
+
+
+@pytest.mark.spec("kube-api:PRO-1")
+async def test_get_raw_follows_a_path(cluster: Wire) -> None:
+    """Over the connection that the kubeconfig describes, with its credentials."""
+    raw = (await cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{cluster.namespace}")).ok()
+
+    assert json.loads(raw)["metadata"]["name"] == cluster.namespace
