@@ -128,7 +128,7 @@ class _Children:
     @classmethod
     def of(cls, seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> _Children:
         where = f"{seen.namespace}/{seen.name}"
-        writes = [*_rights(seen, facts), *_token(seen, facts, fresh), *_services(seen, facts, options)]
+        writes = [*_rights(seen, facts), *_token(seen, facts, options, fresh), *_services(seen, facts, options)]
         entrance, events = _ingress(seen, facts)
         lanes = tuple((write,) for write in (*writes, *entrance))
         account = rbac.chosen_service_account(facts)
@@ -159,9 +159,13 @@ def _rights(seen: Seen, facts: Facts) -> list[Write]:
     return writes
 
 
-def _token(seen: Seen, facts: Facts, fresh: Fresh) -> list[Write]:
-    """Secrets are not watched: a token is made with the head, and one that is there is used as it is."""
-    if seen.heads or not auth.needs_secret(facts):
+def _token(seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> list[Write]:
+    """Secrets are not watched: a token is made with the head, and one that is there is used as it is.
+
+    While pods are refused it is there: it was made in the pass in which the first of them was.
+    """
+    made = seen.holds(RayClusterCondition.REPLICA_FAILURE)
+    if made or not auth.needs_secret(facts) or not _head_is_due(seen, options):
         return []
     return [_adopting(core.SECRETS, auth.secret(facts, fresh.token), Kind.AUTH_SECRET)]
 
@@ -237,6 +241,13 @@ def _pods(seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> Plan:
     if not seen.heads and _head_is_not_replaced(seen):
         return Plan()
     return _kept_up(seen, facts, options, fresh, upgrade)
+
+
+def _head_is_due(seen: Seen, options: Options) -> bool:
+    """Is a head to be made now?"""
+    if seen.heads or seen.predecessors or pod_step(seen, options) is not PodStep.KEEP_UP:
+        return False
+    return not _head_is_not_replaced(seen)
 
 
 def _all_gone(seen: Seen, kind: Kind) -> Lane:

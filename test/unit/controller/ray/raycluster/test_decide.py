@@ -330,6 +330,20 @@ def test_a_token_is_not_made_beside_a_head_that_may_know_another(a: Any) -> None
     assert kinds(plan) == [Kind.CREATE_WORKER]
 
 
+@pytest.mark.parametrize(
+    ("status", "more"),
+    [
+        (conditions("RayClusterSuspended"), {}),
+        (conditions("ReplicaFailure"), {}),
+        (REPORTED, {"predecessors": ("old",)}),
+    ],
+)
+def test_a_token_is_not_asked_for_again_while_no_head_can_be_made(a: Any, status: Any, more: Any) -> None:
+    body = a.body(authOptions={}, annotations={"manta.ray.io/ticket": "t"}, status=status)
+
+    assert Kind.AUTH_SECRET not in kinds(a.plan(a.seen(body, **more)))
+
+
 # The head
 
 
