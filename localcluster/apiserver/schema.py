@@ -139,6 +139,8 @@ def _type_check(schema: Mapping[str, Any]) -> Callable[[Any, Path, Found], bool]
     wanted: str = "integer,string" if schema.get(_INT_OR_STRING) else schema.get("type", "")
     if wanted not in _ACCEPTED:
         return None
+    if wanted == "integer":
+        return _integer_check(schema.get("format", ""))
     accepted, quick = _ACCEPTED[wanted], _PYTHON_TYPES.get(wanted)
 
     def check(value: Any, path: Path, found: Found) -> bool:
@@ -150,6 +152,31 @@ def _type_check(schema: Mapping[str, Any]) -> Callable[[Any, Path, Found], bool]
         text = f'Invalid value: "{actual}": {field_text(path)} in body must be of type {wanted}: "{actual}"'
         _say(found, path, "FieldValueTypeInvalid", text)
         return False
+
+    return check
+
+
+def _integer_check(sized: str) -> Callable[[Any, Path, Found], bool]:
+    """Integers, perhaps of 32 bits; fractions and what is too big are told twice (VAL-2)."""
+    bits = {"int32": 31, "int64": 63}.get(sized)
+    form = f"integer with format {sized}" if bits else "integer (default format)"
+    most = 1 << (bits or 63)
+
+    def check(value: Any, path: Path, found: Found) -> bool:
+        actual = _type_name(value)
+        if actual == "integer":
+            if -most <= value < most:
+                return True
+        else:
+            seen, wanted = actual, "integer"
+            if bits and actual in {"number", "boolean"}:
+                seen, wanted = "float64" if actual == "number" else "", sized
+            text = f'Invalid value: "{seen}": {field_text(path)} in body must be of type {wanted}: "{seen}"'
+            _say(found, path, "FieldValueTypeInvalid", text)
+        if actual in {"integer", "number"}:
+            text = f'Invalid value: "": Checked value must be of type {form} in {field_text(path)}'
+            found.append((path, Cause("FieldValueInvalid", "<nil>", text)))
+        return actual == "integer"
 
     return check
 

@@ -263,3 +263,35 @@ async def test_in_status_the_inner_name_is_relative(cluster: Wire, widgets: str)
         "status.phase",
         'Invalid value: "integer": phase in body must be of type string: "integer"',
     ) in answer.causes
+
+
+CHECKED = 'Invalid value: "": Checked value must be of type'
+
+
+@pytest.mark.spec("kube-api:VAL-2")
+@pytest.mark.parametrize(
+    ("spec", "seen", "form"),
+    [
+        (
+            {"size": 3.5},
+            '"float64": spec.size in body must be of type int32: "float64"',
+            "integer with format int32 in spec.size",
+        ),
+        (
+            {"min": 3.5},
+            '"number": spec.min in body must be of type integer: "number"',
+            "integer (default format) in spec.min",
+        ),
+        ({"size": True}, '"": spec.size in body must be of type int32: ""', ""),
+        ({"size": 2**40}, "", "integer with format int32 in spec.size"),
+    ],
+)
+async def test_integers_have_a_size(cluster: Wire, widgets: str, spec: Json, seen: str, form: str) -> None:
+    """A fraction is told twice; what is too big for its format is told without a field."""
+    causes = await refused(cluster, widgets, **spec)
+
+    field = f"spec.{next(iter(spec))}"
+    types = [cause for cause in causes if cause[0] == "FieldValueTypeInvalid"]
+    checked = [cause[2] for cause in causes if cause[2].startswith(CHECKED)]
+    assert types == ([("FieldValueTypeInvalid", field, f"Invalid value: {seen}")] if seen else [])
+    assert checked == ([f"{CHECKED} {form}"] if form else [])
