@@ -197,6 +197,7 @@ def _init(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
         kernel.set_hostname(description["hostname"])
+        kernel.loopback_up()
     except OSError as error:
         sys.stderr.write(_in_a_sentence(OSError(error.errno or 1, str(error.strerror))))
         return 1

@@ -6,8 +6,11 @@ Everything raises OSError with the errno of the call and what was tried, so that
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
+import socket
+import struct
 from typing import Final
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "MS_REC",
     "MS_REMOUNT",
     "die_with_parent",
+    "loopback_up",
     "mount",
     "set_hostname",
     "setns",
@@ -51,6 +55,9 @@ MS_PRIVATE: Final = 0x40000
 
 MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
+SIOCSIFFLAGS: Final = 0x8914
+IFF_UP: Final = 0x1
+IFF_RUNNING: Final = 0x40
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -83,6 +90,13 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def unmount(target: str) -> None:
     """Take a mount away, now from view and in time altogether."""
     _checked(_libc.umount2(target.encode(), ctypes.c_int(MNT_DETACH)), f"umount {target}")
+
+
+def loopback_up() -> None:
+    """Bring up `lo` of this network namespace, which is born down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", b"lo", IFF_UP | IFF_RUNNING)
+        fcntl.ioctl(control, SIOCSIFFLAGS, request)
 
 
 def set_hostname(name: str) -> None:

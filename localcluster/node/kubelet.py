@@ -107,6 +107,8 @@ class Kubelet:
                         pod.publishing.cancel()
                 for task in helpers:
                     task.cancel()
+                for uid in list(self._pods):
+                    await self.runtime.remove_sandbox(uid)
 
     # Controls ------------------------------------------------------------------------------------------------------
 

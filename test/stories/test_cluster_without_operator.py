@@ -138,6 +138,17 @@ async def test_waiting_in_vain_says_how_the_object_is() -> None:
         assert cluster.elapsed == pytest.approx(timedelta(seconds=600), abs=timedelta(seconds=1))
 
 
+async def test_nothing_runs_on_when_the_cluster_has_ended() -> None:
+    """Its node lets go of every container."""
+    async with a_cluster(operator=False) as cluster:
+        await cluster.create(a_pod("p"))
+        await cluster.until("Pod", "p", ready=True)
+        node = cluster.node
+        assert len(node.containers()) == 1
+
+    assert node.containers() == []
+
+
 async def test_a_thread_in_virtual_time_fails_the_story() -> None:
     """Even where the refusal is swallowed."""
 
