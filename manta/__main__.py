@@ -1,5 +1,83 @@
-"""Placeholder replaced below."""
+"""The command `manta`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+__all__ = ["main"]
+
+Output = Literal["auto", "plain", "json"]
+Node = Literal["processes", "scripted"]
 
 
 def main() -> None:
-    """Not there yet."""
+    """Entry point. --version answers before anything heavy is imported."""
+    if sys.argv[1:] == ["--version"]:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"manta {version('manta-operator')}\n")
+        return
+    command()
+
+
+def command() -> None:
+    """The typer application."""
+    import typer
+
+    NodeResources = Annotated[  # noqa: N806 - a type
+        list[str] | None, typer.Option(help="More of what the node has, NAME=AMOUNT: nvidia.com/gpu=8.")
+    ]
+    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ray on Kubernetes, and without it.")
+
+    @app.callback()
+    def manta(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+        """Ray on Kubernetes, and without it."""
+
+    @app.command()
+    def run(
+        file: Annotated[str, typer.Argument(help="A YAML file with a RayJob or RayCluster; - reads standard input.")],
+        keep: Annotated[bool, typer.Option(help="Stay when it is over, until Ctrl-C.")] = False,
+        output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
+        node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
+        node_resources: NodeResources = None,
+        port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 0,
+        kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
+    ) -> None:
+        """Run a file on a local cluster of its own, follow it to its end, clean up. The exit code is the job's."""
+        from manta.run import Wishes
+        from manta.run import run as run_file
+
+        wishes = Wishes(node, amounts(node_resources), port, output, keep, kubeconfig)
+        raise typer.Exit(run_file(file, wishes))
+
+    @app.command()
+    def up(
+        apply: Annotated[list[str] | None, typer.Option(help="A YAML file to apply at the start.")] = None,
+        output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
+        node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
+        node_resources: NodeResources = None,
+        port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 8001,
+        kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
+    ) -> None:
+        """A local cluster with the operator on it, until Ctrl-C."""
+        from manta.run import Wishes
+        from manta.run import up as stay_up
+
+        wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig)
+        raise typer.Exit(stay_up(apply or [], wishes))
+
+    app()
+
+
+def amounts(pairs: list[str] | None) -> dict[str, str]:
+    """nvidia.com/gpu=8 -> {"nvidia.com/gpu": "8"}; a pair without "=" is a usage error."""
+    import typer
+
+    wrong = [pair for pair in pairs or () if "=" not in pair]
+    if wrong:
+        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=AMOUNT", param_hint="--node-resources")
+    return dict(pair.split("=", 1) for pair in pairs or ())
+
+
+if __name__ == "__main__":
+    main()

@@ -114,7 +114,7 @@ class AiohttpTransport:
     @property
     def host(self) -> str:
         """For metrics: no path, no credentials."""
-        return self._server.authority
+        return f"{self._server.host}:{self._server.port}"
 
     @asynccontextmanager
     async def request(

@@ -1,0 +1,129 @@
+"""The whole local cluster as one program: API server, controllers and a node. `manta` runs it inside a cell.
+
+`python -m localcluster.inside --directory DIR ...` serves the API on `DIR/api.sock` and on a loopback port, writes
+`DIR/kubeconfig`, carries connections from `DIR/dial.sock` to addresses inside, and makes `DIR/ready` once all is up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from localcluster.apiserver.http import serving
+from localcluster.node.forward import dialing
+from localcluster.node.interfaces import Runtime
+from localcluster.node.kubelet import Kubelet, NodeSettings
+from localcluster.running import Running, running, write_kubeconfig
+
+__all__ = ["Inside", "main"]
+
+PORT = 6443  # inside the cell, which has a loopback of its own
+
+
+class Inside:
+    """What the program was asked for."""
+
+    def __init__(self, said: argparse.Namespace) -> None:
+        self.directory: Path = said.directory
+        self.node: str = said.node
+        self.capacity: dict[str, str] = dict(pair.split("=", 1) for pair in said.capacity)
+        self.preload: list[Path] = said.preload
+        self.images: Path = said.images
+        self.token = (self.directory / "token").read_text().strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m localcluster.inside", description=__doc__)
+    parser.add_argument("--directory", type=Path, required=True, help="where sockets, kubeconfig and logs stand")
+    parser.add_argument("--node", choices=("processes", "scripted"), default="processes", help="what runs pods")
+    parser.add_argument("--capacity", action="append", default=[], help="of the node: cpu=8, nvidia.com/gpu=2")
+    parser.add_argument("--preload", type=Path, action="append", default=[], help="JSON files with objects to create")
+    parser.add_argument("--images", type=Path, default=Path.home() / ".cache" / "manta", help="where images are kept")
+    asyncio.run(serve(Inside(parser.parse_args(arguments))))
+    return 0
+
+
+async def serve(inside: Inside) -> None:
+    """Everything is up, then `ready` is there, then until a signal."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(wanted, stop.set)
+    directory = inside.directory
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(
+            running(now=wall_clock, chance=random.Random(os.urandom(16)), token=inside.token, port=PORT)
+        )
+        await stack.enter_async_context(serving(cluster.face, socket=directory / "api.sock"))
+        for file in inside.preload:
+            await create_all(cluster, json.loads(file.read_text()))
+        await stack.enter_async_context(node(inside, cluster))
+        await stack.enter_async_context(dialing(str(directory / "dial.sock")))
+        write_kubeconfig(directory / "kubeconfig", cluster.url, inside.token)
+        (directory / "ready").touch()
+        await stop.wait()
+
+
+async def create_all(cluster: Running, objects: Sequence[Mapping[str, object]]) -> None:
+    """Objects that are there from the start: CustomResourceDefinitions."""
+    for body in objects:
+        await cluster.api.create("customresourcedefinitions.apiextensions.k8s.io", "", dict(body))
+
+
+@asynccontextmanager
+async def node(inside: Inside, cluster: Running) -> AsyncIterator[None]:
+    """The one node, and what runs its pods."""
+    settings = NodeSettings(
+        name="manta",
+        capacity={"cpu": str(os.cpu_count() or 1), "memory": machine_memory(), "pods": "110"}
+        | {"ephemeral-storage": "100Gi"}
+        | inside.capacity,
+        issue_tokens=False,  # TokenRequest is not served yet; nothing that runs here needs one before autoscaling
+    )
+    async with (
+        runtime_of(inside, cluster) as runtime,
+        Kubelet(cluster.api, cluster.mirrors, runtime, settings, now=wall_clock).running() as kubelet,
+    ):
+        cluster.face.logs = kubelet.logs
+        yield
+
+
+@asynccontextmanager
+async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[Runtime]:
+    """Real processes, or a table that says how pods live."""
+    if inside.node == "scripted":
+        from localcluster.node.scripted import Scripted
+
+        yield Scripted()
+        return
+    from localcluster.node.processes import process_runtime
+
+    async with process_runtime(cluster.api, cluster.mirrors, inside.directory, inside.images) as runtime:
+        yield runtime
+
+
+def machine_memory() -> str:
+    """All of it, as a quantity."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f"{pages // 2**20}Mi"
+
+
+def wall_clock() -> datetime:
+    """Now."""
+    return datetime.now(UTC)  # noqa: TID251 - the one place of this program that knows the time
+
+
+Clock = Callable[[], datetime]
+
+if __name__ == "__main__":
+    sys.exit(main())

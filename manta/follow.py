@@ -1,0 +1,177 @@
+"""Follows what was applied until it is over: watches the API, reads the job's log, feeds Progress, shows its lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+from localcluster.node.forward import dial
+from manta.api import Api, Refused, path_of
+from manta.documents import Document
+from manta.local import Local
+from manta.progress import Line, Progress, Verdict
+from manta.show import Show
+
+__all__ = ["follow"]
+
+LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
+LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end
+DASHBOARD: Final = 8265
+
+
+async def follow(local: Local, document: Document, progress: Progress, show: Show) -> Verdict:
+    """Until the job is over, the cluster ready, or the cell gone."""
+    over = asyncio.Event()
+    lines = Teller(progress, show, over)
+    namespace = document.namespace
+    path = path_of(document.body["apiVersion"], document.kind, namespace)
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                watch(local.api, path, lines.object_of(document.name), fieldSelector=f"metadata.name={document.name}")
+            ),
+            group.create_task(watch(local.api, f"/api/v1/namespaces/{namespace}/pods", lines.pod)),
+            group.create_task(watch(local.api, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", lines.event)),
+            group.create_task(cell_ends(local, progress, over)),
+        ]
+        log = group.create_task(job_log(local, document, progress, show, lines.news))
+        await over.wait()
+        for task in tasks:
+            task.cancel()
+        _, unfinished = await asyncio.wait([log], timeout=LAST_LOG_SECONDS)
+        for task in unfinished:
+            task.cancel()
+    assert progress.verdict is not None
+    return progress.verdict
+
+
+class Teller:
+    """Feeds events to Progress and shows what it answers; `news` wakes those who wait for something in Progress."""
+
+    def __init__(self, progress: Progress, show: Show, over: asyncio.Event) -> None:
+        self.progress, self.show, self.over = progress, show, over
+        self.news = asyncio.Event()
+
+    def tell(self, lines: Iterable[Line]) -> None:
+        """Show them; note the end."""
+        for line in lines:
+            self.show.tell(line)
+        self.news.set()
+        if self.progress.verdict is not None:
+            self.over.set()
+
+    def object_of(self, name: str) -> Callable[[str, Mapping[str, Any]], None]:
+        """For the watch of the object itself."""
+
+        def changed(type_: str, body: Mapping[str, Any]) -> None:
+            if type_ == "DELETED":
+                self.progress.verdict = self.progress.verdict or Verdict(1, f"{self.progress.kind} {name} was deleted")
+            self.tell(self.progress.object_changed(body) if type_ != "DELETED" else ())
+
+        return changed
+
+    def pod(self, type_: str, body: Mapping[str, Any]) -> None:
+        """For the watch of pods."""
+        self.tell(self.progress.pod_changed(type_, body))
+
+    def event(self, type_: str, body: Mapping[str, Any]) -> None:
+        """For the watch of events."""
+        if type_ != "DELETED":
+            self.tell(self.progress.event_told(body))
+
+
+async def watch(api: Api, path: str, tell: Callable[[str, Mapping[str, Any]], None], **query: str) -> None:
+    """Every event of the collection, for ever; the local server ends no stream but by ending itself."""
+    async with aclosing(api.watch(path, **query)) as events:  # type: ignore[type-var]
+        async for type_, body in events:
+            tell(type_, body)
+
+
+async def cell_ends(local: Local, progress: Progress, over: asyncio.Event) -> None:
+    """The end of the cell is the end of the run."""
+    why = await local.cell.ended()
+    progress.verdict = progress.verdict or Verdict(1, f"the local cluster ended: {why}")
+    over.set()
+
+
+# The job's own output
+
+
+async def job_log(local: Local, document: Document, progress: Progress, show: Show, news: asyncio.Event) -> None:
+    """The driver's output: from the submitter's pod in K8sJobMode, from the dashboard in HTTPMode."""
+    if document.kind != "RayJob":
+        return
+    mode = (document.body.get("spec") or {}).get("submissionMode", "K8sJobMode")
+    source = submitter_log if mode == "K8sJobMode" else dashboard_log
+    rest = ""
+    async for text in source(local, document, progress, news):
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            show.log(line.rstrip("\r"))
+    if rest:
+        show.log(rest)
+
+
+async def submitter_log(
+    local: Local, document: Document, progress: Progress, news: asyncio.Event
+) -> AsyncIterator[str]:
+    """Follows the log of the submitter's pod from its beginning, once it has one."""
+    while True:
+        await until(lambda: bool(progress.submitter), news)
+        try:
+            async for chunk in local.api.log(document.namespace, progress.submitter, SUBMITTER, follow=True):
+                yield chunk.decode(errors="replace")
+            return
+        except Refused:
+            await asyncio.sleep(LOG_LOOK_SECONDS)
+
+
+SUBMITTER: Final = "ray-job-submitter"
+
+
+async def dashboard_log(
+    local: Local, document: Document, progress: Progress, news: asyncio.Event
+) -> AsyncIterator[str]:
+    """Asks the dashboard for the whole log again and again, and passes on what is new."""
+    told = 0
+    while True:
+        await until(lambda: bool(progress.head_ip and progress.job_id), news)
+        text = await log_so_far(local, progress.head_ip, progress.job_id)
+        if len(text) > told:
+            yield text[told:]
+            told = len(text)
+        elif progress.verdict is not None:
+            return
+        await asyncio.sleep(LOG_LOOK_SECONDS)
+
+
+async def log_so_far(local: Local, head: str, job: str) -> str:
+    """GET /api/jobs/ID/logs; "" while there is none."""
+    try:
+        reader, writer = await dial(local.dialer, head, DASHBOARD)
+    except OSError:
+        return ""
+    try:
+        writer.write(f"GET /api/jobs/{job}/logs HTTP/1.0\r\nHost: {head}\r\n\r\n".encode())
+        answer = await reader.read()
+    except OSError:
+        return ""
+    finally:
+        writer.close()
+    head_of_answer, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head_of_answer.partition(b"\r\n")[0]:
+        return ""
+    try:
+        return str(json.loads(body)["logs"])
+    except (ValueError, KeyError):
+        return ""
+
+
+async def until(holds: Callable[[], bool], news: asyncio.Event) -> None:
+    """Waits for news until it holds."""
+    while not holds():
+        news.clear()
+        await news.wait()
