@@ -19,17 +19,14 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from api.crds.installed import custom_resource_definitions
-from controller.ray.dashboard.http import NoAnswer, RayTransport
-from controller.runtime.client.transport import Answer, Pool, Transport, connected
+from controller.runtime.client.transport import connected
 from controller.runtime.clock import LoopClock
-from controller.runtime.errors import Unreachable
 from controller.runtime.manager import Kit
 from controller.settings import Settings
 from localcluster.api import Refusal, WatchExpired
@@ -45,6 +42,7 @@ from localcluster.node.scripted import Scripted
 from localcluster.testing.alone import alone
 from localcluster.testing.dashboard import Dashboards
 from localcluster.testing.factories import camel
+from localcluster.testing.mortal import Incarnation, MortalRay, MortalTransport
 from localcluster.testing.view import View
 
 __all__ = ["OPERATOR", "START", "Cluster", "a_cluster"]
@@ -62,17 +60,6 @@ ROOMY = {
     "nvidia.com/gpu": "1000",
 }
 _PHASES = {"RayJob": "jobDeploymentStatus", "RayCluster": "state"}
-
-
-@dataclass(slots=True)
-class _Incarnation:
-    """One run of the operator. What is dead reaches nobody any more, however long its tasks take to end."""
-
-    number: int
-    dead: bool = False
-    up: asyncio.Event = field(default_factory=asyncio.Event)
-    kit: Kit | None = None
-    task: asyncio.Task[None] | None = None
 
 
 class Cluster:
@@ -104,9 +91,9 @@ class Cluster:
         self._seed, self._restart_after = seed, restart_after
         self._began = clock.monotonic()
         self._heads: dict[Key, Json] = {}
-        self._operator: _Incarnation | None = None
+        self._operator: Incarnation | None = None
         self._restarting: asyncio.Task[None] | None = None
-        self._incarnations: list[_Incarnation] = []
+        self._incarnations: list[Incarnation] = []
         self._kinds: dict[str, str] = {}
         mirrors.of("services")
         mirrors.of("pods").subscribe(self._pod_changed)
@@ -277,7 +264,7 @@ class Cluster:
 
     async def start_operator(self) -> None:
         """Start one; returns once its controllers work. One that runs already goes on: there are two then."""
-        operator = self._operator = _Incarnation(len(self._incarnations) + 1)
+        operator = self._operator = Incarnation(len(self._incarnations) + 1)
         self._incarnations.append(operator)
         operator.task = self._group.create_task(self._operate(operator), name=f"operator {operator.number}")
         await operator.up.wait()
@@ -286,7 +273,7 @@ class Cluster:
         """The one started last dies at once, in the middle of whatever it did: nothing more of it reaches anybody."""
         operator, self._operator = self._operator, None
         if operator is not None:
-            _kill(operator)
+            operator.kill()
 
     def close(self) -> None:
         """No operator runs any more, and none will."""
@@ -294,7 +281,7 @@ class Cluster:
         if self._restarting is not None:
             self._restarting.cancel()
         for operator in self._incarnations:
-            _kill(operator)
+            operator.kill()
 
     def _crashed(self) -> None:
         self.crashes += 1
@@ -306,7 +293,7 @@ class Cluster:
         await asyncio.sleep(seconds)
         await self.start_operator()
 
-    async def _operate(self, operator: _Incarnation) -> None:
+    async def _operate(self, operator: Incarnation) -> None:
         from controller.main import operating  # stories without an operator do not pay for it
 
         chance = random.Random(f"{self._seed}/{operator.number}")
@@ -315,8 +302,8 @@ class Cluster:
                 connected("http://localhost", unix_socket=str(self.socket)) as transport,
                 operating(
                     self._settings,
-                    _Mortal(transport, operator),
-                    ray=_MortalRay(self.dashboards, operator),
+                    MortalTransport(transport, operator),
+                    ray=MortalRay(self.dashboards, operator),
                     clock=self.clock,
                     rng=chance,
                     secret=lambda: f"{chance.getrandbits(256):064x}",
@@ -357,56 +344,6 @@ class Cluster:
                     if one["name"] == first and "running" in one["state"]:
                         return f"{pod['metadata']['uid']}/{one['restartCount']}"
         return None
-
-
-class _Mortal:
-    """The operator's way to the API server; nothing goes out once it is dead."""
-
-    def __init__(self, transport: Transport, operator: _Incarnation) -> None:
-        self._transport, self._operator = transport, operator
-
-    @property
-    def host(self) -> str:
-        """For metrics."""
-        return "localhost"
-
-    @asynccontextmanager
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        pool: Pool = Pool.REQUEST,
-    ) -> AsyncIterator[Answer]:
-        """See controller.runtime.client.transport.Transport."""
-        if self._operator.dead:
-            raise Unreachable("this process is dead")
-        async with self._transport.request(method, path, query=query, headers=headers, body=body, pool=pool) as answer:
-            yield answer
-
-
-class _MortalRay:
-    """The operator's way to dashboards; the same."""
-
-    def __init__(self, transport: RayTransport, operator: _Incarnation) -> None:
-        self._transport, self._operator = transport, operator
-
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
-    ) -> tuple[int, bytes]:
-        """See controller.ray.dashboard.http.RayTransport."""
-        if self._operator.dead:
-            raise NoAnswer("this process is dead")
-        return await self._transport.request(method, url, headers=headers, body=body, timeout=timeout)
-
-
-def _kill(operator: _Incarnation) -> None:
-    operator.dead = True
-    if operator.task is not None:
-        operator.task.cancel()
 
 
 def _is(seen: View, what: Mapping[str, Any]) -> bool:
