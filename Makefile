@@ -43,6 +43,9 @@ spec-coverage: $(READY) ## Which items of docs/spec a passing test claims, and w
 conformance: $(READY) ## The conformance tests on the local API server and on a real one (builds it once)
 	@$(BIN)/python -m pytest test/conformance -q
 
+mutate-localcluster: $(READY) ## Seeded mistakes in the local cluster: the conformance tests must catch every one
+	@$(BIN)/python hack/mutate_localcluster.py
+
 e2e-local: $(READY) ## Real Ray processes on this machine
 	@$(BIN)/python -m pytest test/e2e -m local -q
 
@@ -52,4 +55,4 @@ bench: $(READY) ## Figures for benchmarks/README.md
 lock: $(READY) ## Compile requirements/*.in into pinned, hashed files
 	@for r in operator local dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements/$$r.in -o requirements/$$r.txt; done
 
-.PHONY: help setup demo test format check generate spec-coverage conformance e2e-local bench lock
+.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local bench lock
