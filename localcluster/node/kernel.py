@@ -55,6 +55,15 @@ MS_PRIVATE: Final = 0x40000
 
 MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
+SYS_MOUNT_SETATTR: Final = (
+    442  # the same on every architecture; since Linux 5.12, and in no libc wrapper we may rely on
+)
+AT_FDCWD: Final = -100
+AT_RECURSIVE: Final = 0x8000
+MOUNT_ATTR_RDONLY: Final = 0x1
+IN_MODIFY: Final = 0x2
+IN_NONBLOCK: Final = 0o4000
+IN_CLOEXEC: Final = 0o2000000
 SIOCSIFFLAGS: Final = 0x8914
 IFF_UP: Final = 0x1
 IFF_RUNNING: Final = 0x40
@@ -97,6 +106,38 @@ def loopback_up() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = struct.pack("16sh14x", b"lo", IFF_UP | IFF_RUNNING)
         fcntl.ioctl(control, SIOCSIFFLAGS, request)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make the mount at `new` the root, and put what was the root at `old`, a folder under it."""
+    _checked(_libc.pivot_root(new.encode(), old.encode()), f"pivot_root {new}")
+
+
+def seal(target: str) -> None:
+    """Make a mount and all that is mounted below it read-only."""
+    attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+    result = _libc.syscall(
+        ctypes.c_long(SYS_MOUNT_SETATTR),
+        ctypes.c_int(AT_FDCWD),
+        ctypes.c_char_p(target.encode()),
+        ctypes.c_uint(AT_RECURSIVE),
+        ctypes.c_char_p(attributes),
+        ctypes.c_size_t(len(attributes)),
+    )
+    _checked(result, f"mount_setattr read-only {target}")
+
+
+def notify_of_writes(path: str) -> int:
+    """A descriptor that is readable whenever the file was written to; it does not block, and its caller closes it."""
+    descriptor: int = _libc.inotify_init1(ctypes.c_int(IN_NONBLOCK | IN_CLOEXEC))
+    _checked(min(descriptor, 0), "inotify_init1")
+    try:
+        watch = _libc.inotify_add_watch(ctypes.c_int(descriptor), path.encode(), ctypes.c_uint32(IN_MODIFY))
+        _checked(min(watch, 0), f"inotify_add_watch {path}")
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def set_hostname(name: str) -> None:

@@ -1,0 +1,165 @@
+"""Makes one virtual environment, as a process that ends with the one that asked for it.
+
+`python -m localcluster.node.imagemaking`. Under a lock, so that two do not make the same; the last file written says that it is complete, and what was interrupted
+is made anew. Answers go to standard output, a JSON line each: {"line": progress}, then {"done"} or {"fault"}.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from localcluster.node import kernel
+from localcluster.node.images import DONE, EXTRAS, Environment
+from localcluster.node.interfaces import Fault
+
+__all__ = ["find_python", "main", "settings_for_uv"]
+
+# pip's settings and uv's names for them
+_HANDED_ON: Final = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+    "trusted-host": "UV_INSECURE_HOST",
+}
+_ASK: Final = (
+    "import sys; print('%d.%d' % sys.version_info[:2]); print(getattr(sys, '_base_executable', sys.executable))"
+)
+
+
+def main() -> int:
+    """Make what standard input asks for."""
+    kernel.die_with_parent()
+    asked = json.load(sys.stdin)
+    given = asked["wanted"]
+    wanted = Environment(given["ray"], given["python"], tuple(given["packages"]))
+    try:
+        make(Path(asked["folder"]), wanted, os.environ)
+    except Fault as fault:
+        _say(fault=[fault.reason, fault.message])
+        return 1
+    except OSError as error:
+        _say(fault=["ErrImagePull", f"cannot make {asked['folder']}: {error}"])
+        return 1
+    _say(done=True)
+    return 0
+
+
+def _say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)  # noqa: T201 - this is what the other side reads
+
+
+def make(folder: Path, wanted: Environment, environ: Mapping[str, str]) -> None:
+    """The environment is complete in `folder` afterwards. Raises Fault, OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / DONE).exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        python = _choose_python(wanted, environ)
+        settings = {**environ, **settings_for_uv(_pip_settings(environ), environ), "UV_PYTHON_DOWNLOADS": "never"}
+        _say(line=f"making an environment with Ray {wanted.ray} on Python {_version(python)}")
+        _uv(["venv", "--seed", "--no-project", "--python", python, str(folder)], settings, wanted)
+        requirements = [f"ray[{EXTRAS}]=={wanted.ray}", *wanted.packages]
+        into = ["--python", str(folder / "bin" / "python")]
+        _uv(["pip", "install", "--compile-bytecode", *into, *requirements], settings, wanted)
+        unfinished = folder / f"{DONE}.unfinished"
+        unfinished.write_text(json.dumps({"ray": wanted.ray, "python": _version(python), "packages": wanted.packages}))
+        unfinished.replace(folder / DONE)
+
+
+def _choose_python(wanted: Environment, environ: Mapping[str, str]) -> str:
+    """The one wanted if the machine has it, else the one that runs this, with a warning."""
+    own = getattr(sys, "_base_executable", sys.executable)
+    if not wanted.python or wanted.python == _version(sys.executable):
+        return str(own)
+    found = find_python(wanted.python, environ.get("PATH", os.defpath), _ask)
+    if found is None:
+        _say(line=f"warning: there is no python{wanted.python} on PATH; taking Python {_version(own)} instead")
+        return str(own)
+    return found
+
+
+def find_python(version: str, path: str, ask: Callable[[str], Sequence[str]]) -> str | None:
+    """An interpreter of that version on the path that really runs; its own location."""
+    for folder in path.split(":"):
+        candidate = Path(folder) / f"python{version}"
+        if candidate.exists():
+            said = ask(str(candidate))
+            if len(said) == 2 and said[0] == version:
+                return said[1]
+    return None
+
+
+def _ask(candidate: str) -> Sequence[str]:
+    """Its version and location; nothing from one that does not run, such as a version manager's place holder."""
+    try:
+        done = subprocess.run([candidate, "-c", _ASK], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split("\n")[:2] if done.returncode == 0 else []
+
+
+def _version(python: str) -> str:
+    if python in (sys.executable, getattr(sys, "_base_executable", "")):
+        return f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return next(iter(_ask(python)), "")
+
+
+def settings_for_uv(pip: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """pip's settings in uv's variables; what the user set for uv itself stays."""
+    found = {_HANDED_ON[name]: value for name, value in pip.items() if name in _HANDED_ON}
+    return {name: value for name, value in found.items() if name not in environ}
+
+
+def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """By pip itself, which knows all its places; without one, from its variables."""
+    settings = {
+        name.removeprefix("PIP_").lower().replace("_", "-"): value
+        for name, value in environ.items()
+        if name.startswith("PIP_")
+    }
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    for line in asked.stdout.splitlines() if asked.returncode == 0 else ():
+        name, _, value = line.partition("=")
+        section, _, key = name.partition(".")
+        if section in ("global", "install"):
+            settings.setdefault(key, value.strip("'\""))
+    return settings
+
+
+def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environment) -> None:
+    """Its words are passed on as they come. Raises Fault with the last of them."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "uv", *arguments],
+        env=dict(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=kernel.die_with_parent,  # noqa: PLW1509 - this process has one thread
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line.rstrip())
+            _say(line=line.rstrip())
+    if process.returncode == 0:
+        return
+    why = " ".join(line.strip() for line in said[-6:] if line.strip())
+    running = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    pythons = f"Python {wanted.python} (wanted) or {running} (running)" if wanted.python else f"Python {running}"
+    raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray} and {pythons}: {why}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
