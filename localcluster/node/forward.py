@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-__all__ = ["PortTaken", "dial", "dialing", "forwarding", "relaying"]
+__all__ = ["PortTaken", "carry", "dial", "dialing", "forwarding", "relaying"]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CONNECT_SECONDS = 10.0
@@ -41,7 +41,7 @@ async def dialing(path: str, resolve: Callable[[str], Awaitable[str]] | None = N
             await _close(writer)
             return
         writer.write(b"ok\n")
-        await _carry((reader, writer), inner)
+        await carry((reader, writer), inner)
 
     async with _serving(await asyncio.start_unix_server(serve, path)):
         yield
@@ -75,7 +75,7 @@ async def relaying(connect: Callable[[], Awaitable[Streams]], *, port: int = 0) 
         except OSError:
             writer.transport.abort()  # as if nobody listened
             return
-        await _carry((reader, writer), inner)
+        await carry((reader, writer), inner)
 
     try:
         server = await asyncio.start_server(serve, "127.0.0.1", port)
@@ -96,7 +96,7 @@ async def _serving(server: asyncio.Server) -> AsyncIterator[None]:
             server.abort_clients()
 
 
-async def _carry(one: Streams, other: Streams) -> None:
+async def carry(one: Streams, other: Streams) -> None:
     """Both directions until both have ended; an end of one is passed on as an end of writing."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,7 +1,8 @@
 """Makes one virtual environment, as a process that ends with the one that asked for it.
 
-`python -m localcluster.node.imagemaking`. Under a lock, so that two do not make the same; the last file written says that it is complete, and what was interrupted
-is made anew. Answers go to standard output, a JSON line each: {"line": progress}, then {"done"} or {"fault"}.
+`python -m localcluster.node.imagemaking`. Under a lock, so that two do not make the same; the last file written says
+that it is complete, and what was interrupted is made anew. Answers go to standard output, a JSON line each: {"line":
+progress}, then {"done"} or {"fault"}.
 """
 
 from __future__ import annotations

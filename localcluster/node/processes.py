@@ -20,12 +20,14 @@ from typing import Any, TypeAlias
 from localcluster.api import Api
 from localcluster.mirror import Mirrors
 from localcluster.node import kernel, volumes
+from localcluster.node.dns import names_of, serving_names
 from localcluster.node.images import Image, Images
 from localcluster.node.interfaces import Container, Exit, Fault, ProbeAnswer, Sandbox, VolumeContents
 from localcluster.node.launching import Launch, Launched, enter, launch, place
 from localcluster.node.network import GATEWAY, NETMASK, Link, Network, networking
 from localcluster.node.probes import Prober
 from localcluster.node.rootfs import Mount
+from localcluster.node.services import proxying
 from localcluster.node.volumes import PodFiles
 
 __all__ = ["ProcessRuntime", "process_runtime"]
@@ -285,7 +287,14 @@ async def process_runtime(
     """
     kept = images if isinstance(images, Images) else Images(images, ask=directory / "images.sock")
     kept.furnish()
-    async with networking() as network, Prober() as prober, asyncio.TaskGroup() as group:
+    services, slices = mirrors.of("services"), mirrors.of("endpointslices.discovery.k8s.io")
+    async with (
+        networking() as network,
+        serving_names(names_of(services.objects, slices.objects), GATEWAY),
+        proxying(services, slices),
+        Prober() as prober,
+        asyncio.TaskGroup() as group,
+    ):
         runtime = ProcessRuntime(network, kept, prober, directory, group)
         try:
             yield runtime

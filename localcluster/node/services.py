@@ -1,0 +1,149 @@
+"""The addresses of services: a TCP proxy inside the cell, that spreads connections over a service's ready endpoints.
+
+The whole service range is local to the cell (network.py), so one can listen on any address of it. A port is open as
+long as somebody stands behind it: without ready endpoints a connection is refused, as kube-proxy does it. Connections
+once made stay when the endpoints change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias
+
+from localcluster.mirror import Key, Mirror
+from localcluster.node.forward import carry
+from localcluster.worklist import Worklist
+
+__all__ = ["Backends", "backends", "proxying"]
+
+Json: TypeAlias = dict[str, Any]
+Target: TypeAlias = tuple[str, int]
+Backends: TypeAlias = dict[Target, tuple[Target, ...]]
+
+CONNECT_SECONDS: Final = 10.0
+KUBERNETES: Final = ("default", "kubernetes")  # the API server's own service: it listens on the cell's loopback
+OWNER: Final = "kubernetes.io/service-name"
+
+
+def backends(service: Json, slices: Iterable[Json]) -> Backends:
+    """For each (address, port) of the service, in order, what stands behind it and is ready. TCP only."""
+    spec = service["spec"]
+    address = spec.get("clusterIP") or "None"
+    if address == "None" or spec.get("type") == "ExternalName":
+        return {}
+    own = list(slices)
+    found: Backends = {}
+    for port in spec.get("ports") or ():
+        if port.get("protocol", "TCP") == "TCP":
+            found[address, port["port"]] = tuple(_behind(port.get("name") or "", own))
+    metadata = service["metadata"]
+    if (metadata["namespace"], metadata["name"]) == KUBERNETES:
+        for port in spec.get("ports") or ():
+            found[address, port["port"]] = (("127.0.0.1", int(port.get("targetPort") or port["port"])),)
+    return found
+
+
+def _behind(name: str, slices: Sequence[Json]) -> Iterable[Target]:
+    for item in slices:
+        for port in item.get("ports") or ():
+            if (port.get("name") or "") != name or port.get("port") is None:
+                continue
+            for one in item.get("endpoints") or ():
+                if (one.get("conditions") or {}).get("ready", True):
+                    yield from ((address, port["port"]) for address in one["addresses"])
+
+
+class _Listener:
+    """One (address, port) of a service."""
+
+    def __init__(self, server: asyncio.Server | None = None) -> None:
+        self.targets: tuple[Target, ...] = ()
+        self.server = server
+        self._turns = itertools.count()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection to the next endpoint that can be reached."""
+        targets = self.targets
+        first = next(self._turns)
+        for number in range(len(targets)):
+            host, port = targets[(first + number) % len(targets)]
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    inner = await asyncio.open_connection(host, port)
+            except (OSError, TimeoutError):
+                continue
+            await carry((reader, writer), inner)
+            return
+        writer.transport.abort()
+
+
+class _Proxy:
+    def __init__(self, services: Mirror, slices: Mirror) -> None:
+        self._services, self._slices = services, slices
+        self._listeners: dict[Key, dict[Target, _Listener]] = {}
+        self.work: Worklist[Key] = Worklist(self._look, workers=1)
+
+    def service_changed(self, old: Json | None, new: Json | None) -> None:
+        metadata = (new or old or {})["metadata"]
+        self.work.add((metadata["namespace"], metadata["name"]))
+
+    def slice_changed(self, old: Json | None, new: Json | None) -> None:
+        metadata = (new or old or {})["metadata"]
+        owner = (metadata.get("labels") or {}).get(OWNER)
+        if owner:
+            self.work.add((metadata["namespace"], owner))
+
+    async def _look(self, key: Key) -> None:
+        wanted = self._wanted(key, self._services.get(*key))
+        listeners = self._listeners.setdefault(key, {})
+        for place in [place for place in listeners if not wanted.get(place)]:
+            _close(listeners.pop(place))
+        for place, targets in wanted.items():
+            if not targets:
+                continue
+            if place not in listeners:
+                listener = _Listener()
+                listener.server = await asyncio.start_server(listener.serve, *place)
+                listeners[place] = listener
+            listeners[place].targets = targets
+        if not listeners:
+            del self._listeners[key]
+
+    def _wanted(self, key: Key, service: Json | None) -> Mapping[Target, tuple[Target, ...]]:
+        if service is None:
+            return {}
+        namespace, name = key
+        own = [
+            item
+            for (where, _), item in self._slices.objects.items()
+            if where == namespace and (item["metadata"].get("labels") or {}).get(OWNER) == name
+        ]
+        return backends(service, own)
+
+    def close(self) -> None:
+        for listeners in self._listeners.values():
+            for listener in listeners.values():
+                _close(listener)
+
+
+def _close(listener: _Listener) -> None:
+    if listener.server is not None:
+        listener.server.close()
+
+
+@asynccontextmanager
+async def proxying(services: Mirror, slices: Mirror) -> AsyncIterator[None]:
+    """Services have their addresses while the block lasts."""
+    proxy = _Proxy(services, slices)
+    services.subscribe(proxy.service_changed)
+    slices.subscribe(proxy.slice_changed)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(proxy.work.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            proxy.close()
