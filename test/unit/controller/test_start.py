@@ -1,0 +1,60 @@
+"""What the operator's start costs: how long --version takes, and what is loaded for it and for a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after that code."""
+    report = f"{code}\nimport json, sys\nprint(json.dumps([name for name, one in sys.modules.items() if one]))"
+    run = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True, cwd=ROOT, env=ENVIRONMENT
+    )
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_version_answers_within_three_tenths_of_a_second() -> None:
+    """The quickest of five: others use the machine too."""
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        said = subprocess.check_output(
+            [sys.executable, "-m", "controller", "--version"], text=True, cwd=ROOT, env=ENVIRONMENT
+        )
+        seconds.append(time.perf_counter() - started)
+        assert said.startswith("manta-operator ")
+
+    assert min(seconds) < 0.3
+
+
+def test_version_loads_nothing_heavy() -> None:
+    code = "import sys, controller.__main__ as program\nsys.argv = ['manta-operator', '--version']\nprogram.main()"
+
+    assert not loaded_after(code) & {
+        "aiohttp",
+        "asyncio",
+        "msgspec",
+        "prometheus_client",
+        "pydantic",
+        "structlog",
+        "yaml",
+    }
+
+
+def test_a_run_loads_neither_rich_nor_a_kubeconfig_s_plugins() -> None:
+    """3 and 33 MiB, which an idle operator has no use for."""
+    start = "from controller.__main__ import leave_rich_out\nleave_rich_out()"
+
+    loaded = loaded_after(f"{start}\nimport controller.main, controller.runtime.client.config, controller.runtime.logs")
+
+    assert "controller.main" in loaded
+    assert not loaded & {"cryptography", "kubernetes_asyncio", "localcluster", "pygments", "rich", "typer"}
