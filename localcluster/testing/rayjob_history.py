@@ -21,7 +21,7 @@ from controller.ray.rayjob.status import Report, report
 from controller.runtime.errors import Forbidden
 from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Verdict, Write, ref_of
 
-__all__ = ["START", "RayJobHistory", "rayjob"]
+__all__ = ["START", "RayJobHistory", "k8s_job", "rayjob"]
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -43,6 +43,11 @@ def rayjob(name: str = "train", **spec: Any) -> Json:
         "metadata": {"name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "1"},
         "spec": defaults | spec,
     }
+
+
+def k8s_job(name: str = "train", **spec: Any) -> Json:
+    """A RayJob with the default way of submission."""
+    return rayjob(name, submissionMode="K8sJobMode", **spec)
 
 
 class RayJobHistory:
@@ -172,12 +177,12 @@ class RayJobHistory:
     def ray_says(self, status: str, message: str = "", *, started: int = 0, ended: int = 0) -> RayJobHistory:
         """The dashboard answered a poll now."""
         info = JobInfo(status, message, start_time=started, end_time=ended)
-        self.known = Known(job=info, asked_at=self.now, effects=self.known.effects)
+        self.known = Known(job=info, asked_at=self.now, effects=self.known.effects, mark=self.see().mark)
         return self
 
     def ray_knows_no_job(self) -> RayJobHistory:
         """The dashboard answered 404."""
-        self.known = Known(missing=True, asked_at=self.now)
+        self.known = Known(missing=True, asked_at=self.now, mark=self.see().mark)
         return self
 
     def ray_is_silent(self, error: str = "connection refused") -> RayJobHistory:

@@ -98,11 +98,16 @@ Effect = SubmitJob | StopJob | DeleteJob
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """All that one object wants of one dashboard now: the jobs it asks about, and the effects to have."""
+    """All that one object wants of one dashboard now: the jobs it asks about, and the effects to have.
+
+    A `mark` that changed asks anew, at once; it comes back in `Known.mark` with the first question answered, or
+    failed, that was asked since. So whoever must judge by a fresh answer compares marks and no clocks.
+    """
 
     target: Target
     jobs: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,8 @@ class Known:
 
     `job` is the newest answer; None with `missing` when Ray answered that it knows no such job; None without it when
     there was no answer yet. `failing_since` is the first of the polls that fail without a break, `error` the last
-    one's words. `asked_at` is the time of the newest poll that was answered.
+    one's words. `asked_at` is the time of the newest poll that was answered; `mark` is that of the wants for which
+    the newest poll was made.
     """
 
     job: JobInfo | None = None
@@ -140,6 +146,7 @@ class Known:
     asked_at: datetime | None = None
     failing_since: datetime | None = None
     error: str = ""
+    mark: str = ""
     effects: Mapping[Effect, tuple[EffectState, str]] = field(default_factory=dict)
 
 

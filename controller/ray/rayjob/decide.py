@@ -5,7 +5,6 @@ The state machine (`phases`) says what the job is; this room says what must exis
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,15 +14,14 @@ from api.core import JOBS, SERVICES
 from api.meta import Json, Resource, owner_reference, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
-from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, TERMINAL_JOB_STATUSES, SubmissionMode
-from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
-from controller.ray.dashboard.protocol import EffectState, StopJob, Submission, SubmitJob, Target, Wants
+from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, TERMINAL_JOB_STATUSES
+from api.v1.runtime_env import RuntimeEnvError
 from controller.ray.desired.facts import facts_of
 from controller.ray.desired.jobs import origin_labels, submitter_job
-from controller.ray.desired.names import auth_secret
 from controller.ray.desired.services import of_ray_job
 from controller.ray.desired.submit_script import submit_script
 from controller.ray.rayjob import rules
+from controller.ray.rayjob.asking import stop_taken, stop_wanted, wants_of
 from controller.ray.rayjob.phases import next_phase
 from controller.ray.rayjob.seen import Phase, Seen
 from controller.ray.rayjob.verdict import Verdict
@@ -80,7 +78,7 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
     writes_of(seen, now, verdict, draft)
     plan = Plan(
         steps=tuple(draft.steps),
-        wants=wants_of(seen, verdict),
+        wants=wants_of(seen) if verdict.phase is Phase.RUNNING else None,
         events=tuple(draft.events),
         result=look_again(seen, now),
     )
@@ -255,70 +253,6 @@ def deleting(seen: Seen, now: datetime) -> Decision:
         return Decision(Plan(wants=wants, result=after(asked_at + STOP_LIMIT - now)))
     remaining = [name for name in seen.finalizers if name != wire.FINALIZER_RAYJOB]
     return Decision(Plan(record=finalizers(seen, remaining)))
-
-
-def stop_wanted(seen: Seen) -> Wants | None:
-    """The stop of a job that may still run, if there is a head to ask."""
-    job_id, target = seen.status.get("jobId"), target_of(seen)
-    if target is None or not job_id or seen.status.get("jobStatus") in TERMINAL_JOB_STATUSES:
-        return None
-    return Wants(target, effects=(StopJob(job_id),))
-
-
-def stop_taken(seen: Seen, wants: Wants) -> bool:
-    """Ray took the stop, or refused it for good."""
-    states = (seen.known.effects.get(effect, (EffectState.WAITING, ""))[0] for effect in wants.effects)
-    return all(state in (EffectState.DONE, EffectState.REFUSED) for state in states)
-
-
-# What is wanted of Ray
-
-
-def wants_of(seen: Seen, verdict: Verdict) -> Wants | None:
-    """Running: news of the job, and in HTTPMode its submission. In every other phase nothing."""
-    target = target_of(seen)
-    job_id = seen.status.get("jobId", "")
-    if target is None or not job_id or seen.phase is not Phase.RUNNING or verdict.phase is not Phase.RUNNING:
-        return None
-    effects = (SubmitJob(submission_of(seen)),) if seen.mode == SubmissionMode.HTTP else ()
-    return Wants(target, jobs=(job_id,), effects=effects)
-
-
-def target_of(seen: Seen) -> Target | None:
-    """The dashboard of the present head; None without one."""
-    if seen.cluster is None or not seen.head_pod_uid or not seen.dashboard:
-        return None
-    metadata = seen.cluster["metadata"]
-    auth = seen.cluster["spec"].get("authOptions") or {}
-    secret = ""
-    if auth.get("mode") == "token":
-        secret = auth.get("secretName") or auth_secret(metadata["name"])
-    return Target(metadata["uid"], seen.head_pod_uid, metadata["namespace"], f"http://{seen.dashboard}", secret)
-
-
-def submission_of(seen: Seen) -> Submission:
-    """What HTTPMode submits: the driver fields as they stand in the spec now (spec rayjob §11.1)."""
-    spec = seen.spec
-    return Submission(
-        entrypoint=spec.entrypoint,
-        submission_id=seen.status["jobId"],
-        runtime_env=parse_runtime_env(spec.runtime_env_yaml) or {},
-        metadata=spec.metadata,
-        entrypoint_num_cpus=spec.entrypoint_num_cpus,
-        entrypoint_num_gpus=spec.entrypoint_num_gpus,
-        entrypoint_resources=resources_of(spec.entrypoint_resources),
-    )
-
-
-def resources_of(text: str) -> Mapping[str, float]:
-    """entrypointResources as Ray's REST wants it. What is no JSON object of numbers goes to Ray as it is, to refuse."""
-    if not text:
-        return {}
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return {text: -1.0}  # Ray answers 400 and names it: the failure timer runs (spec rayjob E39)
-    return content if isinstance(content, dict) else {text: -1.0}
 
 
 # Small things

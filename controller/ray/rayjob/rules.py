@@ -14,6 +14,7 @@ from api.meta import controller_of, format_time, parse_time
 from api.v1 import wire
 from api.v1.rayjob import TERMINAL_JOB_STATUSES, JobStatus, RayJobReason, SubmissionMode
 from controller.ray.dashboard.protocol import EffectState, JobInfo, SubmitJob
+from controller.ray.rayjob.asking import silence
 from controller.ray.rayjob.seen import Phase, Seen
 from controller.ray.rayjob.verdict import Verdict, failed
 
@@ -41,6 +42,7 @@ __all__ = [
     "valid_again",
 ]
 
+NOTED: Final = "jobStatusCheckFailureStartTime"
 SUBMITTER_GRACE: Final = timedelta(seconds=30)  # between the submitter's end and the job's (spec rayjob §5.6 step 8)
 
 
@@ -140,14 +142,15 @@ def transition_due(seen: Seen) -> datetime | None:
 
 def status_check_timed_out(seen: Seen, now: datetime) -> Verdict | None:
     """The dashboard has not answered for too long; an answer that is in since then counts first."""
-    since = seen.time_of("jobStatusCheckFailureStartTime")
+    since = seen.time_of(NOTED)
     if since is None or now < since + seen.options.status_check_timeout or answered(seen):
         return None
     seconds = f"{seen.options.status_check_timeout.total_seconds():g}"
+    silent = silence(seen)
     return failed(
         RayJobReason.STATUS_CHECK_TIMEOUT_EXCEEDED,
         f"The status of the job could not be read since {format_time(since)}, "
-        f"which exceeded timeout of {seconds}s: {seen.known.error or 'no answer'}",
+        f"which exceeded timeout of {seconds}s: {silent.error if silent else 'no answer'}",
     )
 
 
@@ -161,7 +164,7 @@ def job_ended(seen: Seen, now: datetime) -> Verdict | None:
     info = seen.known.job
     if info is None or info.status not in TERMINAL_JOB_STATUSES:
         return None
-    if seen.has_submitter and seen.submitter_state.finished_at is None:
+    if seen.submitter_is_there and seen.submitter_state.finished_at is None:
         return None
     status = learned(seen, info)
     if info.status == JobStatus.FAILED:
@@ -173,11 +176,15 @@ def submitter_finished_long_ago(seen: Seen, now: datetime) -> Verdict | None:
     """The submitter has ended, and the job has not followed.
 
     Judged only after Ray was asked since: an operator that was away must not call a finished job failed
-    (spec rayjob E29).
+    (spec rayjob E29). A head that does not answer gets as long again, from its first silence on.
     """
     finished = seen.submitter_state.finished_at if seen.has_submitter else None
-    if finished is None or now < finished + SUBMITTER_GRACE or not asked_since(seen, finished + SUBMITTER_GRACE):
+    if finished is None or now < finished + SUBMITTER_GRACE:
         return None
+    if not asked_since_the_end(seen):
+        silent = silence(seen)
+        if silent is None or silent.since is None or now < silent.since + SUBMITTER_GRACE:
+            return None
     message = (
         f"The RayJob submitter finished at {format_time(finished)} but the ray job did not reach terminal state "
         f"within {SUBMITTER_GRACE.total_seconds():g} s"
@@ -186,16 +193,17 @@ def submitter_finished_long_ago(seen: Seen, now: datetime) -> Verdict | None:
     return failed(reason, message, jobStatus=JobStatus.FAILED.value)
 
 
-def asked_since(seen: Seen, moment: datetime) -> bool:
-    """Ray has answered, or failed to, at or after that moment."""
-    known = seen.known
-    return known.failing_since is not None or (known.asked_at is not None and known.asked_at >= moment)
+def asked_since_the_end(seen: Seen) -> bool:
+    """Ray has answered a question that was asked after the submitter had ended."""
+    return seen.known.mark == seen.mark and seen.known.failing_since is None
 
 
 def submitter_failed(seen: Seen, now: datetime) -> Verdict | None:
-    """The submitter's Job has used up its tries."""
+    """The submitter's Job has used up its tries, and Ray, if it can be heard, does not say that the job is over."""
     state = seen.submitter_state
     if not seen.has_submitter or not state.failed:
+        return None
+    if not asked_since_the_end(seen) and silence(seen) is None:
         return None
     if seen.status.get("jobStatus") == JobStatus.FAILED:
         return Verdict(Phase.FAILED, {"reason": RayJobReason.APP_FAILED.value})
@@ -215,8 +223,7 @@ def submission_refused(seen: Seen, now: datetime) -> Verdict | None:
 
 def job_unknown(seen: Seen, now: datetime) -> Verdict | None:
     """The submitter is through, and Ray knows no such job; before that it is only not there yet."""
-    finished = seen.submitter_state.finished_at if seen.has_submitter else None
-    if not seen.known.missing or finished is None or not asked_since(seen, finished):
+    if not seen.mark or not seen.known.missing or not asked_since_the_end(seen):
         return None
     return failed(
         RayJobReason.APP_FAILED,
@@ -244,7 +251,7 @@ def learned(seen: Seen, info: JobInfo) -> dict[str, Any]:
         "message": info.message,
         "reason": None,
         "rayJobInfo": times,
-        "jobStatusCheckFailureStartTime": None,
+        NOTED: None,
     }
 
 
@@ -254,17 +261,15 @@ def wire_time(milliseconds: int) -> str:
 
 
 def polls_fail(seen: Seen, now: datetime) -> Verdict | None:
-    """The dashboard does not answer: note since when; a submission that went through ends the streak."""
-    since = seen.known.failing_since
-    noted = seen.status.get("jobStatusCheckFailureStartTime")
-    if since is not None and not noted:
-        return Verdict(Phase.RUNNING, {"jobStatusCheckFailureStartTime": format_time(since)})
+    """Nothing is heard of the job: note since when; a submission that went through ends the streak."""
+    silent = silence(seen)
+    noted = seen.status.get(NOTED)
+    if silent is not None:
+        return None if noted else Verdict(Phase.RUNNING, {NOTED: format_time(silent.since or now)})
     submitted = any(
         isinstance(effect, SubmitJob) and state is EffectState.DONE for effect, (state, _) in seen.known.effects.items()
     )
-    if noted and since is None and submitted:
-        return Verdict(Phase.RUNNING, {"jobStatusCheckFailureStartTime": None})
-    return None
+    return Verdict(Phase.RUNNING, {NOTED: None}) if noted and submitted else None
 
 
 def valid_again(seen: Seen, now: datetime) -> Verdict | None:
@@ -309,8 +314,18 @@ def deadlines(seen: Seen) -> Iterator[datetime]:
         candidates.append(seen.due("startTime", seen.spec.pre_running_deadline_seconds))
     if seen.phase is Phase.RUNNING:
         candidates.append(transition_due(seen))
-        since = seen.time_of("jobStatusCheckFailureStartTime")
+        since = seen.time_of(NOTED)
         candidates.append(since + seen.options.status_check_timeout if since else None)
-        finished = seen.submitter_state.finished_at if seen.has_submitter else None
-        candidates.append(finished + SUBMITTER_GRACE if finished else None)
+        candidates += submitter_deadlines(seen)
     yield from (moment for moment in candidates if moment is not None)
+
+
+def submitter_deadlines(seen: Seen) -> Iterator[datetime]:
+    """When a submitter that has ended is judged by, and by what it is judged instead where Ray is silent."""
+    finished = seen.submitter_state.finished_at if seen.has_submitter else None
+    if finished is None:
+        return
+    yield finished + SUBMITTER_GRACE
+    silent = silence(seen)
+    if silent is not None and silent.since is not None:
+        yield max(finished, silent.since) + SUBMITTER_GRACE

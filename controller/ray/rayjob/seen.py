@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.meta import Json, condition, controller_of, parse_time
+from api.meta import Json, condition, controller_of, format_time, parse_time
 from api.v1 import wire
 from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
 from controller.ray.dashboard.protocol import Known
@@ -98,9 +98,14 @@ class Seen:
         return start + timedelta(seconds=seconds) if start is not None and seconds is not None else None
 
     @property
+    def submitter_is_there(self) -> bool:
+        """A Job of ours submits, or has."""
+        return self.has_submitter and self.submitter is not None and self.owns(self.submitter)
+
+    @property
     def submitter_state(self) -> Submitter:
         """Read from the Job's conditions; Complete and Failed count, what leads to them does not."""
-        if self.submitter is None:
+        if self.submitter is None or not self.owns(self.submitter):
             return Submitter()
         conditions = (self.submitter.get("status") or {}).get("conditions") or ()
         ended = next(
@@ -116,6 +121,12 @@ class Seen:
             reason=failed.get("reason", "") if is_failed and failed else "",
             message=failed.get("message", "") if is_failed and failed else "",
         )
+
+    @property
+    def mark(self) -> str:
+        """Changes when what Ray said before must not be judged by any more: when the submitter has ended."""
+        ended = self.submitter_state.finished_at if self.has_submitter else None
+        return f"submitter ended {format_time(ended)}" if ended is not None else ""
 
     @property
     def dashboard(self) -> str:

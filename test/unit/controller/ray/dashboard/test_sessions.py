@@ -394,3 +394,221 @@ async def test_leaving_the_block_ends_every_session() -> None:
         desk.want(SUBMIT)
         await rounds()
     assert asyncio.all_tasks() == before
+
+
+# Marks, streaks, containment
+
+
+async def test_a_new_mark_asks_at_once_and_comes_back_with_the_answer_though_it_is_the_same() -> None:
+    """Whoever must judge by a fresh answer gets one, and is woken for it, once."""
+    head = Head()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    async with a_desk(head) as desk:
+        desk.want()
+        await rounds(3)
+        asked, woken = len(head.asked), len(desk.woken)
+
+        desk.sessions.want(KEY, Wants(TARGET, ("train-1",), mark="the submitter has ended"))
+        assert desk.known().mark == ""
+        await asyncio.sleep(0.1)
+
+        assert desk.known().mark == "the submitter has ended"
+        assert (len(head.asked), len(desk.woken)) == (asked + 1, woken + 1)
+        await rounds(3)
+        assert len(desk.woken) == woken + 1
+
+
+async def test_a_question_under_way_when_the_mark_changed_is_not_its_answer() -> None:
+    """It was asked before."""
+    head = Head()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    head.takes_seconds = 2
+    async with a_desk(head) as desk:
+        desk.want()
+        await asyncio.sleep(1)
+        desk.sessions.want(KEY, Wants(TARGET, ("train-1",), mark="new"))
+        await asyncio.sleep(1.1)
+        assert desk.known().job is not None
+        assert desk.known().mark == ""
+
+        await asyncio.sleep(2)
+        assert desk.known().mark == "new"
+
+
+async def test_a_mark_comes_back_with_a_failed_question_too() -> None:
+    """Nobody waits for an answer that does not come."""
+    head = Head()
+    head.silent = True
+    async with a_desk(head) as desk:
+        desk.want()
+        await rounds(2)
+        woken = len(desk.woken)
+
+        desk.sessions.want(KEY, Wants(TARGET, ("train-1",), mark="new"))
+        await asyncio.sleep(0.1)
+
+        assert desk.known().mark == "new"
+        assert len(desk.woken) == woken + 1
+
+
+@pytest.mark.spec("rayjob:E35")
+async def test_submissions_that_fail_are_one_streak_and_one_piece_of_news() -> None:
+    """Between two of them Ray answers that it knows no such job: that is no success."""
+
+    class Unwilling(Head):
+        def submitted(self, body: dict[str, Any]) -> tuple[int, bytes]:
+            return 500, b"No available agent to submit job, please try again later."
+
+    head = Unwilling()
+    async with a_desk(head) as desk:
+        desk.want(SUBMIT)
+        await rounds(1)
+        since, woken = desk.known().failing_since, len(desk.woken)
+        assert since is not None
+        await rounds(20)
+
+        assert head.submissions() >= 15
+        assert desk.known().failing_since == since
+        assert "No available agent" in desk.known().error
+        assert len(desk.woken) == woken
+
+
+@pytest.mark.spec("rayjob:E38")
+async def test_a_submission_that_takes_longer_than_a_poll_may_is_not_doubled() -> None:
+    """The head looks ten seconds for its agent before it answers."""
+    head = Head()
+    head.takes_seconds = 4
+    async with a_desk(head) as desk:
+        desk.want(SUBMIT)
+        await asyncio.sleep(60)
+
+        assert head.submissions() == 1
+        assert desk.known().effects[SUBMIT][0] is EffectState.DONE
+
+
+async def test_an_id_that_is_taken_and_yet_unknown_is_not_hammered() -> None:
+    """A head that contradicts itself gets its polls and no more."""
+
+    class Confused(Head):
+        def submitted(self, body: dict[str, Any]) -> tuple[int, bytes]:
+            return 500, b"Please use a different submission_id."
+
+    head = Confused()
+    async with a_desk(head) as desk:
+        desk.want(SUBMIT)
+        await asyncio.sleep(60)
+
+        assert 15 <= head.submissions() <= 25
+
+
+async def test_a_bug_in_one_session_ends_no_other_and_is_told() -> None:
+    """The operator outlives whatever a head makes it do."""
+
+    class Absurd(Head):
+        async def request(self, method: str, url: str, **rest: Any) -> tuple[int, bytes]:
+            if "absurd" in url:
+                raise ValueError("nobody thought of this")
+            return await super().request(method, url, **rest)
+
+    head = Absurd()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    async with a_desk(head) as desk:
+        desk.want(key=OTHER, target=Target("cluster-2", "head-2", "default", "http://absurd:8265"))
+        desk.want()
+        await rounds(2)
+
+        assert desk.known().job is not None
+        assert desk.known(OTHER).failing_since is not None
+        assert "nobody thought of this" in desk.known(OTHER).error
+
+
+async def test_a_stop_reaches_a_job_whose_submission_was_just_sent() -> None:
+    """Wanted instead of the submission, it comes after it."""
+    head = Head()
+    head.takes_seconds = 1
+    async with a_desk(head) as desk:
+        desk.want(SUBMIT)
+        await asyncio.sleep(1.5)  # the submission is on its way
+        desk.want(StopJob("train-1"), jobs=())
+        await rounds(3)
+
+        assert head.submissions() == 1
+        assert head.jobs["train-1"]["status"] == "STOPPED"
+        assert desk.known().effects == {StopJob("train-1"): (EffectState.DONE, "")}
+
+
+async def test_a_stop_of_a_job_that_ray_does_not_know_is_had() -> None:
+    """Stopped is what is not there; asked once."""
+    async with a_desk() as desk:
+        desk.want(StopJob("train-1"), jobs=())
+        await rounds(5)
+
+        assert desk.known().effects[StopJob("train-1")][0] is EffectState.DONE
+        assert desk.head.asked == ["POST /api/jobs/train-1/stop"]
+
+
+async def test_a_session_that_nobody_needs_any_more_leaves_nothing_behind() -> None:
+    """No task, no memory: not of the head, not of who asked."""
+    head = Head()
+    async with a_desk(head) as desk:
+        before = asyncio.all_tasks()
+        for number in range(20):
+            target = Target(f"cluster-{number}", "head", "default", "http://head:8265")
+            desk.want(key=Ref("RayJob", "default", f"job-{number}"), target=target)
+        await rounds()
+        for number in range(20):
+            desk.sessions.want(Ref("RayJob", "default", f"job-{number}"), None)
+        await rounds()
+
+        assert asyncio.all_tasks() == before
+        assert (desk.sessions.sessions, desk.sessions.places) == ({}, {})
+
+
+async def test_a_job_that_is_asked_about_no_more_is_forgotten() -> None:
+    """On a shared cluster jobs come and go for months."""
+    head = Head()
+    async with a_desk(head) as desk:
+        desk.want(jobs=("train-1",))
+        await rounds()
+        for number in range(20):
+            desk.want(key=OTHER, jobs=(f"eval-{number}",))
+            await rounds()
+
+        (session,) = desk.sessions.sessions.values()
+        assert set(session.jobs) == {"train-1", "eval-19"}
+
+
+@pytest.mark.spec("rayjob:E43")
+async def test_a_token_that_cannot_be_read_is_silence_that_names_it() -> None:
+    """And when the Secret is made, the next poll has it."""
+    head = Head()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    head.token = "T"
+    async with a_desk(head) as desk:
+        read = desk.sessions.read_token
+
+        async def missing(namespace: str, secret: str) -> str:
+            raise KeyError("auth_token")
+
+        desk.sessions.read_token = missing
+        desk.want(target=Target("cluster-1", "head-1", "default", "http://head:8265", "secret"))
+        await rounds(2)
+        assert "cannot read Secret default/secret" in desk.known().error
+        assert head.asked == []
+
+        desk.sessions.read_token = read
+        await rounds(2)
+        assert desk.known().job is not None
+
+
+async def test_a_target_that_moved_is_asked_where_it_is_now() -> None:
+    """The same head under another address, or with another token's Secret."""
+    head = Head()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    async with a_desk(head) as desk:
+        desk.want(target=Target("cluster-1", "head-1", "default", "http://wrong:8265"))
+        await rounds()
+        desk.want()
+        await rounds()
+
+        assert desk.known().job is not None

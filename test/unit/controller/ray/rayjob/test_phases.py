@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from api.meta import Json, owner_reference
+from api.meta import owner_reference
 from api.v1 import wire
 from api.v1.rayjob import JobDeploymentStatus
 from controller.ray.dashboard.protocol import EffectState, Known, StopJob, SubmitJob
 from controller.ray.options import Options
 from controller.ray.rayjob.phases import RULES
 from controller.runtime.plan import Announcement, Create, Delete
-from localcluster.testing.rayjob_history import START, RayJobHistory, rayjob
+from localcluster.testing.rayjob_history import START, RayJobHistory, k8s_job, rayjob
 
 MINUTE = 60_000
-
-
-def k8s_job(**spec: Any) -> Json:
-    """A RayJob with the default way of submission."""
-    return rayjob(submissionMode="K8sJobMode", **spec)
 
 
 def test_every_phase_has_a_row() -> None:
@@ -153,7 +146,8 @@ def test_a_failing_driver_fails_the_job_as_an_application() -> None:
 def test_a_submitter_that_gives_up_is_a_failed_submission() -> None:
     """The message says what its Job said; the Job stays for its log."""
     history = RayJobHistory(k8s_job(shutdownAfterJobFinishes=True)).running()
-    history.submitter_ends("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit").run()
+    history.submitter_ends("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    history.ray_knows_no_job().run()
 
     assert (history.phase, history.status["reason"]) == ("Failed", "SubmissionFailed")
     assert "BackoffLimitExceeded" in history.status["message"]

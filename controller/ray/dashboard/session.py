@@ -1,0 +1,168 @@
+"""What is wanted of one head, by whom, and what is known of it. State without I/O; `sessions` does the talking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from api.meta import Ref
+from controller.ray.dashboard.protocol import Effect, EffectState, JobInfo, Known, SubmitJob, Target, Wants
+
+__all__ = ["TERMINAL", "Session", "already_there", "job_of"]
+
+TERMINAL: Final = frozenset({"STOPPED", "SUCCEEDED", "FAILED"})
+FINAL: Final = (EffectState.DONE, EffectState.REFUSED)
+
+
+@dataclass(slots=True)
+class Session:
+    """One (cluster, head pod). Methods that learn something answer which keys have news."""
+
+    target: Target
+    wants: dict[Ref, Wants] = field(default_factory=dict)
+    jobs: dict[str, Known] = field(default_factory=dict)
+    effects: dict[tuple[Ref, Effect], tuple[EffectState, str]] = field(default_factory=dict)
+    marks: dict[Ref, str] = field(default_factory=dict)  # that of the wants which the newest question was asked for
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    token: str | None = None
+    task: asyncio.Task[None] | None = None
+
+    # What is wanted
+
+    def want(self, key: Ref, wants: Wants) -> None:
+        """Replace all that `key` wants; what it wants no more and was not yet sent is dropped."""
+        if self.wants.get(key) == wants:
+            return
+        if self.target != wants.target:
+            self.target, self.token = wants.target, None
+        self.wants[key] = wants
+        self._forget(lambda owner, effect: owner == key and effect not in wants.effects)
+        self.changed.set()
+
+    def leave(self, key: Ref) -> None:
+        """`key` wants nothing any more."""
+        self.wants.pop(key, None)
+        self.marks.pop(key, None)
+        self._forget(lambda owner, effect: owner == key)
+        self.changed.set()
+
+    def _forget(self, goes: Callable[[Ref, Effect], bool]) -> None:
+        self.effects = {pair: state for pair, state in self.effects.items() if not goes(*pair)}
+        wanted = set(self.wanted_jobs)
+        self.jobs = {job: known for job, known in self.jobs.items() if job in wanted}
+
+    @property
+    def wanted_jobs(self) -> list[str]:
+        """Every job that somebody asks about or wants to submit, once."""
+        names: dict[str, None] = {}
+        for wants in self.wants.values():
+            names |= dict.fromkeys(wants.jobs)
+            names |= dict.fromkeys(job_of(effect) for effect in wants.effects if isinstance(effect, SubmitJob))
+        return list(names)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more can change by asking: all jobs are over and all effects had or refused."""
+        return all(self.is_over(job) for job in self.wanted_jobs) and not self.open_effects()
+
+    def is_over(self, job: str) -> bool:
+        """Terminal states never change (spec ray-side S4-15)."""
+        known = self.jobs.get(job)
+        return known is not None and known.job is not None and known.job.status in TERMINAL
+
+    def open_effects(self) -> list[tuple[Ref, Effect]]:
+        """Effects that are still to be had."""
+        return [
+            (key, effect)
+            for key, wants in self.wants.items()
+            for effect in wants.effects
+            if self.effects.get((key, effect), (EffectState.WAITING, ""))[0] not in FINAL
+        ]
+
+    def is_wanted(self, key: Ref, effect: Effect) -> bool:
+        """Still?"""
+        wants = self.wants.get(key)
+        return wants is not None and effect in wants.effects
+
+    # What is known
+
+    def known(self, key: Ref) -> Known:
+        """See Sessions.known."""
+        wants = self.wants.get(key)
+        if wants is None:
+            return Known()
+        about = next(iter(wants.jobs), next((job_of(effect) for effect in wants.effects), ""))
+        states = {effect: state for (owner, effect), state in self.effects.items() if owner == key}
+        return replace(self.jobs.get(about, Known()), effects=states, mark=self.marks.get(key, ""))
+
+    def asking(self, job: str) -> Mapping[Ref, str]:
+        """Who asks about the job now, and under which mark."""
+        return {key: wants.mark for key, wants in self.wants.items() if job in wants.jobs}
+
+    def learn(self, job: str, known: Known, asked_by: Mapping[Ref, str]) -> set[Ref]:
+        """Keep an answer."""
+        before = self.jobs.get(job)
+        if known.missing:
+            known = self._missing(job, known, before or Known())
+        self.jobs[job] = known
+        return (self.about(job) if before is None or news(before) != news(known) else set()) | self._marked(asked_by)
+
+    def _missing(self, job: str, known: Known, before: Known) -> Known:
+        """A head that forgot the job needs its submission again (spec rayjob E35).
+
+        While submissions fail, that the job is not there is no success: the streak goes on until one goes through.
+        """
+        submits = [pair for pair in self.wanted_effects() if isinstance(pair[1], SubmitJob) and job_of(pair[1]) == job]
+        for pair in submits:
+            if self.effects.get(pair, (EffectState.WAITING, ""))[0] is EffectState.DONE:
+                del self.effects[pair]
+        return replace(known, failing_since=before.failing_since, error=before.error) if submits else known
+
+    def wanted_effects(self) -> Iterable[tuple[Ref, Effect]]:
+        """All effects that are wanted."""
+        return [(key, effect) for key, wants in self.wants.items() for effect in wants.effects]
+
+    def failed(self, job: str, error: str, now: datetime, asked_by: Mapping[Ref, str]) -> set[Ref]:
+        """Keep that nothing was learned; only the first failure of a streak is news."""
+        before = self.jobs.get(job, Known())
+        self.jobs[job] = replace(before, failing_since=before.failing_since or now, error=error)
+        return (self.about(job) if before.failing_since is None else set()) | self._marked(asked_by)
+
+    def _marked(self, asked_by: Mapping[Ref, str]) -> set[Ref]:
+        """Those who waited for a question under their mark."""
+        fresh = {key for key, mark in asked_by.items() if self.marks.get(key, "") != mark and key in self.wants}
+        self.marks |= {key: asked_by[key] for key in fresh}
+        return fresh
+
+    def about(self, job: str) -> set[Ref]:
+        """Every key that the job concerns."""
+        return {
+            key
+            for key, wants in self.wants.items()
+            if job in wants.jobs or any(job_of(effect) == job for effect in wants.effects)
+        }
+
+
+def news(known: Known) -> tuple[JobInfo | None, bool, datetime | None]:
+    """What makes one answer differ from another for those who read it; its age does not."""
+    return known.job, known.missing, known.failing_since
+
+
+def job_of(effect: Effect) -> str:
+    """The job that an effect is about."""
+    return effect.submission.submission_id if isinstance(effect, SubmitJob) else effect.submission_id
+
+
+def already_there(effect: SubmitJob, info: JobInfo) -> tuple[EffectState, str]:
+    """A job of that id exists: success only if entrypoint and metadata are ours (design.md §2)."""
+    ours: Mapping[str, str] = effect.submission.metadata
+    if info.entrypoint == effect.submission.entrypoint and dict(info.metadata) == dict(ours):
+        return EffectState.DONE, ""
+    what = "entrypoint" if info.entrypoint != effect.submission.entrypoint else "metadata"
+    return EffectState.REFUSED, (
+        f"a job with submission id {effect.submission.submission_id} and another {what} is on the cluster already; "
+        "choose another spec.jobId"
+    )
