@@ -16,7 +16,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from localcluster.mirror import Key
 
@@ -153,14 +153,13 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._lookup = lookup
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # the selector loop's is no subclass of it
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         try:
             query = question(data)
         except BadQuery:
             return  # who sends what is no query gets no answer
-        assert isinstance(self._transport, asyncio.DatagramTransport)
         self._transport.sendto(answer(query, self._lookup(query.name), limit=DATAGRAM_LIMIT), addr)
 
 
