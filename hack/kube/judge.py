@@ -32,12 +32,26 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hack.kube.build import CannotBuild, find
 
-__all__ = ["Judge", "judge"]
+__all__ = ["AUDIT_LOG", "Judge", "judge"]
 
 NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 READY_SECONDS = 60.0  # 2 to 8 s on an idle machine; a busy one may take long
 LOOK_AGAIN_SECONDS = 0.1
 END_SECONDS = 5.0
+AUDIT_LOG = "audit.log"  # beside the kubeconfig: a JSON object a line for each write of a service account
+AUDITED = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "Metadata",
+            "userGroups": ["system:serviceaccounts"],
+            "verbs": ["create", "update", "patch", "delete", "deletecollection"],
+        },
+        {"level": "None"},
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,7 @@ def judge() -> Iterator[Judge]:
         etcd = f"http://127.0.0.1:{ports[0]}"
         token = secrets.token_hex(16)
         _write_secrets(folder, token)
+        (folder / "audit-policy.json").write_text(json.dumps(AUDITED))
         stack.enter_context(_running(folder, [programs["etcd"], *_etcd_flags(folder, etcd, ports[1])]))
         api = stack.enter_context(_running(folder, [programs["kube-apiserver"], *_api_flags(folder, etcd, ports[2])]))
         certificate = folder / "certificates" / "apiserver.crt"
@@ -130,6 +145,8 @@ def _api_flags(folder: Path, etcd: str, port: int) -> list[str]:
         f"--service-account-signing-key-file={folder / 'accounts.key'}",
         "--etcd-compaction-interval=0",  # tests say when history is forgotten
         "--enable-priority-and-fairness=false",
+        f"--audit-policy-file={folder / 'audit-policy.json'}",
+        f"--audit-log-path={folder / AUDIT_LOG}",
         # Pages of the past come from the store, not from a cache that learns of a compaction 15 s later.
         "--feature-gates=ListFromCacheSnapshot=false",
     ]

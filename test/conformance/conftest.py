@@ -12,6 +12,7 @@ import queue
 import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -143,6 +144,19 @@ _SERVED: dict[str, set[str]] = {}
 @pytest.fixture
 async def cluster(endpoint: Endpoint, served: set[str]) -> AsyncIterator[Wire]:
     """A client with a fresh namespace, whose default service account is there."""
+    async with _fresh_namespace(endpoint, served) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def at_judge(judge_server: Endpoint) -> AsyncIterator[Wire]:
+    """The same on the real server alone, for what only that one has."""
+    async with _fresh_namespace(judge_server, _SERVED.setdefault(judge_server.name, set())) as wire:
+        yield wire
+
+
+@asynccontextmanager
+async def _fresh_namespace(endpoint: Endpoint, served: set[str]) -> AsyncIterator[Wire]:
     connector = aiohttp.TCPConnector(ssl=endpoint.tls if endpoint.tls is not None else True)
     headers = {"Authorization": f"Bearer {endpoint.token}", "User-Agent": "conformance/1"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
