@@ -275,6 +275,15 @@ def _ports(pod: Json, container: str) -> dict[str, int]:
     return {port["name"]: port["containerPort"] for port in given.get("ports") or () if port.get("name")}
 
 
+def _name_server_of_the_cell(file: Path) -> None:
+    """The other programs of the cell, the operator above all, find services by name as pods do."""
+    machine = os.path.realpath("/etc/resolv.conf")
+    if not Path(machine).exists():
+        return  # then everybody asks the loopback's name server, where ours listens, too
+    file.write_text(f"nameserver {GATEWAY}\nsearch svc.cluster.local cluster.local\noptions ndots:5\n")
+    kernel.mount(os.path.realpath(file), machine, flags=kernel.MS_BIND)
+
+
 @asynccontextmanager
 async def process_runtime(
     api: Api, mirrors: Mirrors, directory: Path, images: Path | Images
@@ -287,10 +296,13 @@ async def process_runtime(
     """
     kept = images if isinstance(images, Images) else Images(images, ask=directory / "images.sock")
     kept.furnish()
+    _name_server_of_the_cell(directory / "resolv.conf")
     services, slices = mirrors.of("services"), mirrors.of("endpointslices.discovery.k8s.io")
+    lookup = names_of(services.objects, slices.objects)
     async with (
         networking() as network,
-        serving_names(names_of(services.objects, slices.objects), GATEWAY),
+        serving_names(lookup, GATEWAY),
+        serving_names(lookup, "127.0.0.1"),
         proxying(services, slices),
         Prober() as prober,
         asyncio.TaskGroup() as group,
