@@ -62,19 +62,23 @@ class Draft:
 
 
 def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> Decision:
-    """The whole decision. `invalid` is the event of a failed validation; its note ends in the error."""
+    """The whole decision. `invalid` is the event of a failed validation; its note ends in the error.
+
+    A finished job stays finished and is cleaned up, whatever its spec was edited to since: the reference makes it
+    ValidationFailed and forgets it (spec rayjob E19, a defect), and mending the spec would run it again.
+    """
     if seen.spec.managed_by not in (None, wire.MANAGER):
         return Decision(Plan())
     if seen.metadata.get("deletionTimestamp"):
         return deleting(seen, now)
-    if invalid is not None:
+    if invalid is not None and seen.phase not in TERMINAL_DEPLOYMENT_STATUSES:
         return refused(seen, invalid)
     if seen.phase is None:
         return Decision(Plan())
     if seen.phase is Phase.NEW and not seen.holds_finalizer:
         return Decision(Plan(record=finalizers(seen, [*seen.finalizers, wire.FINALIZER_RAYJOB]), result=AGAIN))
     verdict = next_phase(seen, now)
-    draft = Draft()
+    draft = Draft(events=[invalid] if invalid is not None else [])
     writes_of(seen, now, verdict, draft)
     plan = Plan(
         steps=tuple(draft.steps),
@@ -88,7 +92,7 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
 def refused(seen: Seen, invalid: Announcement) -> Decision:
     """The spec cannot be run: say so, touch nothing (spec rayjob §5.1 item 4)."""
     message = invalid.note.partition(": ")[2]
-    if seen.phase is Phase.VALIDATION_FAILED:
+    if seen.phase is Phase.VALIDATION_FAILED and seen.status.get("message") == message:
         return Decision(Plan(events=(invalid,)))
     verdict = Verdict(Phase.VALIDATION_FAILED, {"reason": "ValidationFailed", "message": message})
     return Decision(Plan(events=(invalid,)), verdict)
@@ -101,8 +105,8 @@ def writes_of(seen: Seen, now: datetime, verdict: Verdict, draft: Draft) -> None
     """The writes of the present phase, given what becomes of it."""
     match seen.phase:
         case Phase.INITIALIZING if verdict.unchanged or verdict.needs_writes:
-            if cluster_wanted(seen, draft) and verdict.needs_writes:
-                submitter_wanted(seen, draft)
+            if cluster_wanted(seen, draft):
+                submitter_wanted(seen, draft) if verdict.needs_writes else dashboard_wanted(seen, draft)
         case Phase.RUNNING if verdict.phase is Phase.RUNNING:
             if cluster_wanted(seen, draft):
                 service_wanted(seen, draft)
@@ -123,6 +127,8 @@ def cluster_wanted(seen: Seen, draft: Draft) -> bool:
         if seen.cluster_is_ours:
             return seen.cluster["metadata"].get("deletionTimestamp") is None
         draft.problem = f"RayCluster {namespace}/{name} exists and does not belong to this RayJob"
+        note = f"Failed to create RayCluster {namespace}/{name}: it exists and does not belong to this RayJob"
+        draft.events.append(Announcement("Warning", "FailedToCreateRayCluster", "Create", note))
         return False
     if seen.selects:
         note = f"RayCluster {namespace}/{name} set in the clusterSelector is not found. It must be created manually"
@@ -131,6 +137,13 @@ def cluster_wanted(seen: Seen, draft: Draft) -> bool:
         return False
     draft.steps.append(Step.of(Create(wire.RAY_CLUSTERS, desired_cluster(seen), why="cluster")))
     return False
+
+
+def dashboard_wanted(seen: Seen, draft: Draft) -> None:
+    """A ready cluster whose dashboard cannot be found is waited for, and the pass says what is missing (E25)."""
+    if seen.cluster_is_ready and not seen.dashboard:
+        where = f"{seen.metadata['namespace']}/{seen.status.get('rayClusterName', '')}"
+        draft.problem = f"the head Service of RayCluster {where} is missing or has no port named dashboard"
 
 
 def desired_cluster(seen: Seen) -> Json:
@@ -160,6 +173,10 @@ def submitter_wanted(seen: Seen, draft: Draft) -> None:
         return
     if seen.phase is Phase.RUNNING and seen.status.get("jobStatus") in TERMINAL_JOB_STATUSES:
         return
+    template = seen.spec.submitter_pod_template
+    if template is not None and not template["spec"]["containers"]:
+        submitter_impossible(seen, draft, "spec.submitterPodTemplate has no container")
+        return
     spec, job_id = seen.spec, seen.status.get("jobId", "")
     try:
         script = submit_script(
@@ -173,7 +190,7 @@ def submitter_wanted(seen: Seen, draft: Draft) -> None:
             entrypoint_resources=spec.entrypoint_resources,
         )
     except RuntimeEnvError as error:
-        draft.problem = str(error)
+        submitter_impossible(seen, draft, str(error))
         return
     body = submitter_job(
         seen.job,
@@ -185,6 +202,13 @@ def submitter_wanted(seen: Seen, draft: Draft) -> None:
         options=seen.options,
     )
     draft.steps.append(Step.of(Create(JOBS, body, why="submitter")))
+
+
+def submitter_impossible(seen: Seen, draft: Draft, error: str) -> None:
+    """No Job can be made of this spec, valid as it is: told as if the server had refused it."""
+    note = f"Failed to create new Kubernetes Job {seen.metadata['namespace']}/{seen.child_name}: {error}"
+    draft.events.append(Announcement("Warning", "FailedToCreateRayJobSubmitter", "Create", note))
+    draft.problem = note
 
 
 def service_wanted(seen: Seen, draft: Draft) -> None:
@@ -234,10 +258,10 @@ def leftovers_unwanted(seen: Seen, now: datetime, draft: Draft) -> None:
 
 def cleanup_due(seen: Seen) -> datetime | None:
     """When a finished job's cluster goes; None: never by itself."""
-    ended = seen.status.get("endTime")
+    ended, ttl = seen.status.get("endTime"), seen.spec.ttl_seconds_after_finished
     if seen.selects or not seen.spec.shutdown_after_job_finishes or not ended or seen.spec.deletion_strategy:
         return None
-    return parse_time(ended) + timedelta(seconds=seen.spec.ttl_seconds_after_finished)
+    return parse_time(ended) + timedelta(seconds=ttl) if ttl >= 0 else None
 
 
 # The end of the RayJob itself

@@ -105,7 +105,9 @@ def cluster_ready(seen: Seen, now: datetime) -> Verdict | None:
     """The cluster is up and says where its dashboard answers."""
     if seen.cluster is None or not seen.cluster_is_ours or not seen.dashboard:
         return None
-    if not seen.status.get("dashboardURL") and (seen.cluster.get("status") or {}).get("state") != "ready":
+    if seen.cluster["metadata"].get("deletionTimestamp"):
+        return None
+    if not seen.status.get("dashboardURL") and not seen.cluster_is_ready:
         return None
     status = {"dashboardURL": seen.dashboard}
     if seen.mode == SubmissionMode.INTERACTIVE:
@@ -273,7 +275,12 @@ def polls_fail(seen: Seen, now: datetime) -> Verdict | None:
 
 
 def valid_again(seen: Seen, now: datetime) -> Verdict | None:
-    """The spec was mended: begin again. (The reference never leaves this state; spec rayjob §5.10, defect.)"""
+    """The spec was mended: begin again. (The reference never leaves this state; spec rayjob §5.10, defect.)
+
+    A job that had ended before is not run twice.
+    """
+    if seen.status.get("endTime"):
+        return None
     return Verdict(Phase.NEW, {"reason": None, "message": None, "jobStatus": None})
 
 

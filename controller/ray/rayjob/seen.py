@@ -82,6 +82,11 @@ class Seen:
         """The cluster there was made for this RayJob, or is the one that it selects."""
         return self.selects or (self.cluster is not None and self.owns(self.cluster))
 
+    @property
+    def cluster_is_ready(self) -> bool:
+        """Its own status says so."""
+        return self.cluster is not None and (self.cluster.get("status") or {}).get("state") == "ready"
+
     def owns(self, child: Mapping[str, Any]) -> bool:
         """Is this RayJob the controller of that object? By UID, never by name (spec runtime IDX-8)."""
         owner = controller_of(child["metadata"])

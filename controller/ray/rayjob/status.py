@@ -88,10 +88,8 @@ def result_of(decision: Decision, refused: Outcome | None) -> Result:
 def settled(seen: Seen, verdict: Verdict | None, now: datetime) -> Json:
     """The stored status with the verdict, the counters and the cluster's own status worked in."""
     status: Json = {**seen.status}
-    if seen.phase in (Phase.INITIALIZING, Phase.RUNNING) and seen.cluster is not None:
-        cluster = seen.cluster.get("status") or {}
-        if telling(cluster) != telling(status.get("rayClusterStatus") or {}):
-            status["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **cluster}
+    if seen.phase in (Phase.INITIALIZING, Phase.RUNNING) and seen.cluster is not None and seen.cluster_is_ours:
+        status["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **(seen.cluster.get("status") or {})}
     if verdict is not None and not (verdict.unchanged and not verdict.status):
         apply_verdict(status, seen, verdict, now)
     return shaped(status)
@@ -135,6 +133,8 @@ def worth_writing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     words = ("jobStatus", "jobDeploymentStatus", "jobStatusCheckFailureStartTime")
     if any((old.get(name) or "") != (new.get(name) or "") for name in words):
         return True
+    if new.get("jobDeploymentStatus") == Phase.VALIDATION_FAILED and old.get("message") != new.get("message"):
+        return True  # another error; the reference keeps the first for ever (spec rayjob E18, a defect)
     return telling(old.get("rayClusterStatus") or {}) != telling(new.get("rayClusterStatus") or {})
 
 
