@@ -38,6 +38,7 @@ _SIOCSIFNETMASK: Final = 0x891C
 _IFF_UP: Final = 0x1
 _RTF_UP_GATEWAY: Final = 0x3
 _NOT_STARTED: Final = 128
+_CHUNK: Final = 64 * 1024
 _FILES: Final = 1048576  # open files at most, where the machine allows as many: what container runtimes give
 
 
@@ -106,7 +107,9 @@ def _ip(address: str) -> bytes:
 def _run() -> int:
     asked: Json = json.load(sys.stdin)
     reading, writing = os.pipe()
+    output, its_output = os.pipe()  # not the log itself: `> /dev/stdout` would cut that off
     try:
+        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         for descriptor in asked["namespaces"]:
             kernel.setns(descriptor)
             os.close(descriptor)
@@ -117,8 +120,9 @@ def _run() -> int:
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _become(asked, writing)
+        _become(asked, writing, its_output)
     os.close(writing)
+    os.close(its_output)
     with os.fdopen(reading, "rb") as report:
         problem = report.read().decode(errors="replace")  # ends when the program runs, or with what hindered it
     if problem:
@@ -126,16 +130,26 @@ def _run() -> int:
         _say(error=problem)
         return 1
     _say(pid=child)
+    _copy(output, log)
     _, status = os.waitpid(child, 0)  # PID 1 is reaped only after all others of its namespace
     _say(status=os.waitstatus_to_exitcode(status))
     return 0
 
 
-def _become(asked: Json, report: int) -> NoReturn:
+def _copy(source: int, log: int) -> None:
+    """Until nobody of the container is left that could write. What the log cannot take is lost."""
+    while chunk := os.read(source, _CHUNK):
+        try:
+            while chunk:
+                chunk = chunk[os.write(log, chunk) :]
+        except OSError:
+            continue
+
+
+def _become(asked: Json, report: int, output: int) -> NoReturn:
     """This process is PID 1 of the container."""
     try:
         kernel.die_with_parent()
-        output = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         enter_root(asked["scratch"], [Mount(**one) for one in asked["mounts"]])
         os.setsid()
         _redirect(output, output)

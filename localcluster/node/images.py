@@ -190,6 +190,8 @@ def default_config(environ: Mapping[str, str]) -> Path:
 
 def _written(path: Path, text: str, mode: int) -> None:
     """At once or not at all: other processes write the same."""
+    if path.exists() and path.read_text() == text:
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text)
     unfinished.chmod(mode)

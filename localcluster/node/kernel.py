@@ -31,6 +31,9 @@ __all__ = [
     "die_with_parent",
     "loopback_up",
     "mount",
+    "notify_of_changes",
+    "pivot_root",
+    "seal",
     "set_hostname",
     "setns",
     "unmount",
@@ -62,6 +65,7 @@ AT_FDCWD: Final = -100
 AT_RECURSIVE: Final = 0x8000
 MOUNT_ATTR_RDONLY: Final = 0x1
 IN_MODIFY: Final = 0x2
+IN_CREATE: Final = 0x100
 IN_NONBLOCK: Final = 0o4000
 IN_CLOEXEC: Final = 0o2000000
 SIOCSIFFLAGS: Final = 0x8914
@@ -127,12 +131,15 @@ def seal(target: str) -> None:
     _checked(result, f"mount_setattr read-only {target}")
 
 
-def notify_of_writes(path: str) -> int:
-    """A descriptor that is readable whenever the file was written to; it does not block, and its caller closes it."""
+def notify_of_changes(path: str) -> int:
+    """A descriptor that is readable whenever the file was written to, or the folder got a new entry.
+
+    It does not block, and its caller closes it.
+    """
     descriptor: int = _libc.inotify_init1(ctypes.c_int(IN_NONBLOCK | IN_CLOEXEC))
     _checked(min(descriptor, 0), "inotify_init1")
     try:
-        watch = _libc.inotify_add_watch(ctypes.c_int(descriptor), path.encode(), ctypes.c_uint32(IN_MODIFY))
+        watch = _libc.inotify_add_watch(ctypes.c_int(descriptor), path.encode(), ctypes.c_uint32(IN_MODIFY | IN_CREATE))
         _checked(min(watch, 0), f"inotify_add_watch {path}")
     except OSError:
         os.close(descriptor)

@@ -125,6 +125,9 @@ class ProcessRuntime:
 
     async def remove_all(self) -> None:
         """Every pod ends now."""
+        for pod in self._pods.values():
+            for launched in pod.containers.values():
+                launched.kill()
         for uid in list(self._pods):
             await self.remove_sandbox(uid)
 
@@ -247,7 +250,7 @@ async def tail(path: Path, ended: asyncio.Future[Any] | None) -> AsyncIterator[b
     def end(_: object) -> None:
         written.set()
 
-    notifier = kernel.notify_of_writes(str(path))
+    notifier = kernel.notify_of_changes(str(path))
     loop.add_reader(notifier, notice)
     if ended is not None:
         ended.add_done_callback(end)
