@@ -1,0 +1,592 @@
+"""RayJobs from beginning to end: the operator over HTTP, a scripted node, a stand-in for Ray, virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controller.settings import Settings
+from localcluster.node.interfaces import Exit
+from localcluster.testing.cluster import Cluster, a_cluster
+from localcluster.testing.factories import a_raycluster, a_rayjob
+from localcluster.testing.view import View
+
+MODES = ("K8sJobMode", "HTTPMode")
+
+
+async def reasons(cluster: Cluster, name: str = "train") -> list[str]:
+    return [event.reason for event in await cluster.events(name) if event.involved_object.kind == "RayJob"]
+
+
+async def begun(cluster: Cluster, **spec: Any) -> View:
+    """A RayJob whose job runs; for ever, unless the story scripted it before."""
+    await cluster.create(a_rayjob("train", **spec))
+    return await cluster.until("RayJob", "train", job_status="RUNNING")
+
+
+def submissions(cluster: Cluster) -> int:
+    return sum(one.method == "POST" and one.path == "/api/jobs/" for one in cluster.dashboards.requests)
+
+
+def stops(cluster: Cluster) -> list[str]:
+    return [one.path for one in cluster.dashboards.requests if one.path.endswith("/stop")]
+
+
+# To the end
+
+
+@pytest.mark.spec("rayjob:E1")
+async def test_a_job_with_a_submitter_succeeds_in_ten_writes_and_then_rests() -> None:
+    """The number is a promise: whoever runs ten thousand jobs pays it for each."""
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", workers=1))
+
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert (job.status.job_status, job.status.succeeded, job.status.failed) == ("SUCCEEDED", 1, 0)
+        assert job.status.message == "Job finished successfully."
+        assert job.status.dashboardURL == f"{job.status.ray_cluster_name}-head-svc.default.svc.cluster.local:8265"
+        assert sorted(await reasons(cluster)) == ["CreatedRayCluster", "CreatedRayJobSubmitter", "CreatedService"]
+        of_the_cluster = ["create services", "create pods", "create pods", *["patch rayclusters.ray.io"] * 2]
+        of_the_job = [
+            "create rayclusters.ray.io",
+            "create jobs.batch",
+            "create services",
+            *["patch rayjobs.ray.io"] * 7,
+        ]
+        assert sorted(f"{one.verb} {one.resource}" for one in cluster.writes) == sorted(of_the_cluster + of_the_job)
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E5")
+async def test_a_job_over_http_succeeds_and_no_kubernetes_job_is_there() -> None:
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", submission_mode="HTTPMode", metadata={"team": "a"}))
+
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.succeeded == 1
+        assert await cluster.all_of("Job") == []
+        assert len([one for one in cluster.writes if one.resource == "rayjobs.ray.io"]) <= 7
+        assert submissions(cluster) == 1
+        (sent,) = [one.body for one in cluster.dashboards.requests if one.method == "POST"]
+        assert sent == {
+            "entrypoint": "python train.py",
+            "submission_id": job.status.job_id,
+            "metadata": {"team": "a"},
+        }
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E5")
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_job_that_fails_is_failed_as_an_application(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(outcome="FAILED", code=3)
+        await cluster.create(a_rayjob("train", submission_mode=mode))
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert (job.status.reason, job.status.failed) == ("AppFailed", 1)
+        assert "exit code 3" in job.status.message
+        if mode == "K8sJobMode":
+            submitter = await cluster.get("Job", "train")
+            assert (submitter.status.succeeded, submitter.status.failed) == (1, None)
+
+
+@pytest.mark.spec("rayjob:E4")
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_job_stopped_by_hand_is_complete_and_counts_for_nothing(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        job = await begun(cluster, submission_mode=mode)
+        url = f"http://{job.status.dashboardURL}/api/jobs/{job.status.job_id}/stop"
+        await cluster.dashboards.request("POST", url, headers={}, body=None, timeout=timedelta(seconds=5))
+
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert (job.status.job_status, job.status.reason) == ("STOPPED", None)
+        assert (job.status.succeeded, job.status.failed) == (0, 0)
+
+
+@pytest.mark.spec("rayjob:E3")
+async def test_a_name_of_47_characters_works_to_the_end_and_one_of_48_is_refused() -> None:
+    async with a_cluster() as cluster:
+        name = "j" * 47
+        await cluster.create(a_rayjob(name))
+        await cluster.create(a_rayjob(name + "j"))
+
+        await cluster.until("RayJob", name, phase="Complete")
+        refused = await cluster.until("RayJob", name + "j", phase="ValidationFailed")
+
+        assert f"{name}-head-svc" in {service.name for service in await cluster.all_of("Service")}
+        assert "no more than 47 characters" in refused.status.message
+        assert set(await reasons(cluster, name + "j")) == {"InvalidRayJobMetadata"}
+
+
+# Suspension
+
+
+@pytest.mark.spec("rayjob:E7")
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_running_job_is_suspended_and_resumed_under_new_names(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        first = await begun(cluster, submission_mode=mode, shutdown_after_job_finishes=True)
+        await cluster.patch("RayJob", "train", {"spec": {"suspend": True}})
+        await cluster.until("RayJob", "train", phase="Suspended")
+        assert await cluster.all_of("RayCluster") == []
+        assert await cluster.all_of("Job") == []
+        assert await cluster.writes_during(3600) == []
+
+        cluster.dashboards.script(runs_seconds=5)
+        await cluster.patch("RayJob", "train", {"spec": {"suspend": False}})
+        second = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert second.status.job_id != first.status.job_id
+        assert second.status.ray_cluster_name != first.status.ray_cluster_name
+        service = await cluster.get("Service", "train-head-svc")
+        assert service.spec.selector["ray.io/cluster"] == second.status.ray_cluster_name
+
+
+# Time limits
+
+
+@pytest.mark.spec("rayjob:E12", "rayjob:E15")
+async def test_a_job_that_takes_too_long_fails_just_then_and_is_not_retried() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        await cluster.create(a_rayjob("train", active_deadline_seconds=300, backoff_limit=2))
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert (job.status.reason, job.status.failed) == ("DeadlineExceeded", 1)
+        assert job.status.job_status == "RUNNING"
+        assert timedelta(seconds=300) <= cluster.elapsed <= timedelta(seconds=302)
+        assert stops(cluster) == []
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E13")
+async def test_a_job_whose_image_cannot_be_had_fails_when_it_should_have_run() -> None:
+    async with a_cluster() as cluster:
+        cluster.node.hold("*")
+        await cluster.create(a_rayjob("train", pre_running_deadline_seconds=120))
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert job.status.reason == "PreRunningDeadlineExceeded"
+        assert timedelta(seconds=120) <= cluster.elapsed <= timedelta(seconds=122)
+
+
+@pytest.mark.spec("rayjob:E49")
+async def test_a_finished_jobs_cluster_goes_after_its_hour_and_the_submitter_stays() -> None:
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", shutdown_after_job_finishes=True, ttl_seconds_after_finished=3600))
+        job = await cluster.until("RayJob", "train", phase="Complete")
+        assert await cluster.writes_during(3590) == []
+        assert len(await cluster.all_of("RayCluster")) == 1
+
+        await cluster.until("RayCluster", job.status.ray_cluster_name, gone=True, within=15)
+
+        assert [one.name for one in await cluster.all_of("Job")] == ["train"]
+        assert (await cluster.get("RayJob", "train")).status == job.status
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E32")
+async def test_a_submitter_that_hangs_after_the_job_is_left_behind_after_five_minutes() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        job = await begun(cluster)
+        cluster.kubelet.lose()  # the submitter's end is never told
+        cluster.dashboards.end_job(job.status.job_id)
+
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.reason == "JobDeploymentStatusTransitionGracePeriodExceeded"
+        assert job.status.succeeded == 1
+
+
+# Trouble
+
+
+@pytest.mark.spec("rayjob:E11")
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_failed_attempt_is_repeated_on_a_new_cluster(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(outcome="FAILED", code=1)
+        await cluster.create(a_rayjob("train", submission_mode=mode, backoff_limit=1))
+        first = await cluster.until("RayJob", "train", phase="Retrying")
+        cluster.dashboards.script(outcome="SUCCEEDED", code=0)
+
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert (job.status.failed, job.status.succeeded, job.status.reason) == (1, 1, None)
+        assert job.status.ray_cluster_name != first.status.ray_cluster_name
+        assert [one.name for one in await cluster.all_of("RayCluster")] == [job.status.ray_cluster_name]
+        assert submissions(cluster) == (2 if mode == "HTTPMode" else 0)
+
+
+@pytest.mark.spec("rayjob:E27")
+async def test_a_submitter_pod_that_is_deleted_comes_back_and_only_follows() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        job = await begun(cluster)
+        began = cluster.dashboards.job(job.status.job_id)
+        assert began is not None
+        (pod,) = await cluster.all_of("Pod", labels="batch.kubernetes.io/job-name=train")
+
+        await cluster.delete("Pod", pod.name, grace_seconds=0)
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        ended = cluster.dashboards.job(job.status.job_id)
+        assert ended is not None
+        assert ended["start_time"] == began["start_time"]
+        assert (job.status.succeeded, job.status.failed) == (1, 0)
+
+
+@pytest.mark.spec("rayjob:E6")
+async def test_a_submitter_that_never_gets_through_gives_up_after_its_tries() -> None:
+    async with a_cluster() as cluster:
+        cluster.node.script(
+            "train-*", container="ray-job-submitter", life=None, runs_seconds=1.0, exit=Exit(1, "Error")
+        )
+        config = {"backoffLimit": 1}
+        await cluster.create(a_rayjob("train", submitter_config=config, shutdown_after_job_finishes=True))
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+        await cluster.until("RayCluster", job.status.ray_cluster_name, gone=True)
+
+        assert (job.status.reason, job.status.job_status) == ("SubmissionFailed", None)
+        assert "BackoffLimitExceeded" in job.status.message
+        assert len(await cluster.all_of("Pod", labels="batch.kubernetes.io/job-name=train")) == 2
+
+
+@pytest.mark.spec("rayjob:E33")
+async def test_a_submitter_deleted_by_hand_comes_back_and_the_job_completes() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        await begun(cluster)
+        before = await cluster.get("Job", "train")
+
+        await cluster.delete("Job", "train", propagation="Background")
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert (await cluster.get("Job", "train")).uid != before.uid
+        assert job.status.succeeded == 1
+
+
+@pytest.mark.spec("rayjob:E34", "rayjob:E35")
+async def test_over_http_a_job_whose_head_is_lost_runs_again_on_the_next_head() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        job = await begun(cluster, submission_mode="HTTPMode")
+        (head,) = await cluster.pods(job.status.ray_cluster_name, node_type="head")
+
+        await cluster.delete("Pod", head.name)
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert submissions(cluster) == 2
+        assert (job.status.succeeded, job.status.job_status_check_failure_start_time) == (1, None)
+
+
+@pytest.mark.spec("rayjob:E34")
+@pytest.mark.parametrize(("tries", "phase"), [(0, "Failed"), (3, "Complete")])
+async def test_with_a_submitter_a_job_whose_head_is_lost_is_as_patient_as_that(tries: int, phase: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        job = await begun(cluster, submitter_config={"backoffLimit": tries})
+        (head,) = await cluster.pods(job.status.ray_cluster_name, node_type="head")
+
+        await cluster.delete("Pod", head.name)
+        job = await cluster.until("RayJob", "train", phase=phase)
+
+        assert job.status.reason == ("SubmissionFailed" if phase == "Failed" else None)
+
+
+async def test_a_head_that_never_comes_back_fails_the_job_after_five_minutes() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        job = await begun(cluster, submission_mode="HTTPMode")
+        (head,) = await cluster.pods(job.status.ray_cluster_name, node_type="head")
+        cluster.node.hold("train-*")
+
+        await cluster.delete("Pod", head.name)
+        gone_at = cluster.elapsed
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert job.status.reason == "JobStatusCheckTimeoutExceeded"
+        assert timedelta(seconds=299) <= cluster.elapsed - gone_at <= timedelta(seconds=340)
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E36")
+async def test_a_dashboard_that_is_silent_for_a_while_harms_nothing() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=400)
+        await begun(cluster, submission_mode="HTTPMode")
+        cluster.dashboards.unreachable()
+        await cluster.until(
+            "RayJob", "train", where=lambda job: job.status.job_status_check_failure_start_time is not None
+        )
+        assert await cluster.writes_during(200) == []
+
+        cluster.dashboards.reachable()
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.job_status_check_failure_start_time is None
+        assert submissions(cluster) == 1
+
+
+@pytest.mark.spec("rayjob:E30")
+async def test_a_job_that_outlives_its_submitter_is_given_up_after_half_a_minute() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        cluster.node.script("train-*", container="ray-job-submitter", life=None, runs_seconds=20.0)
+        await cluster.create(a_rayjob("train"))
+        job = await cluster.until("RayJob", "train", phase="Running")
+        where = f"http://{job.status.dashboardURL}/api/jobs/"
+        body = f'{{"entrypoint": "python train.py", "submission_id": "{job.status.job_id}"}}'.encode()
+        await cluster.dashboards.request("POST", where, headers={}, body=body, timeout=timedelta(seconds=15))
+        await cluster.until("Job", "train", condition="Complete")
+        ended = cluster.elapsed
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert (job.status.job_status, job.status.reason) == (
+            "FAILED",
+            "JobDeploymentStatusTransitionGracePeriodExceeded",
+        )
+        assert timedelta(seconds=29) <= cluster.elapsed - ended <= timedelta(seconds=31)
+
+
+@pytest.mark.spec("rayjob:E31")
+async def test_a_job_that_ray_forgot_is_failed_when_its_submitter_is_through() -> None:
+    async with a_cluster() as cluster:
+        cluster.node.script("train-*", container="ray-job-submitter", life=None, runs_seconds=20.0)
+        await cluster.create(a_rayjob("train"))
+        await cluster.until("Job", "train", condition="Complete")
+        ended = cluster.elapsed
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert job.status.reason == "AppFailed"
+        assert cluster.elapsed - ended < timedelta(seconds=3)
+
+
+@pytest.mark.spec("rayjob:E29")
+async def test_an_operator_that_was_away_when_the_job_ended_records_its_success() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        await begun(cluster)
+        cluster.kill_operator()
+        await cluster.after(3600)
+
+        await cluster.start_operator()
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.job_status == "SUCCEEDED"
+
+
+# Neighbours
+
+
+@pytest.mark.spec("rayjob:E46", "rayjob:E47")
+async def test_two_jobs_share_a_cluster_that_comes_late_and_outlives_them() -> None:
+    async with a_cluster() as cluster:
+        for name in ("one", "two"):
+            selector = {"ray.io/cluster": "shared"}
+            await cluster.create(a_rayjob(name, submission_mode="HTTPMode", cluster_selector=selector))
+        await cluster.after(600)
+        assert set(await reasons(cluster, "one")) == {"RayClusterNotFound"}
+
+        await cluster.create(a_raycluster("shared"))
+        came = cluster.elapsed
+        one = await cluster.until("RayJob", "one", phase="Complete")
+        two = await cluster.until("RayJob", "two", phase="Complete")
+
+        assert cluster.elapsed - came < timedelta(seconds=60)
+        assert one.status.ray_cluster_name == two.status.ray_cluster_name == "shared"
+        await cluster.delete("RayJob", "one")
+        await cluster.until("RayJob", "one", gone=True)
+        await cluster.after(60)
+        assert await cluster.find("RayCluster", "shared") is not None
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E55")
+async def test_a_job_named_like_a_cluster_leaves_that_clusters_service_alone() -> None:
+    async with a_cluster() as cluster:
+        await cluster.create(a_raycluster("train"))
+        await cluster.until("RayCluster", "train", phase="ready")
+        before = await cluster.get("Service", "train-head-svc")
+
+        await cluster.create(a_rayjob("train"))
+        await cluster.until("RayJob", "train", phase="Complete")
+
+        assert (await cluster.get("Service", "train-head-svc")).spec == before.spec
+        assert "FailedToCreateService" in await reasons(cluster)
+
+
+# The end of the RayJob
+
+
+@pytest.mark.spec("rayjob:E54")
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_running_job_that_is_deleted_is_stopped_first_and_leaves_nothing(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        job = await begun(cluster, submission_mode=mode)
+
+        await cluster.delete("RayJob", "train")
+        await cluster.until("RayJob", "train", gone=True)
+
+        assert stops(cluster) == [f"/api/jobs/{job.status.job_id}/stop"]
+        await cluster.after(60)
+        left = [one.name for kind in ("RayCluster", "Job", "Service", "Pod") for one in await cluster.all_of(kind)]
+        assert left == ["kubernetes"]
+
+
+async def test_a_job_on_a_shared_cluster_is_stopped_when_it_is_deleted() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        await cluster.create(a_raycluster("shared"))
+        job = await begun(cluster, submission_mode="HTTPMode", cluster_selector={"ray.io/cluster": "shared"})
+
+        await cluster.delete("RayJob", "train")
+        await cluster.until("RayJob", "train", gone=True)
+        await cluster.after(5)
+
+        told = cluster.dashboards.job(job.status.job_id)
+        assert told is not None
+        assert told["status"] == "STOPPED"
+
+
+async def test_a_head_that_hangs_holds_a_deletion_for_ten_seconds() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=None)
+        await begun(cluster, submission_mode="HTTPMode")
+        cluster.dashboards.hang()
+        asked = cluster.elapsed
+
+        await cluster.delete("RayJob", "train")
+        await cluster.until("RayJob", "train", gone=True)
+
+        assert timedelta(seconds=9) <= cluster.elapsed - asked <= timedelta(seconds=12)
+
+
+# Settings and specs
+
+
+@pytest.mark.spec("rayjob:E16")
+async def test_a_job_that_kueue_manages_is_left_alone() -> None:
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", managed_by="kueue.x-k8s.io/multikueue"))
+
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("rayjob:E21")
+async def test_a_submitter_that_the_server_refuses_is_told_again_and_again() -> None:
+    """restartPolicy left out means Always, which a Job may not have."""
+    template = {"spec": {"containers": [{"name": "mine", "image": "rayproject/ray:2.52.0"}]}}
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", submitter_pod_template=template, active_deadline_seconds=600))
+
+        job = await cluster.until("RayJob", "train", phase="Failed")
+
+        assert job.status.reason == "DeadlineExceeded"
+        assert await cluster.all_of("Job") == []
+        told = [event for event in await cluster.events("train") if event.reason == "FailedToCreateRayJobSubmitter"]
+        assert "restartPolicy" in (told[0].message or told[0].note)
+        tries = [one for one in cluster.writes if (one.verb, one.resource) == ("create", "jobs.batch")]
+        assert 5 <= len(tries) <= 25
+
+
+@pytest.mark.spec("rayjob:E20")
+async def test_an_invalid_job_is_told_and_runs_when_it_is_mended() -> None:
+    async with a_cluster() as cluster:
+        await cluster.create(a_rayjob("train", runtimeEnvYAML="invalid_yaml_string"))
+        refused = await cluster.until("RayJob", "train", phase="ValidationFailed")
+        assert "invalid_yaml_string" in refused.status.message
+        assert await cluster.writes_during(3600) == []
+
+        await cluster.patch("RayJob", "train", {"spec": {"runtimeEnvYAML": "pip: [numpy]"}})
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.message == "Job finished successfully."
+
+
+async def test_a_job_without_a_spec_is_refused_in_words() -> None:
+    async with a_cluster() as cluster:
+        metadata = {"name": "x", "namespace": "default"}
+        await cluster.create({"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata})
+
+        refused = await cluster.until("RayJob", "x", phase="ValidationFailed")
+
+        assert "one of RayClusterSpec or ClusterSelector must be set" in refused.status.message
+
+
+@pytest.mark.spec("rayjob:E43")
+async def test_a_job_with_a_token_carries_it_everywhere() -> None:
+    async with a_cluster() as cluster:
+        auth = {"authOptions": {"mode": "token"}}
+        await cluster.create(a_rayjob("train", submission_mode="HTTPMode", cluster=auth))
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert {one.token.partition(" ")[0] for one in cluster.dashboards.requests} == {"Bearer"}
+        assert len({one.token for one in cluster.dashboards.requests}) == 1
+        assert job.status.succeeded == 1
+
+
+async def test_the_rayjob_itself_goes_where_the_operator_is_set_so() -> None:
+    settings = Settings()
+    settings = replace(settings, options=replace(settings.options, delete_rayjob_after_finish=True))
+    async with a_cluster(settings=settings) as cluster:
+        await cluster.create(a_rayjob("train", shutdown_after_job_finishes=True, ttl_seconds_after_finished=60))
+        await cluster.until("RayJob", "train", phase="Complete")
+
+        await cluster.until("RayJob", "train", gone=True, within=62)
+        await cluster.after(60)
+
+        assert await cluster.all_of("RayCluster") == []
+
+
+# Late and broken views
+
+
+@pytest.mark.parametrize("resource", ["services", "pods", "jobs.batch", "rayclusters.ray.io", "rayjobs.ray.io"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_job_completes_though_one_kind_is_seen_late(resource: str, mode: str) -> None:
+    """Twenty seconds: longer than a read waits for our own writes. Whatever comes late wakes the job."""
+    async with a_cluster() as cluster:
+        with cluster.faults.lagging(20, resource=resource, agent="kuberay-operator*"):
+            await cluster.create(a_rayjob("train", submission_mode=mode))
+
+            await cluster.until("RayJob", "train", phase="Complete", within=600)
+        assert cluster.elapsed > timedelta(seconds=20)
+
+        assert len(await cluster.all_of("RayCluster")) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_an_operator_that_is_replaced_every_few_seconds_brings_a_job_to_its_end(mode: str) -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=30)
+        await cluster.create(a_rayjob("train", submission_mode=mode))
+        for _ in range(20):
+            await cluster.after(3.7)
+            cluster.kill_operator()
+            await cluster.start_operator()
+
+        job = await cluster.until("RayJob", "train", phase="Complete", within=120)
+
+        assert job.status.succeeded == 1
+        assert submissions(cluster) == (1 if mode == "HTTPMode" else 0)
+        assert (
+            len([one for one in cluster.writes if one.verb == "create" and one.resource == "rayclusters.ray.io"]) == 1
+        )
