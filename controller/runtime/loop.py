@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from api.meta import Ref
 from controller.runtime.background import background
@@ -159,7 +160,8 @@ class Controller:
     # Work
 
     async def _work(self) -> None:
-        """One worker: keys until the queue is shut down."""
+        """One worker: keys until the queue is shut down. Each is a task, so what it binds for its logs is its own."""
+        bind_contextvars(controller=self.name)
         while True:
             try:
                 async with self.queue.hold() as held:
@@ -172,19 +174,17 @@ class Controller:
         key = held.key
         started = self._clock.monotonic()
         reconcile_id = f"{self._rng.getrandbits(128):032x}"
+        # Stays bound until the worker's next key, between which nothing is logged: to unbind costs as much as to bind.
+        bind_contextvars(
+            kind=key.kind,
+            namespace=key.namespace,
+            name=key.name,
+            reconcile_id=reconcile_id,
+            attempt=self.queue.failures(key) + 1,
+        )
         self._active.inc()
         try:
-            with (
-                self._tracer(self.name, key, reconcile_id),
-                structlog.contextvars.bound_contextvars(
-                    controller=self.name,
-                    kind=key.kind,
-                    namespace=key.namespace,
-                    name=key.name,
-                    reconcile_id=reconcile_id,
-                    attempt=self.queue.failures(key) + 1,
-                ),
-            ):
+            with self._tracer(self.name, key, reconcile_id):
                 result = await self._reconcile(key)
                 label = self._settle(held, result)
         finally:

@@ -169,7 +169,7 @@ def _kept_bytes(resource: Resource, body: bytes | msgspec.Raw, thing: _Thing) ->
         metadata = _decode_top(top["metadata"])
         del metadata["managedFields"]
         top["metadata"] = metadata
-    return _encode(top)
+    return memoryview(_encode(top)).tobytes()  # the encoder's own buffer is half as long again, and would be kept
 
 
 def _annotations(annotations: dict[str, str] | None, words: Words) -> Mapping[str, str]:

@@ -57,11 +57,13 @@ class Line(Generic[K]):
 
     def add(self, key: K, now: float, *, delay: float = 0.0, priority: int = 0) -> None:
         """Want the key at `now + delay`: of two wishes the earlier time and the higher priority hold."""
-        at = now + min(max(delay, 0.0), LONGEST_DELAY_SECONDS)
+        at = now + min(delay, LONGEST_DELAY_SECONDS) if delay > 0 else now
         if key in self._work:
             self._again[key] = _earlier(self._again.get(key), at, priority)
         elif key in self._ready:
             self._raise(key, priority)
+        elif at == now and key not in self._waiting:  # by far the most frequent
+            self._make_ready(key, priority, now)
         else:
             wish = _earlier(self._waiting.pop(key, None), at, priority)
             if wish.at <= now:

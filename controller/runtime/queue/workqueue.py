@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from controller.runtime.interfaces import Clock
 from controller.runtime.metrics import Metrics, QueueReading
@@ -29,8 +29,7 @@ class ShutDown(Exception):
     """The queue hands out no more keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held(Generic[K]):
+class Held(NamedTuple, Generic[K]):
     """A key in work."""
 
     key: K
