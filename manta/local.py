@@ -21,6 +21,7 @@ from pathlib import Path
 from api.crds.installed import custom_resource_definitions
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
+from localcluster.node.images import Images, serving_images
 from manta.api import Api, connected
 
 __all__ = ["Local", "NotStarted", "local_cluster"]
@@ -61,7 +62,10 @@ async def local_cluster(*, node: str, capacity: Mapping[str, str], log_lines: in
     try:
         token = secrets.token_urlsafe(24)
         prepare(directory, token)
-        async with in_a_cell(programs(directory, node, capacity)) as cell:
+        async with (
+            serving_images(directory / "images.sock", Images(cache())),  # the cell has no network to make them with
+            in_a_cell(programs(directory, node, capacity)) as cell,
+        ):
             await until_ready(cell, directory, log_lines)
             async with connected(str(directory / "api.sock"), token) as api:
                 yield Local(api, directory, cell, token)
