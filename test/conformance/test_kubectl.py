@@ -206,13 +206,15 @@ async def test_delete_waits_until_the_object_is_gone(cluster: Wire, widgets: str
 
     by_label = (await cluster.kubectl("delete", "widgets", "-l", "first=yes")).ok()
     by_name = (await cluster.kubectl("delete", "widget", "b", "--cascade=foreground")).ok()
+    tried = (await cluster.kubectl("delete", "widget", "c", "--dry-run=server")).ok()
     all_left = (await cluster.kubectl("delete", "widgets", "--all", "--wait=false")).ok()
     absent = await cluster.kubectl("delete", "widget", "b")
 
     # What follows the name differs between kubectl's versions.
     assert by_label.startswith('widget.test.example.com "a" deleted')
     assert by_name.startswith('widget.test.example.com "b" deleted')
-    assert all_left.startswith('widget.test.example.com "c" deleted')
+    assert tried.startswith('widget.test.example.com "c" deleted')
+    assert all_left.startswith('widget.test.example.com "c" deleted'), "a dry run deletes nothing"
     assert absent.err == 'Error from server (NotFound): widgets.test.example.com "b" not found\n'
 
 

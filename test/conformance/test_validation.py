@@ -64,6 +64,13 @@ async def test_bounds_and_patterns(cluster: Wire, widgets: str, spec: Json, fiel
     assert await refused(cluster, widgets, **spec) == [("FieldValueInvalid", field, text)]
 
 
+@pytest.mark.spec("kube-api:VAL-5")
+@pytest.mark.parametrize("spec", [{"size": 1, "title": "ab"}, {"size": 10}])
+async def test_a_bound_itself_is_allowed(cluster: Wire, widgets: str, spec: Json) -> None:
+    """Bounds are inclusive unless they say otherwise."""
+    assert (await accepted(cluster, widgets, **spec)).items() >= spec.items()
+
+
 @pytest.mark.spec("kube-api:VAL-2")
 @pytest.mark.parametrize(
     ("spec", "field", "text"),

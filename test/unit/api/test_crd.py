@@ -277,7 +277,17 @@ def test_embedded_metadata_sources_and_port_statuses_are_the_references() -> Non
     assert ports["properties"]["error"]["maxLength"] == 316
 
 
-@pytest.mark.spec("raycluster:N1", "raycluster:N2", "raycluster:N3")
+@pytest.mark.spec("raycluster:N2")
+def test_quantities_have_a_pattern_and_numbers_or_names_have_none() -> None:
+    """Neither has a type beside its two alternatives."""
+    either = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+
+    quantity = CORE.named("Quantity")
+    assert re.fullmatch(quantity.pop("pattern"), "500m")
+    assert quantity == CORE.named("IntOrString") == either
+
+
+@pytest.mark.spec("raycluster:N1", "raycluster:N3")
 def test_nothing_but_the_kept_keywords_reaches_an_embedded_type() -> None:
     """No enum, no description, no meaningless default."""
     seen: set[str] = set()

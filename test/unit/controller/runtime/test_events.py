@@ -121,8 +121,12 @@ async def test_recording_never_blocks_and_drops_what_is_too_much() -> None:
 
     assert at.dropped("overflow") == 10
     assert at.wire.log == []
+    async with background(("events", at.recorder.run())):
+        await at.recorder.flush()
+    assert [body["reason"] for _, body in at.sent()] == [f"R{n}" for n in range(1000)]
 
 
+@pytest.mark.spec("runtime:EVT-1")
 async def test_long_words_are_cut_between_characters() -> None:
     """1,024 bytes of note, 128 of reason."""
     async with recording() as at:
@@ -135,14 +139,16 @@ async def test_long_words_are_cut_between_characters() -> None:
     assert body["reason"] == "R" * 125 + "…"
 
 
-async def test_an_announcement_without_a_reason_is_dropped_as_the_bug_it_is() -> None:
+@pytest.mark.spec("runtime:EVT-1")
+async def test_an_announcement_without_a_reason_or_an_action_is_dropped_as_the_bug_it_is() -> None:
     """The server would refuse it each time."""
     async with recording() as at:
         at.announce(said(reason=""))
+        at.announce(Announcement("Normal", "Created", "", "made it"))
         await asyncio.sleep(1)
 
     assert at.wire.log == []
-    assert at.dropped("invalid") == 1
+    assert at.dropped("invalid") == 2
 
 
 @pytest.mark.spec("runtime:EVT-4")

@@ -186,7 +186,11 @@ async def test_the_token_is_asked_for() -> None:
         assert await code(PODS, aiohttp.encode_basic_auth("admin", "secret")) == 200
         assert await code(PODS, "Bearer wrong") == 401
         assert await code(PODS, None) == 403
-        assert await code("/readyz", None) == 200
+        for path in ("/version", "/healthz", "/livez", "/readyz"):
+            assert await code(path, None) == 200, path
+            assert await code(path, "Bearer wrong") == 401, path
+        assert await code("/api", None) == 403
+        assert await code("/apis", None) == 403
 
 
 async def test_protobuf_bodies_are_415_for_now() -> None:

@@ -285,6 +285,17 @@ async def test_dependents_are_left_to_the_garbage_collector(api: LocalApi, polic
     assert (await api.get(MAPS, "default", "a"))["metadata"]["finalizers"] == [finalizer]
 
 
+@pytest.mark.spec("kube-api:DEL-7")
+async def test_an_object_on_its_way_out_can_still_be_made_to_wait_for_its_dependents(api: LocalApi) -> None:
+    """A second delete, in the foreground."""
+    await api.create(MAPS, "default", a_map(finalizers=["example.com/mine"]))
+    await api.delete(MAPS, "default", "a", propagation="Background")
+
+    await api.delete(MAPS, "default", "a", propagation="Foreground")
+
+    assert (await api.get(MAPS, "default", "a"))["metadata"]["finalizers"] == ["example.com/mine", "foregroundDeletion"]
+
+
 @pytest.mark.spec("kube-api:DEL-10")
 async def test_deleting_a_collection_answers_it_as_it_was(api: LocalApi, server: ApiServer) -> None:
     """Selectors choose."""
@@ -464,17 +475,20 @@ async def test_a_put_with_a_version_conflicts_when_the_object_changed_meanwhile(
     assert (await refused(api.update(MAPS, "default", {**made, "data": {}}))).reason == "Conflict"
 
 
-@pytest.mark.spec("kube-api:ADM-2")
 async def test_admission_is_asked_about_deletes_with_the_old_object_alone(server: ApiServer, api: LocalApi) -> None:
     """And may refuse them."""
     await api.create(MAPS, "default", a_map())
     admission = Changing(refuse=("DELETE",))
     admitted_by(server, admission)
 
-    assert (await refused(api.delete(MAPS, "default", "a"))).code == 403
+    assert (await refused(api.delete(MAPS, "default", "a", propagation="Foreground"))).code == 403
     review = admission.seen[0]
     assert (review.object, review.old_object and review.old_object["metadata"]["name"]) == (None, "a")
-    assert review.options["kind"] == "DeleteOptions"
+    assert review.options == {
+        "kind": "DeleteOptions",
+        "apiVersion": "meta.k8s.io/v1",
+        "propagationPolicy": "Foreground",
+    }
 
 
 @pytest.mark.spec("kube-api:ADM-4")

@@ -355,6 +355,12 @@ def test_each_rule_refuses_its_case_and_passes_the_nearest_good_one(
     assert denial(a_job(passed)) is None
 
 
+@pytest.mark.spec("admission:J11")
+def test_workers_alone_may_be_deleted_where_nobody_starts_them_again() -> None:
+    """Without the autoscaler."""
+    assert denial(a_job(legacy("DeleteSelf", "DeleteWorkers"))) is None
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "fragment", "good"),
     [

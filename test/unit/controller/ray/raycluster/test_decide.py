@@ -118,13 +118,14 @@ def test_what_is_not_served_yet_is_refused_and_told(a: Any, spec: Any, group: An
     assert "not supported yet" in plan.events[0].note
 
 
-@pytest.mark.spec("raycluster:E78", "raycluster:20/invalidrayclusterstatus")
+@pytest.mark.spec("raycluster:E78", "raycluster:20/invalidrayclusterstatus", "admission:AC-21")
 def test_a_torn_suspend_is_told_and_tried_again(a: Any) -> None:
     body = a.body(a.group(), status=conditions("RayClusterSuspending", "RayClusterSuspended"))
 
     plan = a.plan(a.seen(body, a.head()))
 
     assert (plan.writes, plan.events[0].reason) == ((), "InvalidRayClusterStatus")
+    assert plan.events[0].note.startswith("The RayCluster status is invalid ns/r, ")
     assert plan.result.error is not None
 
 

@@ -9,6 +9,7 @@ from api.v1 import wire
 from api.v1.rayjob import JobDeploymentStatus
 from controller.ray.dashboard.protocol import EffectState, Known, StopJob, SubmitJob
 from controller.ray.options import Options
+from controller.ray.rayjob.decide import decide
 from controller.ray.rayjob.phases import RULES
 from controller.runtime.plan import Announcement, Create, Delete
 from localcluster.testing.rayjob_history import START, RayJobHistory, k8s_job, rayjob
@@ -263,6 +264,7 @@ def test_an_interactive_job_waits_for_its_id_and_not_for_ever() -> None:
     history = RayJobHistory(rayjob(submissionMode="InteractiveMode", preRunningDeadlineSeconds=600)).run(3)
     history.cluster_becomes_ready().run()
     assert (history.phase, history.status.get("jobId")) == ("Waiting", None)
+    assert decide(history.see(), history.now).plan.result.requeue_after, "no event tells that its time is over"
 
     history.job["spec"]["jobId"] = "by-hand"
     history.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -57,8 +58,7 @@ async def test_a_create_is_in_the_ledger_before_its_caller_goes_on() -> None:
     assert task.result()["metadata"]["resourceVersion"] == "8"
     assert at.required() == [("8", set(), False)]
     assert exchange.query == {"fieldManager": "op"}
-    assert exchange.headers["User-Agent"].startswith("op/1.2 (linux/")
-    assert exchange.headers["User-Agent"].endswith(") pods")
+    assert re.fullmatch(r"op/1\.2 \(linux/\w+\) pods", exchange.headers["User-Agent"])
 
 
 @pytest.mark.spec("runtime:RYW-4", "runtime:CLI-16")

@@ -61,6 +61,32 @@ async def test_a_key_added_while_it_is_held_waits_again_when_the_block_ends() ->
     assert queue.statistics().in_work == 0
 
 
+@pytest.mark.spec("runtime:WQ-6")
+async def test_a_retried_key_keeps_its_priority() -> None:
+    """Or one key's failures would send it behind what is less important."""
+    queue = a_queue()
+    queue.retry("a", priority=5)
+    await asyncio.sleep(1)
+
+    async with queue.hold() as one:
+        assert (one.key, one.priority) == ("a", 5)
+
+
+@pytest.mark.spec("runtime:WQ-6")
+async def test_of_two_wishes_the_higher_priority_holds() -> None:
+    """Whichever came first, while the key waits and while it is in work."""
+    queue = a_queue()
+    for first, second in ((5, 0), (0, 5)):
+        queue.add("a", after=timedelta(seconds=1), priority=first)
+        queue.add("a", after=timedelta(seconds=1), priority=second)
+        async with queue.hold() as one:
+            assert one.priority == 5
+            queue.add("a", priority=first)
+            queue.add("a", priority=second)
+        async with queue.hold() as again:
+            assert again.priority == 5
+
+
 @pytest.mark.spec("runtime:WQ-2", "runtime:WQ-10")
 async def test_a_delayed_key_comes_when_its_time_has_come_and_of_two_wishes_the_earlier_wins() -> None:
     """One timer, for whichever is first."""
