@@ -119,9 +119,7 @@ class WorkQueue(Generic[K]):
         """
         return _Hold(self)
 
-    async def _begin(self) -> tuple[Held[K], float]:
-        while (taken := self._take()) is None:
-            await self._until_ready()
+    def _begun(self, taken: tuple[K, int, float]) -> tuple[Held[K], float]:
         key, priority, since = taken
         started = self._line.in_work[key]
         self._queue_seconds.observe(started - since)
@@ -257,7 +255,10 @@ class _Hold(Generic[K]):
         self._queue = queue
 
     async def __aenter__(self) -> Held[K]:
-        self._held, self._started = await self._queue._begin()
+        queue = self._queue
+        while (taken := queue._take()) is None:
+            await queue._until_ready()
+        self._held, self._started = queue._begun(taken)
         return self._held
 
     async def __aexit__(self, *_: object) -> None:
