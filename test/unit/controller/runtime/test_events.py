@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
@@ -166,6 +167,50 @@ async def test_what_will_never_be_accepted_is_dropped_and_the_rest_is_tried_for_
 
     assert len(at.wire.log) == tries
     assert (at.dropped("refused") or 0) + (at.dropped("failed") or 0) == 1
+
+
+@pytest.mark.spec("runtime:EVT-4")
+async def test_a_delivery_that_fails_is_tried_again_after_ten_seconds_or_so() -> None:
+    """Or as long as the server asks; not all of a crowd at the same moment."""
+    times: list[float] = []
+
+    def respond(exchange: Exchange) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 3:
+            exchange.refuse(429, "TooManyRequests", headers={"Retry-After": "30"})
+        elif len(times) <= 4:
+            exchange.refuse(500, "InternalError")
+        else:
+            accept(exchange)
+
+    async with recording(respond) as at:
+        at.announce(said())
+        await asyncio.sleep(200)
+
+    first, second, asked, last = (after - before for before, after in pairwise(times))
+    assert 10 <= first <= 12.5
+    assert 10 <= second <= 12.5
+    assert first != second
+    assert asked == pytest.approx(30, abs=0.1)
+    assert 10 <= last <= 12.5
+
+
+@pytest.mark.spec("runtime:EVT-4")
+async def test_eight_events_are_on_their_way_at_a_time() -> None:
+    """The server has more important things to do."""
+    held: list[Exchange] = []
+    async with recording(held.append) as at:
+        for n in range(20):
+            at.announce(said(reason=f"R{n}"))
+        await asyncio.sleep(1)
+        assert len(held) == 8
+
+        for exchange in held[:3]:
+            accept(exchange)
+        await asyncio.sleep(1)
+        assert len(held) == 11
+        for exchange in held[3:]:
+            accept(exchange)
 
 
 async def test_a_series_whose_event_is_gone_is_created_anew() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from api.core import PODS, SERVICES
 from api.meta import Ref
-from controller.runtime.ledger import TTL_SECONDS, Ledger
+from controller.runtime.ledger import Ledger
 
 POD = Ref("Pod", "ns", "a")
 
@@ -156,9 +156,9 @@ def test_an_entry_that_is_never_reached_goes_after_five_minutes_and_is_counted()
     ledger = a_ledger()
     ledger.wrote(ledger.begin(PODS, POD, 0.0), "10", {"app": "ray"})
 
-    ledger.settle(PODS, CacheAt("9"), TTL_SECONDS - 1)
+    ledger.settle(PODS, CacheAt("9"), 299)
     assert ledger.open(PODS, ref=POD)
-    ledger.settle(PODS, CacheAt("9"), TTL_SECONDS)
+    ledger.settle(PODS, CacheAt("9"), 300)
     assert not ledger.open(PODS, ref=POD)
     assert ledger.expired == 1
 

@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,16 +150,38 @@ async def test_a_part_that_fails_ends_everything_with_its_own_error() -> None:
 
 @pytest.mark.looptime(False)
 @pytest.mark.spec("runtime:MGR-6")
-async def test_the_first_signal_asks_to_stop_and_the_handlers_go_with_the_block() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_asks_to_stop_and_the_handlers_go_with_the_block(number: signal.Signals) -> None:
     """In real time: signals know no other."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     async with stopped_by_signals() as stop:
         assert not stop.is_set()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         async with asyncio.timeout(5):
             await stop.wait()
 
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) in (before, signal.default_int_handler), "asyncio gives SIGINT back to Python"
+
+
+IMPATIENT = """
+import asyncio, os, signal
+from controller.runtime.manager import stopped_by_signals
+
+async def main():
+    async with stopped_by_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.spec("runtime:MGR-6")
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    """Whoever asks twice does not want to wait for what still drains."""
+    assert subprocess.run([sys.executable, "-c", IMPATIENT], timeout=30, check=False).returncode == 1
 
 
 async def test_two_controllers_of_one_name_are_refused_at_the_start() -> None:

@@ -78,6 +78,20 @@ async def test_small_parts_of_a_pod_have_paths_of_their_own(api: LocalApi) -> No
     assert len(resized["spec"]["ephemeralContainers"]) == 1
 
 
+@pytest.mark.spec("kube-api:SUB-2")
+async def test_a_pod_as_a_whole_takes_no_ephemeral_container(api: LocalApi) -> None:
+    """They have a path of their own."""
+    container = {"name": "a", "image": "i"}
+    await api.create("pods", "default", {"metadata": {"name": "p"}, "spec": {"containers": [container]}})
+    debugging = {"spec": {"ephemeralContainers": [{"name": "dbg", "image": "x"}]}}
+
+    with pytest.raises(Refusal) as refused:
+        await api.patch("pods", "default", "p", debugging)
+
+    assert refused.value.code == 422
+    assert "ephemeralContainers" not in (await api.get("pods", "default", "p"))["spec"]
+
+
 @pytest.mark.parametrize(
     ("selector", "text"),
     [

@@ -804,6 +804,14 @@ def test_all_faulty_labels_of_a_group_are_one_finding() -> None:
 
 
 V2_TRUE = env("RAY_enable_autoscaler_v2", value="True")
+
+
+@pytest.mark.spec("admission:C32")
+def test_the_variable_of_autoscaler_v2_is_no_mistake_where_the_autoscaler_is_on() -> None:
+    """It is an older way to choose the version."""
+    assert denial({**SCALED, HEAD_ENV: env("RAY_enable_autoscaler_v2", value="1")}) is None
+
+
 # Edge cases of spec raycluster §23.1 and the rule that meets them; "" where the cluster is worked on.
 EDGES: list[tuple[str, Changes, str]] = [
     ("E4", {f"{GROUP}.minReplicas": None}, "C6"),

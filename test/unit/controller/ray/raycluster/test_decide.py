@@ -356,6 +356,19 @@ def test_two_heads_stop_everything_until_one_is_removed(a: Any) -> None:
     assert str(plan.result.error) == "more than one head pod: a, b; delete all but one"
 
 
+@pytest.mark.spec("raycluster:20/deletedheadpod-failedtodeleteheadpod")
+def test_what_is_told_of_a_deleted_head_says_how_it_ended(a: Any) -> None:
+    head = a.head("h", ticket="t", phase="Running", policy="Never", terminated={"exitCode": 3, "reason": "Error"})
+
+    (write,) = a.plan(a.seen(ticketed(a, a.group(0)), head)).writes
+
+    assert write.why.tail == (
+        "; Pod status: Running; Pod restart policy: Never; Ray container terminated status: "
+        "&ContainerStateTerminated{ExitCode:3,Signal:0,Reason:Error,Message:,StartedAt:0001-01-01 00:00:00 +0000 UTC,"
+        "FinishedAt:0001-01-01 00:00:00 +0000 UTC,ContainerID:,}"
+    )
+
+
 @pytest.mark.spec("raycluster:E20", "raycluster:E21")
 @pytest.mark.parametrize("policy", ["Always", "Never"])
 def test_a_failed_head_goes_and_comes_back_when_it_is_gone(a: Any, policy: str) -> None:

@@ -89,11 +89,12 @@ def test_wanted_workers_are_summed_over_the_groups_that_are_not_suspended(a: Any
         a.group(9, "a", minReplicas=1, maxReplicas=4),
         a.group(2, "b", minReplicas=1, maxReplicas=3),
         a.group(5, "c", minReplicas=5, maxReplicas=5, suspend=True),
+        a.group(2, "d", minReplicas=1, maxReplicas=3, numOfHosts=4),
     ]
 
     found = status(a, a.seen(a.body(*groups)))
 
-    assert [found[f"{name}WorkerReplicas"] for name in ("desired", "min", "max")] == [6, 2, 7]
+    assert [found[f"{name}WorkerReplicas"] for name in ("desired", "min", "max")] == [14, 6, 19]
 
 
 @pytest.mark.spec("raycluster:E71", "raycluster:19.1/maxworkerreplicas")

@@ -166,6 +166,33 @@ async def test_fault_f1_all_pages_come_in_and_the_watch_starts_from_the_last_ver
     assert len(set(at.told)) == len(at.told) == 1200
 
 
+@pytest.mark.spec("runtime:REF-3")
+async def test_a_list_from_the_watch_cache_is_not_paged_and_one_that_was_has_no_such_cache() -> None:
+    """From then on pages of 500 are asked for, with no version: it would be ignored, or the limit would."""
+    at = Followed(watch_list=False)
+    async with at.running():
+        first = await at.wire.next()
+        assert (first.query["resourceVersion"], "limit" in first.query) == ("0", False)
+        first.answer(a_list(10, a_pod("a", 1), more="page2"))
+        (await at.wire.next()).answer(a_list(10, a_pod("b", 2)))
+        (await at.wire.next()).refuse(410, "Expired")
+        again = await at.wire.next()
+
+    assert (again.query["limit"], "resourceVersion" in again.query) == ("500", False)
+
+
+@pytest.mark.spec("runtime:REF-3")
+async def test_more_than_five_thousand_objects_are_paged() -> None:
+    """A list in one piece would hold up everything else."""
+    at = Followed(watch_list=False)
+    async with at.running():
+        (await at.wire.next()).answer(a_list(9000, *(a_pod(f"p{n}", n + 1) for n in range(5001))))
+        (await at.wire.next()).refuse(410, "Expired")
+        again = await at.wire.next()
+
+    assert (again.query["limit"], "resourceVersion" in again.query) == ("500", False)
+
+
 @pytest.mark.spec("runtime:REF-4")
 async def test_pages_that_expire_under_way_are_dropped_and_listed_once_more_in_one_piece() -> None:
     """Pages from before and after a 410 are never put together."""

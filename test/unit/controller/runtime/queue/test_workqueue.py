@@ -61,6 +61,17 @@ async def test_a_key_added_while_it_is_held_waits_again_when_the_block_ends() ->
     assert queue.statistics().in_work == 0
 
 
+@pytest.mark.spec("runtime:WQ-10")
+async def test_no_delay_is_longer_than_a_day() -> None:
+    """A timer that is too far off may never ring."""
+    queue = a_queue()
+    queue.add("a", after=timedelta(days=1000))
+    started = now()
+
+    assert await held(queue) == "a"
+    assert now() - started == pytest.approx(86_400)
+
+
 @pytest.mark.spec("runtime:WQ-6")
 async def test_a_retried_key_keeps_its_priority() -> None:
     """Or one key's failures would send it behind what is less important."""
