@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from localcluster.running import running, write_kubeconfig
+from localcluster.kubeconfig import write_kubeconfig
+from localcluster.running import running
 
 __all__ = ["main"]
 

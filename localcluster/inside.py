@@ -19,10 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localcluster.apiserver.http import serving
+from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import dialing
 from localcluster.node.interfaces import Runtime
 from localcluster.node.kubelet import Kubelet, NodeSettings
-from localcluster.running import Running, running, write_kubeconfig
+from localcluster.running import Running, running
 
 __all__ = ["Inside", "main"]
 

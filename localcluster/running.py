@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +16,7 @@ from localcluster.apiserver.server import ApiServer
 from localcluster.controllers.manager import controlling, mirroring
 from localcluster.mirror import Mirrors
 
-__all__ = ["Running", "running", "write_kubeconfig"]
+__all__ = ["Running", "running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +51,3 @@ async def running(
         controlling(api, mirrors, now=now),
     ):
         yield Running(url, server, face, api, mirrors)
-
-
-def write_kubeconfig(path: Path, url: str, token: str) -> None:
-    """A kubeconfig with one cluster, which only its owner may read (JSON is YAML).
-
-    The token stands in the URL, as a password: kubectl sends a user's token over TLS only.
-    """
-    scheme, _, rest = url.partition("://")
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "manta", "cluster": {"server": f"{scheme}://admin:{token}@{rest}"}}],
-        "users": [{"name": "admin", "user": {}}],
-        "contexts": [{"name": "manta", "context": {"cluster": "manta", "user": "admin"}}],
-        "current-context": "manta",
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(config, file, indent=2)
-    unfinished.replace(path)

@@ -1,5 +1,6 @@
 """The command `manta`."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,11 @@ def main() -> None:
 
         sys.stdout.write(f"manta {version('manta-operator')}\n")
         return
-    command()
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # while modules load; `ending` takes over
+    try:
+        command()
+    except KeyboardInterrupt:  # between the loop's end and ours
+        sys.exit(130)
 
 
 def command() -> None:
@@ -27,7 +32,12 @@ def command() -> None:
     NodeResources = Annotated[  # noqa: N806 - a type
         list[str] | None, typer.Option(help="More of what the node has, NAME=AMOUNT: nvidia.com/gpu=8.")
     ]
-    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Ray on Kubernetes, and without it.")
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Ray on Kubernetes, and without it.",
+    )
 
     @app.callback()
     def manta(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -56,6 +66,7 @@ def command() -> None:
         output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
         node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
         node_resources: NodeResources = None,
+        data: Annotated[Path | None, typer.Option(help="Where to keep the state; not there yet.")] = None,
         port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 8001,
         kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
     ) -> None:
@@ -63,6 +74,8 @@ def command() -> None:
         from manta.run import Wishes
         from manta.run import up as stay_up
 
+        if data is not None:
+            raise typer.BadParameter("not there yet: state lives in memory and ends with manta", param_hint="--data")
         wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig)
         raise typer.Exit(stay_up(apply or [], wishes))
 

@@ -83,10 +83,10 @@ class Api:
                     yield event["type"], event["object"]
 
     async def log(
-        self, namespace: str, pod: str, container: str, *, follow: bool, tail: int = 0
+        self, namespace: str, pod: str, container: str, *, follow: bool, tail: int = 0, previous: bool = False
     ) -> AsyncIterator[bytes]:
-        """A container's output as it comes. Raises Refused while there is none."""
-        query = {"container": container, "follow": "true" if follow else "false"}
+        """A container's output as it comes, or that of its `previous` run. Raises Refused while there is none."""
+        query = {"container": container, "follow": str(follow).lower(), "previous": str(previous).lower()}
         if tail:
             query["tailLines"] = str(tail)
         path = f"http://manta/api/v1/namespaces/{namespace}/pods/{pod}/log"

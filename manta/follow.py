@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
+
+import aiohttp
 
 from localcluster.node.forward import dial
 from manta.api import Api, Refused, path_of
@@ -19,6 +21,8 @@ __all__ = ["follow"]
 
 LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
 LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end
+PATIENCE_SECONDS: Final = 20.0  # a pod that cannot start, as things are: for its image to be made known, say
+CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
 
 
@@ -36,6 +40,8 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
             group.create_task(watch(local.api, f"/api/v1/namespaces/{namespace}/pods", lines.pod)),
             group.create_task(watch(local.api, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", lines.event)),
             group.create_task(cell_ends(local, progress, over)),
+            group.create_task(patience_ends(progress, lines.news, over)),
+            group.create_task(last_words(local.api, namespace, progress, show, lines.news)),
         ]
         log = group.create_task(job_log(local, document, progress, show, lines.news))
         await over.wait()
@@ -48,18 +54,34 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
     return progress.verdict
 
 
+class News:
+    """Wakes all who wait for the next of it."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def tell(self) -> None:
+        """There is some."""
+        self.event.set()
+        self.event = asyncio.Event()
+
+    async def next(self) -> None:
+        """Until there is some again."""
+        await self.event.wait()
+
+
 class Teller:
     """Feeds events to Progress and shows what it answers; `news` wakes those who wait for something in Progress."""
 
     def __init__(self, progress: Progress, show: Show, over: asyncio.Event) -> None:
         self.progress, self.show, self.over = progress, show, over
-        self.news = asyncio.Event()
+        self.news = News()
 
     def tell(self, lines: Iterable[Line]) -> None:
         """Show them; note the end."""
         for line in lines:
             self.show.tell(line)
-        self.news.set()
+        self.news.tell()
         if self.progress.verdict is not None:
             self.over.set()
 
@@ -84,23 +106,51 @@ class Teller:
 
 
 async def watch(api: Api, path: str, tell: Callable[[str, Mapping[str, Any]], None], **query: str) -> None:
-    """Every event of the collection, for ever; the local server ends no stream but by ending itself."""
-    async with aclosing(api.watch(path, **query)) as events:  # type: ignore[type-var]
-        async for type_, body in events:
-            tell(type_, body)
+    """Every event of the collection; the local server ends no stream but by ending itself, which `cell_ends` tells."""
+    with suppress(aiohttp.ClientError):
+        async with aclosing(api.watch(path, **query)) as events:  # type: ignore[type-var]
+            async for type_, body in events:
+                tell(type_, body)
 
 
 async def cell_ends(local: Local, progress: Progress, over: asyncio.Event) -> None:
     """The end of the cell is the end of the run."""
     why = await local.cell.ended()
-    progress.verdict = progress.verdict or Verdict(1, f"the local cluster ended: {why}")
+    progress.verdict = progress.verdict or Verdict(1, f"the local cluster ended: {why}", cell_ended=True)
     over.set()
+
+
+async def patience_ends(progress: Progress, news: News, over: asyncio.Event) -> None:
+    """Gives up when pods cannot start for long, and nothing runs that could change it."""
+    while not over.is_set():
+        await until(lambda: bool(progress.stuck) and not progress.began, news)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await until(lambda: not progress.stuck or progress.began, news)
+        except TimeoutError:
+            progress.verdict = progress.verdict or progress.given_up()
+            over.set()
+
+
+async def last_words(api: Api, namespace: str, progress: Progress, show: Show, news: News) -> None:
+    """What containers said before they crashed."""
+    while True:
+        await until(lambda: bool(progress.crashed), news)
+        pod, container = progress.crashed.pop(0)
+        try:
+            log = api.log(namespace, pod, container, follow=False, tail=CRASH_LINES, previous=True)
+            text = b"".join([chunk async for chunk in log]).decode(errors="replace")
+        except Refused as refused:
+            text = f"no output: {refused.message}"
+        show.say(f"the last that {pod}, container {container}, said:")
+        for line in text.splitlines():
+            show.log(line)
 
 
 # The job's own output
 
 
-async def job_log(local: Local, document: Document, progress: Progress, show: Show, news: asyncio.Event) -> None:
+async def job_log(local: Local, document: Document, progress: Progress, show: Show, news: News) -> None:
     """The driver's output: from the submitter's pod in K8sJobMode, from the dashboard in HTTPMode."""
     if document.kind != "RayJob":
         return
@@ -115,9 +165,7 @@ async def job_log(local: Local, document: Document, progress: Progress, show: Sh
         show.log(rest)
 
 
-async def submitter_log(
-    local: Local, document: Document, progress: Progress, news: asyncio.Event
-) -> AsyncIterator[str]:
+async def submitter_log(local: Local, document: Document, progress: Progress, news: News) -> AsyncIterator[str]:
     """Follows the log of the submitter's pod from its beginning, once it has one."""
     while True:
         await until(lambda: bool(progress.submitter), news)
@@ -125,6 +173,8 @@ async def submitter_log(
             async for chunk in local.api.log(document.namespace, progress.submitter, SUBMITTER, follow=True):
                 yield chunk.decode(errors="replace")
             return
+        except aiohttp.ClientError:
+            return  # the server is gone
         except Refused:
             await asyncio.sleep(LOG_LOOK_SECONDS)
 
@@ -132,9 +182,7 @@ async def submitter_log(
 SUBMITTER: Final = "ray-job-submitter"
 
 
-async def dashboard_log(
-    local: Local, document: Document, progress: Progress, news: asyncio.Event
-) -> AsyncIterator[str]:
+async def dashboard_log(local: Local, document: Document, progress: Progress, news: News) -> AsyncIterator[str]:
     """Asks the dashboard for the whole log again and again, and passes on what is new."""
     told = 0
     while True:
@@ -170,8 +218,7 @@ async def log_so_far(local: Local, head: str, job: str) -> str:
         return ""
 
 
-async def until(holds: Callable[[], bool], news: asyncio.Event) -> None:
+async def until(holds: Callable[[], bool], news: News) -> None:
     """Waits for news until it holds."""
     while not holds():
-        news.clear()
-        await news.wait()
+        await news.next()

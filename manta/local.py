@@ -7,21 +7,20 @@ Unix sockets in one private folder, which goes with the block.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from api.crds.installed import custom_resource_definitions
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
-from localcluster.node.images import Images, serving_images
 from manta.api import Api, connected
 
 __all__ = ["Local", "NotStarted", "local_cluster"]
@@ -29,6 +28,18 @@ __all__ = ["Local", "NotStarted", "local_cluster"]
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
 HEALTH_PORT = 8082
+
+# The operator loads what it needs while the cluster comes up, and begins once that is ready.
+OPERATOR = """# python -m controller, with a head start
+import os, runpy, sys, time
+ready = sys.argv.pop(1)
+from controller.__main__ import leave_rich_out
+leave_rich_out()
+import controller.main
+while not os.path.exists(ready):
+    time.sleep(0.02)
+runpy.run_module("controller", run_name="__main__", alter_sys=True)
+"""
 
 
 class NotStarted(Exception):
@@ -56,14 +67,21 @@ class Local:
 
 
 @asynccontextmanager
-async def local_cluster(*, node: str, capacity: Mapping[str, str], log_lines: int = 20) -> AsyncIterator[Local]:
-    """Cluster and operator run inside the block, and nothing of them is left behind. Raises NotStarted."""
+async def local_cluster(
+    *, node: str, capacity: Mapping[str, str], told: Callable[[str], None], log_lines: int = 20
+) -> AsyncIterator[Local]:
+    """Cluster and operator run inside the block, and nothing of them is left behind. Raises NotStarted.
+
+    `told` gets the lines of progress of images that are made.
+    """
+    from localcluster.node.images import Images, serving_images
+
     directory = Path(tempfile.mkdtemp(prefix="manta-"))
     try:
         token = secrets.token_urlsafe(24)
         prepare(directory, token)
         async with (
-            serving_images(directory / "images.sock", Images(cache())),  # the cell has no network to make them with
+            serving_images(directory / "images.sock", Images(cache()), told),  # the cell has no network for it
             in_a_cell(programs(directory, node, capacity)) as cell,
         ):
             await until_ready(cell, directory, log_lines)
@@ -77,7 +95,9 @@ def prepare(directory: Path, token: str) -> None:
     """What the programs inside find in their folder."""
     (directory / "token").touch(mode=0o600)
     (directory / "token").write_text(token)
-    (directory / "crds.json").write_text(json.dumps(custom_resource_definitions()))
+    crds = sorted(one.name for one in files("api.crds").iterdir() if one.name.endswith(".json"))
+    texts = [files("api.crds").joinpath(name).read_bytes() for name in crds]  # as they are: models take long to load
+    (directory / "crds.json").write_bytes(b"[" + b",".join(texts) + b"]")
 
 
 def programs(directory: Path, node: str, capacity: Mapping[str, str]) -> list[Program]:
@@ -86,14 +106,12 @@ def programs(directory: Path, node: str, capacity: Mapping[str, str]) -> list[Pr
     cluster += ["--preload", str(directory / "crds.json"), "--images", str(cache())]
     for name, amount in capacity.items():
         cluster += ["--capacity", f"{name}={amount}"]
-    operator = (
-        f"while [ ! -e {directory}/ready ]; do sleep 0.05; done; exec {sys.executable} -m controller "
-        f"--kubeconfig {directory}/kubeconfig --enable-leader-election=false --metrics-addr=0 "
-        f"--health-probe-bind-address=:{HEALTH_PORT}"
-    )
+    operator = [sys.executable, "-c", OPERATOR, str(directory / "ready"), "--kubeconfig", f"{directory}/kubeconfig"]
+    operator += ["--enable-leader-election=false", "--metrics-addr=0"]
+    operator += [f"--health-probe-bind-address=:{HEALTH_PORT}"]
     return [
         Program("local cluster", tuple(cluster), log=str(directory / "cluster.log")),
-        Program("operator", ("/bin/sh", "-c", operator), log=str(directory / "operator.log"), essential=False),
+        Program("operator", tuple(operator), log=str(directory / "operator.log"), essential=False),
     ]
 
 
@@ -114,18 +132,31 @@ async def in_a_cell(inside: Sequence[Program]) -> AsyncIterator[Cell]:
 
 async def until_ready(cell: Cell, directory: Path, log_lines: int) -> None:
     """Waits until cluster and operator say so. Raises NotStarted with the end of the log of what failed."""
-    ended = asyncio.ensure_future(cell.ended())  # noqa: TID251 - cancelled below, before this function ends
     try:
         async with asyncio.timeout(START_SECONDS):
-            while not (directory / "ready").exists() or not await operator_ready(directory):
-                if ended.done():
-                    raise NotStarted(f"{ended.result()}\n{last_lines(directory, log_lines)}")
-                await asyncio.sleep(LOOK_SECONDS)
+            ended = await ended_before(cell, all_ready(directory))
     except TimeoutError:
         told = last_lines(directory, log_lines)
         raise NotStarted(f"the local cluster was not ready within {START_SECONDS:g} s\n{told}") from None
-    finally:
-        ended.cancel()
+    if ended:
+        raise NotStarted(f"the local cluster did not start: {ended}\n{last_lines(directory, log_lines)}".rstrip())
+
+
+async def ended_before(cell: Cell, other: Coroutine[Any, Any, None]) -> str:
+    """What ended the cell while that was still going on; "" if it did not."""
+    async with asyncio.TaskGroup() as group:
+        end = group.create_task(cell.ended())
+        done = group.create_task(other)
+        await asyncio.wait([end, done], return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        done.cancel()
+    return "" if end.cancelled() else end.result()
+
+
+async def all_ready(directory: Path) -> None:
+    """Until both say so. The cluster makes a file, the operator answers a request: both take but a few looks."""
+    while not (directory / "ready").exists() or not await operator_ready(directory):  # noqa: ASYNC110 - files of others tell no event
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def operator_ready(directory: Path) -> bool:

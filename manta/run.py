@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import aiohttp
+
+from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import PortTaken, relaying
-from localcluster.running import write_kubeconfig
 from manta.api import Refused
+from manta.dashboards import sharing_dashboards
 from manta.documents import Document, Unusable, read_documents
+from manta.ending import Stopped, heeding_signals
 from manta.follow import follow
 from manta.local import Local, NotStarted, local_cluster
 from manta.progress import Progress, Verdict
@@ -22,8 +27,8 @@ from manta.show import Show, chosen
 __all__ = ["Wishes", "run", "up"]
 
 FOLLOWED = ("RayJob", "RayCluster")
-UNUSABLE = 2  # exit code: the input cannot be used
-INTERRUPTED = 130
+NOT_YET = ("RayService", "RayCronJob")
+UNUSABLE = 2  # exit code: the command line or the file cannot be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,60 +49,95 @@ class Refusal(Exception):
 
 def run(file: str, wishes: Wishes) -> int:
     """Apply the file on a local cluster of its own, and follow it; the exit code."""
+
+    async def main() -> int:
+        return await running(usable(read_documents(file)), wishes)
+
     try:
-        documents = read_documents(file)
-        return asyncio.run(running(documents, wishes))
-    except KeyboardInterrupt:
+        return ending_well(main())
+    except Stopped as stopped:
         sys.stderr.write("\ninterrupted; everything that was started is gone\n")
-        return INTERRUPTED
-    except (Unusable, NotStarted, PortTaken, Refusal) as error:
-        sys.stderr.write(f"manta: {error}\n")
-        return 1 if isinstance(error, NotStarted) else UNUSABLE
+        return stopped.exit_code
 
 
 def up(files: Sequence[str], wishes: Wishes) -> int:
     """A local cluster until Ctrl-C; the exit code."""
+
+    async def main() -> int:
+        return await staying(usable([document for file in files for document in read_documents(file)]), wishes)
+
     try:
-        documents = [document for file in files for document in read_documents(file)]
-        return asyncio.run(staying(documents, wishes))
-    except KeyboardInterrupt:
+        return ending_well(main())
+    except Stopped:
         sys.stderr.write("\neverything is gone\n")
         return 0
-    except (Unusable, NotStarted, PortTaken, Refusal) as error:
+
+
+def ending_well(main: Coroutine[Any, Any, int]) -> int:
+    """Its exit code; what cannot be done is said in a sentence. Raises Stopped."""
+    try:
+        return heeding_signals(main)
+    except (Unusable, PortTaken) as error:
         sys.stderr.write(f"manta: {error}\n")
-        return 1 if isinstance(error, NotStarted) else UNUSABLE
+        return UNUSABLE
+    except aiohttp.ClientError as error:
+        sys.stderr.write(f"manta: the local cluster ended: {error}\n")
+        return 1
+    except (NotStarted, Refusal) as error:
+        sys.stderr.write(f"manta: {error}\n")
+        return 1
+
+
+def usable(documents: list[Document]) -> list[Document]:
+    """The documents, if the operator knows what to do with all of them. Raises Unusable before anything starts."""
+    for document in documents:
+        if document.kind in NOT_YET and str(document.body["apiVersion"]).startswith("ray.io/"):
+            raise Unusable(
+                f"{document.file}:{document.line_of('kind')}: this version runs RayCluster and RayJob, "
+                f"not yet {document.kind} ({document.name})"
+            )
+    return documents
 
 
 async def running(documents: Sequence[Document], wishes: Wishes) -> int:
     """Everything of `manta run`."""
     followed = next((one for one in documents if one.kind in FOLLOWED), documents[-1])
     progress = Progress(followed.kind, followed.name, followed.namespace)
-    async with reachable(wishes) as (local, url):
-        with chosen(wishes.output, progress) as show:
+    with chosen(wishes.output, progress) as show:
+        show.stage("starting the local cluster")
+        async with reachable(wishes, show) as (local, url):
+            show.stage("")
             show.say(f"local cluster on {url}; kubectl --kubeconfig {kubeconfig_of(wishes, local)} get pods")
             await apply(local, documents, show)
-            verdict = await follow(local, followed, progress, show)
-            show.end(verdict)
-            show_logs(verdict, local, show)
-        if wishes.keep:
-            sys.stderr.write("kept running; Ctrl-C ends it\n")
-            await local.cell.ended()
-        return verdict.code
+            if wishes.node == "scripted" and followed.kind == "RayJob":
+                show.say("--node scripted: pods live by a table and no Ray runs in them, so no job ever ends")
+            async with sharing_dashboards(local, show):
+                verdict = await follow(local, followed, progress, show)
+                show.end(verdict)
+                show_logs(verdict, local, show)
+                if wishes.keep and not verdict.cell_ended:
+                    show.stage("kept running; Ctrl-C ends it")
+                    await local.cell.ended()
+            show.stage("cleaning up")
+    return verdict.code
 
 
 async def staying(documents: Sequence[Document], wishes: Wishes) -> int:
     """Everything of `manta up`."""
-    async with reachable(wishes) as (local, url):
-        with chosen("plain" if wishes.output == "auto" else wishes.output, Progress("", "")) as show:
+    output = "plain" if wishes.output == "auto" else wishes.output
+    with chosen(output, Progress("", "")) as show:
+        show.stage("starting the local cluster")
+        async with reachable(wishes, show) as (local, url):
             show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
             await apply(local, documents, show)
-            show.say("Ctrl-C ends it")
-        sys.stderr.write(f"manta: {await local.cell.ended()}\n")
-        return 1
+            async with sharing_dashboards(local, show):
+                show.stage("ready; Ctrl-C ends it")
+                sys.stderr.write(f"manta: {await local.cell.ended()}\n")
+    return 1
 
 
 @asynccontextmanager
-async def reachable(wishes: Wishes) -> AsyncIterator[tuple[Local, str]]:
+async def reachable(wishes: Wishes, show: Show) -> AsyncIterator[tuple[Local, str]]:
     """The cluster, and the loopback URL under which kubectl reaches it; the port is taken before anything starts."""
 
     async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -105,7 +145,7 @@ async def reachable(wishes: Wishes) -> AsyncIterator[tuple[Local, str]]:
 
     async with (
         relaying(connect, port=wishes.port) as port,
-        local_cluster(node=wishes.node, capacity=wishes.capacity) as local,
+        local_cluster(node=wishes.node, capacity=wishes.capacity, told=show.stage) as local,
     ):
         url = f"http://127.0.0.1:{port}"
         write_kubeconfig(kubeconfig_of(wishes, local), url, local.token)
@@ -145,7 +185,7 @@ def refusal(document: Document, refused: Refused) -> str:
 
 def show_logs(verdict: Verdict, local: Local, show: Show) -> None:
     """After a failure that is nobody's fault but ours, what the programs inside said."""
-    if verdict.code and verdict.text.startswith("the local cluster ended"):
+    if verdict.cell_ended:
         from manta.local import last_lines
 
         show.say(last_lines(local.directory, 20))

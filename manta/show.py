@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,14 @@ from typing import Any, Protocol, TextIO
 from manta.progress import Line, Progress, Verdict
 
 __all__ = ["Json", "Plain", "Rich", "Show", "chosen"]
+
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def uncoloured(text: str) -> str:
+    """Without the escapes that colour it on a terminal."""
+    return COLOURS.sub("", text)
 
 
 class Show(Protocol):
@@ -27,6 +36,10 @@ class Show(Protocol):
 
     def say(self, text: str) -> None:
         """A sentence of ours."""
+        ...
+
+    def stage(self, text: str) -> None:
+        """What is being done just now; "" once the object itself says how it is."""
         ...
 
     def end(self, verdict: Verdict) -> None:
@@ -52,11 +65,16 @@ class Plain:
 
     def log(self, text: str) -> None:
         """See Show."""
-        self.write(f"         | {text}")
+        self.write(f"         | {uncoloured(text)}")
 
     def say(self, text: str) -> None:
         """See Show."""
         self.write(text)
+
+    def stage(self, text: str) -> None:
+        """See Show."""
+        if text:
+            self.write(f"{time.monotonic() - self.began:6.1f}s  {text}")
 
     def end(self, verdict: Verdict) -> None:
         """See Show."""
@@ -81,11 +99,16 @@ class Json:
 
     def log(self, text: str) -> None:
         """See Show."""
-        self.write(what="log", text=text)
+        self.write(what="log", text=uncoloured(text))
 
     def say(self, text: str) -> None:
         """See Show."""
         self.write(what="note", text=text)
+
+    def stage(self, text: str) -> None:
+        """See Show."""
+        if text:
+            self.write(what="stage", text=text)
 
     def end(self, verdict: Verdict) -> None:
         """See Show."""
@@ -115,7 +138,8 @@ class Rich:
         from rich.table import Table
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        title = f"{self.progress.kind} {self.progress.name}  {self.progress.phase}"
+        progress = self.progress
+        title = progress.stage or f"{progress.kind} {progress.name}  {progress.phase}"
         table.add_row(Spinner("dots", text=f" {time.monotonic() - self.began:5.1f}s  {title}"))
         for pod in sorted(self.progress.pods.values(), key=lambda one: (one.role, one.name)):
             colour = "green" if pod.ready else "yellow"
@@ -126,17 +150,24 @@ class Rich:
         """See Show."""
         from rich.markup import escape
 
+        self.progress.stage = ""
         style = {"trouble": "red", "event": "red", "phase": "bold", "pod": "dim"}.get(line.what, "")
         text = f"{time.monotonic() - self.began:6.1f}s  {line.about}: {line.text}"
         self.console.print(f"[{style}]{escape(text)}[/]" if style else escape(text))
 
     def log(self, text: str) -> None:
         """See Show."""
-        self.console.print(f"         [cyan]│[/] {_escaped(text)}")
+        from rich.text import Text
+
+        self.console.print(Text.assemble(("         │ ", "cyan"), Text.from_ansi(text)))
 
     def say(self, text: str) -> None:
         """See Show."""
         self.console.print(_escaped(text))
+
+    def stage(self, text: str) -> None:
+        """See Show."""
+        self.progress.stage = text
 
     def end(self, verdict: Verdict) -> None:
         """See Show."""

@@ -91,7 +91,8 @@ def judge_server(kubectl: Callable[[], Path]) -> Iterator[Endpoint]:
 @pytest.fixture(scope="session")
 def local_server(tmp_path_factory: pytest.TempPathFactory, kubectl: Callable[[], Path]) -> Iterator[Endpoint]:
     """The local control plane, on a thread of its own: a session outlives the loops of its tests."""
-    from localcluster.running import running, write_kubeconfig
+    from localcluster.kubeconfig import write_kubeconfig
+    from localcluster.running import running
 
     kubeconfig = tmp_path_factory.mktemp("local") / "kubeconfig"
     told: queue.Queue[Endpoint | BaseException] = queue.Queue()
