@@ -10,16 +10,18 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from api.core import JOBS, SECRETS
-from api.meta import Json, Ref
+from api.meta import Json, Ref, Resource
 from api.v1 import wire
 from controller.ray.dashboard.http import AiohttpRayTransport, RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
+from controller.ray.metrics import JobDurations, RaySeries
 from controller.ray.raycluster import controller as raycluster
 from controller.ray.rayjob import controller as rayjob
 from controller.runtime.cache.informer import Watched
@@ -139,9 +141,18 @@ async def controllers(
         wake=wake,
         may_write=kit.may_write,
     )
-    jobs = rayjob_controller(kit, settings, sessions)
+    durations = JobDurations()
+    if settings.enable_metrics:
+        clusters, rayjobs = partial(objects, kit, wire.RAY_CLUSTERS), partial(objects, kit, wire.RAY_JOBS)
+        kit.metrics.registry.register(RaySeries(clusters, rayjobs, durations))
+    jobs = rayjob_controller(kit, settings, sessions, durations)
     async with sessions.running():
         yield (raycluster_controller(kit, settings, secret), jobs)
+
+
+def objects(kit: Kit, resource: Resource) -> Iterable[Json]:
+    """All of a kind that the caches hold."""
+    return (record.object() for informer in kit.caches.informers(resource) for record in informer.store.all())
 
 
 def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str]) -> Controller:
@@ -169,7 +180,7 @@ def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str
     return controller_of(kit, settings, raycluster.NAME, reconciler, sources)
 
 
-def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions) -> Controller:
+def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions, durations: JobDurations) -> Controller:
     """A RayJob is woken by its children, by the cluster it selects, and by news from its dashboard."""
 
     def users_of(cluster: StoredRecord) -> Iterable[Ref]:
@@ -185,6 +196,7 @@ def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions)
         clock=kit.clock,
         rng=kit.rng,
         options=settings.options,
+        durations=durations,
     )
     return controller_of(kit, settings, rayjob.NAME, reconciler, rayjob.sources(users_of))
 

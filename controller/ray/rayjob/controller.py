@@ -10,6 +10,7 @@ from api.core import JOBS, SERVICES
 from api.meta import Ref
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Sessions
+from controller.ray.metrics import JobDurations
 from controller.ray.options import Options
 from controller.ray.rayjob.decide import decide
 from controller.ray.rayjob.observe import observe
@@ -42,15 +43,18 @@ class RayJobReconciler:
         clock: Clock,
         rng: random.Random,
         options: Options,
+        durations: JobDurations,
     ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
+        self._durations = durations
 
     async def reconcile(self, key: Ref) -> Result:
         """See Reconciler."""
         seen = await observe(self._reader, self._sessions, key, self._options, (self._suffix(), self._suffix()))
         if seen is None:
             self._sessions.want(key, None)  # what is gone wants nothing of Ray
+            self._durations.forget(key)
             return DONE
         now = self._clock.now()
         decision = decide(seen, now, complaint(seen))
@@ -66,6 +70,7 @@ class RayJobReconciler:
             announce(event)
         if told.status is not None:
             await publish(self._client, wire.RAY_JOBS, seen.job, told.status)
+            self._durations.note(key, seen.job, told.status, now)
         return told.result
 
     def _suffix(self) -> str:
