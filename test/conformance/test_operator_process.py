@@ -16,18 +16,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import yaml
 
 from api.crds.installed import custom_resource_definitions
 from hack.kube.judge import AUDIT_LOG
 from localcluster.testing.factories import a_raycluster, a_rayjob
 from localcluster.testing.operator_process import OperatorProcess, operator_process
+from localcluster.testing.rights import Audited, audited, signed_in
 from localcluster.testing.wire import Json, Wire
 
 pytestmark = [pytest.mark.judge, pytest.mark.timeout(1800)]  # the first may build the real server
 
-OURS = "kuberay-operator"
-RIGHTS = Path(__file__).parent / "definitions" / "operator-rights.yaml"
 TICKET = "manta.ray.io/ticket"
 NAME = re.compile(r"[-.]")  # what follows a cluster's name in its children's and its events' names
 NUMBERS = count(1)
@@ -43,21 +41,16 @@ class Operated:
 
     def asked(self, cluster: str) -> list[str]:
         """Its writes for a cluster so far but for events, refused ones with their code: "create pods 403"."""
-        return [one for one in self._audited(cluster) if " events" not in one]
+        return [str(one) for one in self._audited(cluster) if one.resource != "events"]
 
     def events(self, cluster: str) -> list[str]:
         """Its writes of events about a cluster so far."""
-        return [one for one in self._audited(cluster) if " events" in one]
+        return [str(one) for one in self._audited(cluster) if one.resource == "events"]
 
-    def _audited(self, cluster: str) -> list[str]:
-        found = []
-        for line in self.wire.endpoint.kubeconfig.with_name(AUDIT_LOG).read_text().splitlines():
-            entry = json.loads(line)
-            to, code = entry["objectRef"], entry["responseStatus"]["code"]
-            if to.get("namespace") == self.wire.namespace and NAME.split(to["name"], maxsplit=1)[0] == cluster:
-                below = f"/{to['subresource']}" if "subresource" in to else ""
-                found.append(f"{entry['verb']} {to['resource']}{below}" + (f" {code}" if code >= 400 else ""))
-        return found
+    def _audited(self, cluster: str) -> list[Audited]:
+        log = self.wire.endpoint.kubeconfig.with_name(AUDIT_LOG)
+        writes = audited(log, self.wire.namespace)
+        return [one for one in writes if NAME.split(one.name, maxsplit=1)[0] == cluster]
 
     async def create(self, body: Json) -> None:
         plural = f"{body['kind'].lower()}s.ray.io"
@@ -105,25 +98,9 @@ async def operated(at_judge: Wire, tmp_path: Path) -> AsyncIterator[Operated]:
     for definition in custom_resource_definitions():
         await at_judge.serve(definition)
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(await _signed_in(at_judge)))
+    kubeconfig.write_text(json.dumps(await signed_in(at_judge)))
     async with operator_process(kubeconfig, f"--watch-namespace={at_judge.namespace}") as process:
         yield Operated(at_judge, process)
-
-
-async def _signed_in(wire: Wire) -> Json:
-    """A kubeconfig with a token of a service account that may do what the chart's may."""
-    role = yaml.safe_load(RIGHTS.read_text())
-    assert (await wire.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role)).code in (201, 409)
-    (await wire.post(wire.path("serviceaccounts"), {"metadata": {"name": OURS}})).ok(201)
-    subject = {"kind": "ServiceAccount", "name": OURS, "namespace": wire.namespace}
-    to = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OURS}
-    binding = {"metadata": {"name": OURS}, "subjects": [subject], "roleRef": to}
-    (await wire.post(wire.path("rolebindings.rbac.authorization.k8s.io"), binding)).ok(201)
-    asked = {"spec": {"expirationSeconds": 3600}}
-    token = (await wire.post(wire.path("serviceaccounts", f"{OURS}/token"), asked)).ok(201)["status"]["token"]
-    config: Json = json.loads(wire.endpoint.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    return config
 
 
 @asynccontextmanager
