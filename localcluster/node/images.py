@@ -17,7 +17,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -36,6 +36,7 @@ DONE: Final = "manta-image.json"  # written last: an environment without it is n
 EXTRAS: Final = "default,serve"
 RAY_HOME: Final = "/home/ray"  # as in Ray's own images
 OTHER_HOME: Final = "/home/manta"
+OWN_TMP: Final = "/tmp/"  # noqa: S108 - every container has its own: what it needs of the machine's is shown again
 HOW_TO_MAP: Final = (
     "images are not pulled here. Use rayproject/ray:<version>, or say in {config} what it is: "
     '[images."{image}"] with ray = "<version>" (and python = "3.11", packages = ["..."]), or '
@@ -171,8 +172,8 @@ class Images:
         path = [*path, *self.environ.get("PATH", os.defpath).split(":"), str(self.folder / "bin")]
         environment = {"PATH": ":".join(path), "HOME": home, "LANG": "C.UTF-8"}
         profile = (str(self.folder / "profile"), "/etc/profile")
-        programs = (str(self.folder / "bin"), str(self.folder / "bin"))  # seen even where a pod's own /tmp is over it
-        return Image(id_, environment, home, entrypoint, arguments, (profile, programs))
+        hidden = [(one, one) for one in path if one.startswith(OWN_TMP) and Path(one).is_dir()]
+        return Image(id_, environment, home, entrypoint, arguments, (profile, *hidden))
 
     def furnish(self) -> None:
         """Write what every image has: `wget`, and a profile that leaves PATH alone (`bash -l` reads it)."""
@@ -219,7 +220,8 @@ async def _make(folder: Path, wanted: Environment, environ: Mapping[str, str], t
         await _follow(process.stdout, told)
     finally:
         if process.returncode is None:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
         await process.wait()
 
 

@@ -55,7 +55,7 @@ def parse(image: str) -> Reference:
 def ray_tag(reference: Reference) -> RayTag | None:
     """What the tag says if it is one of a Ray image: by the repository's name, or by a flavour as Ray's images have."""
     found = _VERSION.fullmatch(reference.tag)
-    if found is None or found["base"][0] not in "123":
+    if found is None or found["base"].partition(".")[0] not in ("1", "2", "3"):
         return None
     words = found["rest"].strip("-").split("-") if found["rest"] else []
     if not reference.name.startswith("ray") and not any(_FLAVOUR.fullmatch(word) for word in words):

@@ -115,7 +115,7 @@ def mounts_of(container: Container, sources: Mapping[str, Source]) -> list[Mount
             if not path.startswith(os.path.realpath(source.path) + "/"):
                 raise Fault("CreateContainerConfigError", f"subPath {sub!r} leads out of volume {given['name']!r}")
         read_only = source.read_only or bool(given.get("readOnly"))
-        mounts.append(Mount(path, os.path.normpath(f"/{given['mountPath']}"), read_only))
+        mounts.append(Mount(path, os.path.normpath("/" + given["mountPath"].lstrip("/")), read_only))
     return sorted(mounts, key=lambda one: one.target.count("/"))
 
 

@@ -1,0 +1,154 @@
+"""From an image's name to an environment, without making one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localcluster.node.imagemaking import find_python, settings_for_uv
+from localcluster.node.images import DONE, Environment, Images
+from localcluster.node.interfaces import Fault
+
+
+def images(folder: Path, config: str = "", **environ: str) -> Images:
+    file = folder / "images.toml"
+    file.write_text(config)
+    return Images(folder, config=file, environ={"PATH": "/usr/bin", **environ})
+
+
+def made(images: Images, environment: Environment) -> Path:
+    """As if it had been made."""
+    folder = images.folder / environment.name
+    folder.mkdir(parents=True)
+    (folder / DONE).touch()
+    return folder
+
+
+def test_a_ray_image_is_here_once_its_environment_is_complete(tmp_path: Path) -> None:
+    """The last file written says so; the environment's programs come first on PATH, the stand-in wget last."""
+    store = images(tmp_path)
+    assert store.find("rayproject/ray:2.52.0-py311-cpu") is None
+
+    folder = made(store, Environment("2.52.0", "3.11"))
+    found = store.find("rayproject/ray:2.52.0-py311-cpu")
+
+    assert found is not None
+    assert found.environment["PATH"] == f"{folder}/bin:/usr/bin:{store.folder}/bin"
+    assert (found.environment["VIRTUAL_ENV"], found.environment["HOME"]) == (str(folder), "/home/ray")
+
+
+def test_an_unfinished_environment_is_none(tmp_path: Path) -> None:
+    """It was interrupted, and is made anew."""
+    store = images(tmp_path)
+    (store.folder / Environment("2.52.0", "3.11").name / "bin").mkdir(parents=True)
+
+    assert store.find("rayproject/ray:2.52.0-py311") is None
+
+
+def test_each_version_python_and_set_of_packages_is_an_environment_of_its_own() -> None:
+    """Flavours are not: there is one Ray on PyPI for CPUs and GPUs."""
+    names = {
+        Environment("2.52.0", "3.11").name,
+        Environment("2.53.0", "3.11").name,
+        Environment("2.52.0", "3.12").name,
+        Environment("2.52.0", "3.11", ("torch",)).name,
+    }
+
+    assert len(names) == 4
+    assert Environment("2.52.0", "3.11").name == "ray-2.52.0-py311-default-serve"
+
+
+async def test_the_users_file_says_what_other_images_are(tmp_path: Path) -> None:
+    """A Ray with more packages, an environment that is there, or the machine itself; the first pattern that fits."""
+    environment = tmp_path / "venv"
+    store = images(
+        tmp_path,
+        f"""
+        [images."corp/team:*"]
+        environment = "{environment}"
+        [images."corp/gpu"]
+        ray = "2.52.0"
+        packages = ["torch"]
+        [images."busybox*"]
+        machine = true
+        """,
+    )
+    made(store, Environment("2.52.0", "", ("torch",)))
+
+    team, gpu, machine = store.find("corp/team:7"), store.find("corp/gpu"), store.find("busybox:1.36")
+
+    assert team is not None
+    assert team.environment["PATH"].startswith(f"{environment}/bin:")
+    assert gpu is not None
+    assert "torch" in gpu.id
+    assert machine is not None
+    assert "VIRTUAL_ENV" not in machine.environment
+
+
+@pytest.mark.parametrize(
+    ("image", "reason", "told"),
+    [
+        ("nginx:1.27.0", "ErrImagePull", r'\[images."nginx:1.27.0"\]'),
+        ("rayproject/ray:latest", "ErrImagePull", "images.toml"),
+        ("Not An Image", "InvalidImageName", "invalid reference format"),
+        ("redis:7", "ErrImagePull", "redis-server, which is not on PATH"),
+    ],
+)
+async def test_an_image_that_cannot_be_is_refused_with_the_way_out(
+    image: str, reason: str, told: str, tmp_path: Path
+) -> None:
+    """The message is what the pod's event says."""
+    store = images(tmp_path, PATH=str(tmp_path))
+
+    with pytest.raises(Fault, match=told) as caught:
+        await store.make(image)
+
+    assert caught.value.reason == reason
+
+
+def test_redis_is_the_machines(tmp_path: Path) -> None:
+    """With its protected mode off, as in the image: other pods must reach it."""
+    server = tmp_path / "redis-server"
+    server.touch(mode=0o755)
+
+    found = images(tmp_path, PATH=str(tmp_path)).find("docker.io/library/redis:7.2")
+
+    assert found is not None
+    assert (found.entrypoint, found.arguments) == (("redis-server",), ("--protected-mode", "no"))
+
+
+def test_programs_of_path_that_a_containers_own_tmp_would_hide_are_shown_again(tmp_path: Path) -> None:
+    """A folder of PATH may lie anywhere."""
+    (tmp_path / "bin").mkdir()
+
+    found = images(tmp_path, '[images."m"]\nmachine = true', PATH=f"/usr/bin:{tmp_path}/bin").find("m")
+
+    assert found is not None
+    shown = {target for _, target in found.mounts}
+    assert (f"{tmp_path}/bin" in shown) == str(tmp_path).startswith("/tmp/")
+    assert "/usr/bin" not in shown
+
+
+def test_a_python_is_one_that_runs(tmp_path: Path) -> None:
+    """A version manager's place holder has the name and does not run; a wrong version is no match either."""
+    for name in ("shims", "other", "real"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "python3.12").touch()
+    said = {
+        f"{tmp_path}/shims/python3.12": [],
+        f"{tmp_path}/other/python3.12": ["3.11", "/other"],
+        f"{tmp_path}/real/python3.12": ["3.12", "/opt/python3.12"],
+    }
+    path = ":".join(str(tmp_path / name) for name in ("empty", "shims", "other", "real"))
+
+    assert find_python("3.12", path, said.__getitem__) == "/opt/python3.12"
+    assert find_python("3.13", path, said.__getitem__) is None
+
+
+def test_pips_settings_hold_for_uv_unless_the_user_set_uvs() -> None:
+    """Whoever has a mirror configured it once, for pip."""
+    pip = {"index-url": "mirror", "cert": "/ca.pem", "timeout": "3"}
+
+    assert settings_for_uv(pip, {}) == {"UV_DEFAULT_INDEX": "mirror", "SSL_CERT_FILE": "/ca.pem"}
+    assert settings_for_uv(pip, {"UV_DEFAULT_INDEX": "own"}) == {"SSL_CERT_FILE": "/ca.pem"}
