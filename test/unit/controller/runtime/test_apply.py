@@ -183,6 +183,7 @@ async def test_a_delete_hits_the_one_it_names_or_nothing(answers: dict[str, list
 
     assert outcome.verdict is verdict
     assert wire.log[0].body["preconditions"] == {"uid": "uid-a"}
+    assert not any(answers.values()), "no more and no fewer requests than that"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,7 @@ async def test_a_patch_names_the_uid_and_is_looked_for_when_lost(
 
     assert outcome.verdict is verdict
     assert wire.log[0].body["metadata"]["uid"] == "uid-a"
+    assert not any(answers.values()), "no more and no fewer requests than that"
 
 
 async def test_a_server_that_refuses_all_is_asked_once_a_lane() -> None:
@@ -218,6 +220,13 @@ async def test_a_server_that_refuses_all_is_asked_once_a_lane() -> None:
 
     assert len(wire.log) == 1
     assert [one.verdict for one in outcomes] == [Verdict.REFUSED] + [Verdict.SKIPPED] * 99
+
+
+async def test_a_conflict_ends_its_lane() -> None:
+    """What comes next was decided from a view that is no longer true."""
+    outcomes = await applied(answering(PATCH=[no(409, "Conflict")]), PATCHING_A, creating())
+
+    assert [one.verdict for one in outcomes] == [Verdict.CONFLICT, Verdict.SKIPPED]
 
 
 async def test_a_lane_that_goes_well_doubles_its_batches() -> None:

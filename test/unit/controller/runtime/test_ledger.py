@@ -136,6 +136,38 @@ def test_a_live_look_that_finds_nothing_asks_the_store_to_lose_what_it_still_has
     assert ledger.settle_one(entry, CacheAt("9"))
 
 
+def test_a_live_look_that_finds_nothing_ends_the_wait_for_an_earlier_version() -> None:
+    """It was written, and then deleted by somebody: that version may never arrive."""
+    ledger = a_ledger()
+    ledger.wrote(ledger.begin(PODS, POD, 0.0), "10", {"app": "ray"})
+    ledger.lost(ledger.begin(PODS, POD, 1.0))
+    (entry,) = ledger.open(PODS, ref=POD)
+
+    ledger.looked(entry, None, {})
+
+    assert not ledger.open(PODS, ref=POD)
+
+
+def test_a_refused_deletion_is_not_waited_for() -> None:
+    """The object stays where it is."""
+    ledger = a_ledger()
+
+    ledger.failed(ledger.begin(PODS, POD, 0.0, uid="u"), "u")
+
+    assert not ledger.open(PODS, ref=POD)
+
+
+def test_a_write_under_way_does_not_expire() -> None:
+    """However long it hangs: nobody can tell yet what will have to be waited for."""
+    ledger = a_ledger()
+    ledger.begin(PODS, POD, 0.0)
+
+    ledger.settle(PODS, CacheAt("9"), 1000.0)
+
+    assert ledger.open(PODS, ref=POD)
+    assert ledger.expired == 0
+
+
 @pytest.mark.spec("runtime:RYW-8")
 def test_an_object_that_the_selector_hides_is_not_waited_for() -> None:
     """It will never arrive; but one that was in the store will leave it, and that does arrive."""
@@ -170,6 +202,10 @@ def test_a_read_through_an_owner_waits_for_that_owners_writes_only() -> None:
     ledger.begin(PODS, Ref("Pod", "ns", "b"), 0.0, owner_uid="theirs")
 
     assert [entry.ref.name for entry in ledger.open(PODS, owner_uid="mine")] == ["a"]
+    ledger.begin(PODS, POD, 1.0)
+    assert [entry.ref.name for entry in ledger.open(PODS, owner_uid="mine")] == ["a"], (
+        "a later write does not say whose"
+    )
     assert [entry.ref.name for entry in ledger.open(PODS, namespace="ns")] == ["a", "b"]
     assert ledger.open(PODS, namespace="elsewhere") == []
 

@@ -174,6 +174,16 @@ async def test_a_pass_that_only_recorded_leaves_the_back_off_as_it_is() -> None:
         assert at.script.pauses == pytest.approx([0.005, 0.01, 0.0, 0.02, 0.0, 0.04], rel=0.11, abs=0.0005)
 
 
+async def test_a_pass_that_asks_to_look_again_later_went_well() -> None:
+    """The back-off starts anew."""
+    fail, later = raising(ValueError("x")), returning(after(timedelta(seconds=9)))
+    async with running(fail, fail, later, fail) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.pauses == pytest.approx([0.005, 0.01, 9.0, 0.005], rel=0.11, abs=0.0005)
+
+
 async def test_a_stale_cache_is_no_failure() -> None:
     """The failure count stays as it is."""
     async with running(raising(ValueError("x")), raising(StaleCache("lags")), raising(ValueError("x"))) as at:
@@ -222,6 +232,7 @@ async def test_a_time_limit_inside_the_reconcile_is_not_taken_for_ours() -> None
     ("error", "panics", "retried"),
     [
         (ExceptionGroup("g", [a_conflict(), Terminal("x")]), 0, True),
+        (ExceptionGroup("g", [Terminal("x"), a_conflict()]), 0, True),
         (ExceptionGroup("g", [Terminal("x"), ExceptionGroup("h", [Terminal("y")])]), 0, False),
         (ExceptionGroup("g", [Terminal("x"), KeyError("bug")]), 1, True),
         (TypeError("bug"), 1, True),

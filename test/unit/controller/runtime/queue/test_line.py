@@ -146,6 +146,21 @@ def test_a_higher_level_goes_first_and_a_raised_key_joins_its_tail() -> None:
     assert taken(line, count=4) == ["new", "old3", "old1", "old2"]
 
 
+def test_a_cleared_line_forgets_also_what_is_wanted_again() -> None:
+    """What is in work ends, and nothing begins."""
+    line: Line[str] = Line()
+    for key in ("in work", "ready"):
+        line.add(key, 0.0)
+    line.add("waiting", 0.0, delay=5)
+    assert taken(line, count=1) == ["in work"]
+    line.add("in work", 0.0)
+
+    line.clear()
+    line.done("in work", 0.0)
+
+    assert line.residue == 0
+
+
 @pytest.mark.spec("runtime:WQ-8")
 def test_a_key_of_a_low_level_does_not_starve() -> None:
     """Every 16th turn is for the one that is ready longest, if that is long."""
