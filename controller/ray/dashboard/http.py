@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import aiohttp
 
 from controller.ray.dashboard.protocol import JobInfo, Submission
 
 __all__ = [
+    "MOST_BYTES",
     "AiohttpRayTransport",
     "Dashboard",
     "DashboardError",
@@ -29,6 +31,7 @@ __all__ = [
 
 POLL_TIMEOUT: Final = timedelta(seconds=5)  # the reference gives up after 2 s; a busy head takes longer (ray-side S4-8)
 SUBMIT_TIMEOUT: Final = timedelta(seconds=15)  # the head waits 10 s for its agent before it says no (ray-side §4.3)
+MOST_BYTES: Final = 16 << 20  # of an answer: Serve's state of a large cluster is a few MiB; a head may be hostile
 TAKEN: Final = "Please use a different submission_id"
 
 
@@ -69,15 +72,29 @@ class AiohttpRayTransport:
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
     ) -> tuple[int, bytes]:
-        """See RayTransport."""
+        """See RayTransport. Redirects are answers, too: a token must not travel to wherever a head points."""
         limit = aiohttp.ClientTimeout(total=timeout.total_seconds())
         try:
-            async with self.session.request(method, url, headers=headers, data=body, timeout=limit) as response:
-                return response.status, await response.read()
+            async with self.session.request(
+                method, url, headers=headers, data=body, timeout=limit, allow_redirects=False
+            ) as response:
+                return response.status, await content(response)
         except TimeoutError as error:
             raise NoAnswer(f"{method} {url}: no answer within {timeout.total_seconds():g} s") from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a host that is no host name
             raise NoAnswer(f"{method} {url}: {error}") from error
+
+
+async def content(response: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises NoAnswer where it does not end."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            response.close()
+            raise NoAnswer(f"{response.method} {response.url}: an answer of more than {MOST_BYTES} bytes")
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +107,7 @@ class Dashboard:
 
     async def job(self, job_id: str) -> JobInfo:
         """What the head says of the job. Raises NoSuchJob."""
-        status, body = await self.ask("GET", f"/api/jobs/{job_id}")
+        status, body = await self.ask("GET", job_path(job_id))
         if status == 404:
             raise NoSuchJob(f"the dashboard knows no job {job_id}")
         return job_info(expect(status, body, "job info"))
@@ -105,14 +122,14 @@ class Dashboard:
 
     async def stop(self, job_id: str) -> None:
         """Ask the job to stop; it may take seconds, and a PENDING one may stay (ray-side S4-17). Raises NoSuchJob."""
-        status, body = await self.ask("POST", f"/api/jobs/{job_id}/stop")
+        status, body = await self.ask("POST", job_path(job_id) + "/stop")
         if status == 404:
             raise NoSuchJob(f"the dashboard knows no job {job_id}")
         expect(status, body, "stop")
 
     async def delete(self, job_id: str) -> None:
         """Delete a finished job's record. Raises NoSuchJob."""
-        status, body = await self.ask("DELETE", f"/api/jobs/{job_id}")
+        status, body = await self.ask("DELETE", job_path(job_id))
         if status == 404:
             raise NoSuchJob(f"the dashboard knows no job {job_id}")
         expect(status, body, "delete")
@@ -132,6 +149,11 @@ class Dashboard:
         return status, answer
 
 
+def job_path(job_id: str) -> str:
+    """An id is one segment, whatever a user wrote into spec.jobId."""
+    return f"/api/jobs/{quote(job_id, safe='')}"
+
+
 def expect(status: int, body: bytes, what: str) -> Any:
     """The JSON of a 2xx answer. A body of another status is never taken for an answer (spec rayjob E37)."""
     if not 200 <= status < 300:
@@ -146,8 +168,11 @@ def job_info(content: Any) -> JobInfo:
     """The members that we read, with their types checked (spec rayjob §11.3). Raises DashboardError."""
     if not isinstance(content, dict):
         raise DashboardError(f"job info: expected an object, got {content!r}")
+    status = member(content, "status", str, "")
+    if not status:  # Ray always says it (ray-side S4-11); what does not comes from somebody else, a proxy say
+        raise DashboardError("job info: the answer has no status")
     return JobInfo(
-        status=member(content, "status", str, ""),
+        status=status,
         message=member(content, "message", str, ""),
         start_time=milliseconds(content, "start_time"),
         end_time=milliseconds(content, "end_time"),
