@@ -13,15 +13,9 @@ __all__ = ["Api", "Refused", "connected", "path_of"]
 
 Json: TypeAlias = dict[str, Any]
 
-# Plurals that no rule gives; everything else is the kind in lower case with an s.
-PLURALS: Mapping[str, str] = {
-    "Endpoints": "endpoints",
-    "Ingress": "ingresses",
-    "NetworkPolicy": "networkpolicies",
-    "PriorityClass": "priorityclasses",
-}
 CLUSTER_SCOPED = frozenset(
-    {"Namespace", "Node", "PriorityClass", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+    {"Namespace", "Node", "PriorityClass", "StorageClass", "PersistentVolume", "CustomResourceDefinition"}
+    | {"ClusterRole", "ClusterRoleBinding"}
 )
 
 
@@ -35,10 +29,19 @@ class Refused(Exception):
 
 def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
     """The URL path of a kind's collection, or of one object."""
-    plural = PLURALS.get(kind, f"{kind.lower()}s")
+    plural = plural_of(kind.lower())
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = "" if kind in CLUSTER_SCOPED else f"/namespaces/{namespace}"
     return f"{root}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def plural_of(word: str) -> str:
+    """As kubectl guesses it when it does not ask either."""
+    if word == "endpoints":
+        return word
+    if word.endswith(("s", "x", "ch")):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"
 
 
 class Api:

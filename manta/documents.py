@@ -117,6 +117,8 @@ def parsed(file: str, text: str) -> Iterator[Document]:
                     raise Unusable(f"{file}:{line}: the object that begins here has no {needed}")
             lines: dict[Steps, int] = {}
             find_lines(node, (), lines)
+            if not isinstance(body["metadata"], dict):
+                raise Unusable(f"{file}:{lines[('metadata',)]}: metadata is no object")
             yield Document(file, body, lines, source)
     except yaml.YAMLError as error:
         raise Unusable(complaint(file, error)) from error

@@ -163,9 +163,8 @@ def kubeconfig_of(wishes: Wishes, local: Local) -> Path:
 async def apply(local: Local, documents: Sequence[Document], show: Show) -> None:
     """Create all objects in the order of the file. Raises Refusal that shows the line."""
     for document in documents:
-        body = {**document.body, "metadata": {"namespace": document.namespace, **document.body["metadata"]}}
         try:
-            await local.api.create(body)
+            await local.api.create(document.body)
         except Refused as refused:
             raise Refusal(refusal(document, refused)) from refused
         show.say(f"{document} created")

@@ -1,0 +1,104 @@
+"""YAML files as users write them: what is read, and where complaints point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from manta.documents import Unusable, parsed, read_documents
+
+JOB = """\
+# a job
+apiVersion: ray.io/v1
+kind: RayJob
+metadata:
+  name: train
+spec:
+  entrypint: python train.py
+  rayClusterSpec:
+    workerGroupSpecs:
+      - groupName: a
+      - groupName: b
+        replicas: two
+"""
+
+
+def test_every_document_of_a_file_is_read_and_empty_ones_are_left_out() -> None:
+    """`---` at the end, or twice, is common in files that were generated."""
+    text = f"---\n{JOB}---\n---\n# nothing\n---\n"
+    text += "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: code, namespace: ml}\n"
+
+    documents = list(parsed("job.yaml", text))
+
+    assert [str(document) for document in documents] == ["RayJob default/train", "ConfigMap ml/code"]
+
+
+def test_a_field_is_shown_with_its_line_and_a_mark_under_it() -> None:
+    """Counted from the beginning of the file, not of the document."""
+    (document,) = parsed("job.yaml", f"---\n{JOB}")
+
+    assert document.shown("spec.entrypint") == (
+        "job.yaml:8\n      entrypint: python train.py\n      ^^^^^^^^^^^^^^^^^^^^^^^^^^"
+    )
+
+
+def test_a_field_of_a_list_item_is_found_by_its_index() -> None:
+    """As the server names it."""
+    (document,) = parsed("job.yaml", JOB)
+
+    assert document.line_of("spec.rayClusterSpec.workerGroupSpecs[1].replicas") == 12
+
+
+def test_a_missing_field_is_shown_where_it_should_stand() -> None:
+    """The nearest thing around it that the file has."""
+    (document,) = parsed("job.yaml", JOB)
+
+    assert document.line_of("spec.rayClusterSpec.headGroupSpec.template") == 8
+    assert document.line_of("status.nothing") == 2
+
+
+def test_a_date_stays_text() -> None:
+    """Kubernetes' YAML has no dates: an annotation like this must reach the server as a string."""
+    (document,) = parsed("a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a, annotations: {since: 2026-11-24}}\n")
+
+    assert document.body["metadata"]["annotations"]["since"] == "2026-11-24"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1\nb: 2\n", "job.yaml:2:2: this is no YAML"),
+        ("a: 1\n\tb: 2\n", "job.yaml:2:1: this is no YAML"),
+        ("- a\n- b\n", "job.yaml:1: expected an object with apiVersion and kind"),
+        ("\nkind: RayJob\nmetadata: {name: a}\n", "job.yaml:2: the object that begins here has no apiVersion"),
+        ("apiVersion: v1\nkind: A\n", "job.yaml:1: the object that begins here has no metadata"),
+        ("apiVersion: v1\nkind: A\nmetadata: text\n", "job.yaml:3: metadata is no object"),
+    ],
+)
+def test_what_is_no_object_is_refused_with_its_place(text: str, words: str) -> None:
+    """Before anything starts."""
+    with pytest.raises(Unusable) as refused:
+        list(parsed("job.yaml", text))
+
+    assert words in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """And so is one that holds nothing."""
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+
+    with pytest.raises(Unusable, match=r"cannot read .*gone.yaml: No such file or directory"):
+        read_documents(str(tmp_path / "gone.yaml"))
+    with pytest.raises(Unusable, match=r"empty.yaml holds no object"):
+        read_documents(str(tmp_path / "empty.yaml"))
+
+
+def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And complaints call it by that name."""
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("- a\n"))
+
+    with pytest.raises(Unusable, match=r"^standard input:1: "):
+        read_documents("-")

@@ -1,0 +1,241 @@
+"""What a person is told of a run: events of the API in, lines out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manta.progress import Line, Progress, Verdict
+
+Json = dict[str, Any]
+
+
+def a_job_status(**status: Any) -> Json:
+    return {"metadata": {"name": "train"}, "status": {"rayClusterName": "train-abcde", **status}}
+
+
+def a_pod(name: str, *, role: str = "worker", cluster: str = "train-abcde", **status: Any) -> Json:
+    labels = {"ray.io/cluster": cluster, "ray.io/node-type": role}
+    return {"metadata": {"name": name, "labels": labels}, "status": status}
+
+
+def waiting(reason: str, message: str, *, container: str = "ray-worker") -> Json:
+    return {"name": container, "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def a_followed_job() -> Progress:
+    """A RayJob whose cluster is known."""
+    progress = Progress("RayJob", "train")
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Initializing")))
+    return progress
+
+
+READY: Json = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+def test_a_phase_is_told_when_it_changes_and_not_again() -> None:
+    """A watch repeats an object for every write to it."""
+    progress = Progress("RayJob", "train")
+    running = a_job_status(jobDeploymentStatus="Running", jobStatus="PENDING")
+
+    first, again = list(progress.object_changed(running)), list(progress.object_changed(running))
+
+    assert first == [Line("phase", "RayJob train", "Running, job PENDING")]
+    assert again == []
+
+
+def test_a_job_that_succeeded_ends_with_zero() -> None:
+    """The exit code is the job's."""
+    progress = a_followed_job()
+
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")))
+
+    assert progress.verdict == Verdict(0, "the job ended: SUCCEEDED")
+
+
+def test_a_job_that_failed_ends_with_one_and_says_why() -> None:
+    """Reason and message as the operator put them on the object."""
+    progress = a_followed_job()
+
+    list(
+        progress.object_changed(
+            a_job_status(jobDeploymentStatus="Failed", jobStatus="FAILED", reason="AppFailed", message="exit code 3")
+        )
+    )
+
+    assert progress.verdict == Verdict(1, "the job failed: AppFailed: exit code 3")
+
+
+def test_a_job_that_the_operator_finds_invalid_ends_with_one() -> None:
+    """It would stay like that for ever."""
+    progress = Progress("RayJob", "train")
+
+    list(
+        progress.object_changed(
+            {"status": {"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "bad"}}
+        )
+    )
+
+    assert progress.verdict == Verdict(1, "the job failed: ValidationFailed: bad")
+
+
+def test_a_verdict_stays_the_first_one() -> None:
+    """What happens while all is taken down changes nothing any more."""
+    progress = a_followed_job()
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED")))
+
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Failed", reason="DeadlineExceeded")))
+
+    assert progress.verdict == Verdict(0, "the job ended: SUCCEEDED")
+
+
+def test_a_cluster_is_done_when_it_is_ready() -> None:
+    """And until then its workers are counted."""
+    progress = Progress("RayCluster", "r")
+
+    starting = list(progress.object_changed({"status": {"desiredWorkerReplicas": 2, "readyWorkerReplicas": 1}}))
+    list(progress.object_changed({"status": {"state": "ready", "desiredWorkerReplicas": 2, "readyWorkerReplicas": 2}}))
+
+    assert starting == [Line("phase", "RayCluster r", "starting, 1 of 2 workers ready")]
+    assert progress.verdict == Verdict(0, "RayCluster r is ready")
+
+
+def test_another_kind_is_done_once_it_is_there() -> None:
+    """A file with nothing but a ConfigMap has nothing to wait for."""
+    progress = Progress("ConfigMap", "code")
+
+    list(progress.object_changed({"metadata": {"name": "code"}}))
+
+    assert progress.verdict == Verdict(0, "ConfigMap code is there")
+
+
+def test_pods_of_the_cluster_are_told_and_those_of_others_are_not() -> None:
+    """Other clusters may live in the namespace."""
+    progress = a_followed_job()
+
+    own = list(progress.pod_changed("ADDED", a_pod("mine", phase="Running")))
+    other = list(progress.pod_changed("ADDED", a_pod("yours", cluster="other", phase="Running")))
+
+    assert own == [Line("pod", "mine", "Running")]
+    assert other == []
+
+
+def test_the_submitter_is_known_as_the_pod_whose_log_is_the_jobs() -> None:
+    """It belongs to the Kubernetes Job, not to the cluster."""
+    progress = a_followed_job()
+    labels = {"ray.io/originated-from-cr-name": "train", "ray.io/originated-from-crd": "RayJob"}
+
+    list(progress.pod_changed("ADDED", {"metadata": {"name": "train-x7x", "labels": labels}}))
+
+    assert progress.submitter == "train-x7x"
+
+
+def test_a_pod_says_which_init_container_it_waits_for() -> None:
+    """A worker waits for its head in one."""
+    progress = a_followed_job()
+    init = [{"name": "wait-gcs-ready", "state": {"running": {}}}]
+
+    lines = list(progress.pod_changed("MODIFIED", a_pod("w", phase="Pending", initContainerStatuses=init)))
+
+    assert lines == [Line("pod", "w", "Init: wait-gcs-ready")]
+
+
+def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_out() -> None:
+    """Once, however often the scheduler tries."""
+    progress = a_followed_job()
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
+    pod = a_pod("w", phase="Pending", conditions=[condition])
+
+    state, trouble = progress.pod_changed("ADDED", pod)
+    again = list(progress.pod_changed("MODIFIED", pod))
+
+    assert state == Line("pod", "w", "Unschedulable")
+    assert trouble.what == "trouble"
+    assert "1 Insufficient cpu" in trouble.text
+    assert "--node-resources NAME=AMOUNT" in trouble.text
+    assert again == []
+
+
+def test_an_unknown_image_is_told_once_in_the_words_that_say_what_to_do() -> None:
+    """The words of the back-off that follows only say that it is tried again."""
+    progress = a_followed_job()
+    unknown = a_pod("w", phase="Pending", containerStatuses=[waiting("ErrImagePull", "cannot pull x: map it")])
+    backing_off = a_pod("w", phase="Pending", containerStatuses=[waiting("ImagePullBackOff", "Back-off pulling x")])
+
+    first = list(progress.pod_changed("ADDED", unknown))
+    later = list(progress.pod_changed("MODIFIED", backing_off))
+
+    assert first[-1] == Line("trouble", "w", "container ray-worker: ErrImagePull: cannot pull x: map it")
+    assert [line.what for line in later] == ["pod"]
+    assert progress.given_up() == Verdict(1, "gave up: pod w container ray-worker: ErrImagePull: cannot pull x: map it")
+
+
+def test_a_pod_that_got_what_it_needed_is_stuck_no_longer() -> None:
+    """Room became free, or the image was made known meanwhile."""
+    progress = a_followed_job()
+    list(progress.pod_changed("ADDED", a_pod("w", phase="Pending", containerStatuses=[waiting("ErrImagePull", "no")])))
+
+    list(progress.pod_changed("MODIFIED", a_pod("w", phase="Running")))
+
+    assert progress.stuck == {}
+
+
+def test_a_stuck_pod_that_goes_is_stuck_no_longer() -> None:
+    """The operator may replace it."""
+    progress = a_followed_job()
+    stuck = a_pod("w", phase="Pending", containerStatuses=[waiting("ErrImagePull", "no")])
+    list(progress.pod_changed("ADDED", stuck))
+
+    lines = list(progress.pod_changed("DELETED", stuck))
+
+    assert lines == [Line("pod", "w", "gone")]
+    assert progress.stuck == {}
+
+
+def test_a_container_that_crashes_again_and_again_is_named_for_its_last_words() -> None:
+    """Its log says more than its state."""
+    progress = a_followed_job()
+    crashing = a_pod(
+        "h", role="head", containerStatuses=[waiting("CrashLoopBackOff", "back-off 10s", container="ray-head")]
+    )
+
+    list(progress.pod_changed("MODIFIED", crashing))
+    list(progress.pod_changed("MODIFIED", crashing))
+
+    assert progress.crashed == [("h", "ray-head")]
+
+
+def an_event(name: str, reason: str, note: str, *, kind: str = "Pod", type_: str = "Warning") -> Json:
+    return {"type": type_, "reason": reason, "note": note, "regarding": {"kind": kind, "name": name}}
+
+
+def test_a_warning_about_what_is_followed_is_told_once() -> None:
+    """The operator says why it did not do something."""
+    progress = a_followed_job()
+    event = an_event("train", "InvalidRayJobSpec", "entrypoint must be set", kind="RayJob")
+
+    first, again = list(progress.event_told(event)), list(progress.event_told(event))
+
+    assert first == [Line("event", "RayJob train", "InvalidRayJobSpec: entrypoint must be set")]
+    assert again == []
+
+
+def test_warnings_about_others_and_good_news_are_not_told() -> None:
+    """What goes well is seen in the phases."""
+    progress = a_followed_job()
+
+    assert list(progress.event_told(an_event("other", "Failed", "no", kind="RayJob"))) == []
+    assert list(progress.event_told(an_event("train", "Created", "yes", kind="RayJob", type_="Normal"))) == []
+
+
+def test_a_probe_that_fails_is_news_only_once_the_pod_was_ready() -> None:
+    """Before that it just says that Ray is still starting."""
+    progress = a_followed_job()
+    list(progress.pod_changed("ADDED", a_pod("h", role="head", phase="Running")))
+    event = an_event("h", "Unhealthy", "Readiness probe failed: ")
+
+    early = list(progress.event_told(event))
+    list(progress.pod_changed("MODIFIED", a_pod("h", role="head", **READY)))
+    late = list(progress.event_told(event))
+
+    assert early == []
+    assert late == [Line("event", "Pod h", "Unhealthy: Readiness probe failed: ")]

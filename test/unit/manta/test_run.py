@@ -1,0 +1,183 @@
+"""Refusals with the line of the file, and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from localcluster.node.forward import PortTaken
+from manta.api import Refused, message_of, path_of
+from manta.documents import Unusable, parsed
+from manta.ending import Stopped, heeding_signals
+from manta.local import NotStarted
+from manta.run import Refusal, ending_well, refusal, run, usable
+
+JOB = """\
+apiVersion: ray.io/v1
+kind: RayJob
+metadata:
+  name: train
+spec:
+  entrypint: python train.py
+  backoffLimit: lots
+"""
+
+
+def test_an_unknown_field_is_shown_with_its_line_under_the_servers_words() -> None:
+    """Strict field validation names the field by its path."""
+    (document,) = parsed("job.yaml", JOB)
+
+    shown = refusal(document, Refused(400, 'strict decoding error: unknown field "spec.entrypint"'))
+
+    assert shown.splitlines() == [
+        'RayJob default/train is refused: strict decoding error: unknown field "spec.entrypint"',
+        "job.yaml:6",
+        "      entrypint: python train.py",
+        "      ^^^^^^^^^^^^^^^^^^^^^^^^^^",
+    ]
+
+
+def test_a_wrong_value_is_shown_with_its_line() -> None:
+    """The schema's complaint begins with the path."""
+    (document,) = parsed("job.yaml", JOB)
+
+    shown = refusal(document, Refused(422, 'RayJob "train" is invalid: spec.backoffLimit: Invalid value: "string"'))
+
+    assert "job.yaml:7" in shown
+
+
+def test_a_kind_that_nobody_serves_is_named() -> None:
+    """The server itself only says that it could not find the page."""
+    (document,) = parsed("job.yaml", JOB.replace("ray.io/v1", "example.com/v1"))
+
+    shown = refusal(document, Refused(404, "404 page not found"))
+
+    assert shown == "RayJob default/train is refused: the local cluster does not serve example.com/v1 RayJob"
+
+
+def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts() -> None:
+    """Its CRD is there, so the API would take it, and nothing would ever happen."""
+    documents = list(parsed("serve.yaml", "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: s}\n"))
+
+    with pytest.raises(Unusable, match=r"^serve.yaml:2: this version runs RayCluster and RayJob, not yet RayService"):
+        usable(documents)
+
+
+def test_other_peoples_kinds_of_that_name_are_not_refused() -> None:
+    """Only ours are known not to work."""
+    documents = list(parsed("a.yaml", "apiVersion: example.com/v1\nkind: RayService\nmetadata: {name: s}\n"))
+
+    assert usable(documents) == documents
+
+
+async def failing(error: Exception) -> int:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Unusable("a.yaml:1: no"), 2),
+        (PortTaken(8001), 2),
+        (NotStarted("this machine does not let an ordinary user make namespaces"), 1),
+        (Refusal("RayJob default/a is refused"), 1),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_an_exit_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback: it is nobody's bug."""
+    assert ending_well(failing(error)) == code
+
+    assert capsys.readouterr().err == f"manta: {error}\n"
+
+
+def test_a_file_that_cannot_be_read_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, as for any wrong command line."""
+    from manta.run import Wishes
+
+    assert run("/nowhere/job.yaml", Wishes()) == 2
+
+    assert "cannot read /nowhere/job.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda it: str(it)
+)
+def test_a_signal_lets_blocks_clean_up_and_becomes_the_exit_code(number: signal.Signals, code: int) -> None:
+    """asyncio by itself does so for SIGINT only."""
+    cleaned = []
+
+    async def main() -> int:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(True)
+        return 0
+
+    with pytest.raises(Stopped) as stopped:
+        heeding_signals(main())
+
+    assert stopped.value.exit_code == code
+    assert cleaned == [True]
+
+
+def test_a_second_ctrl_c_does_not_cut_the_cleaning_short() -> None:
+    """People press it twice."""
+    steps = []
+
+    async def main() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            steps.append("cleaned")
+        return 0
+
+    with pytest.raises(Stopped):
+        heeding_signals(main())
+
+    assert steps == ["cleaned"]
+
+
+def test_without_a_signal_the_exit_code_is_the_runs_own() -> None:
+    """Whatever it is."""
+
+    async def main() -> int:
+        return 1
+
+    work: Coroutine[Any, Any, int] = main()
+
+    assert heeding_signals(work) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (("v1", "ConfigMap"), "/api/v1/namespaces/ml/configmaps"),
+        (("v1", "Namespace"), "/api/v1/namespaces"),
+        (("ray.io/v1", "RayJob"), "/apis/ray.io/v1/namespaces/ml/rayjobs"),
+        (("networking.k8s.io/v1", "NetworkPolicy"), "/apis/networking.k8s.io/v1/namespaces/ml/networkpolicies"),
+        (("networking.k8s.io/v1", "Ingress"), "/apis/networking.k8s.io/v1/namespaces/ml/ingresses"),
+        (("scheduling.k8s.io/v1", "PriorityClass"), "/apis/scheduling.k8s.io/v1/priorityclasses"),
+        (("storage.k8s.io/v1", "StorageClass"), "/apis/storage.k8s.io/v1/storageclasses"),
+    ],
+)
+def test_a_kinds_path_is_known_without_asking(kind: tuple[str, str], path: str) -> None:
+    """Plural and scope."""
+    assert path_of(*kind, "ml") == path
+
+
+def test_an_answer_that_is_no_status_is_shown_as_it_is() -> None:
+    """A proxy between may answer with text."""
+    assert message_of(b"404 page not found\n") == "404 page not found"
+    assert message_of(b'{"kind": "Status", "message": "no"}') == "no"
