@@ -254,3 +254,43 @@ async def test_at_the_end_what_is_left_is_written_within_two_seconds() -> None:
         before = asyncio.get_running_loop().time()
         await at.recorder.flush()
         assert asyncio.get_running_loop().time() - before == pytest.approx(2)
+
+
+async def test_what_is_on_its_way_counts_as_not_delivered_yet() -> None:
+    """A flush returns once the server has it, and no later."""
+    held: list[Exchange] = []
+    async with recording(held.append) as at, asyncio.TaskGroup() as group:
+        at.announce(said())
+        await asyncio.sleep(0.1)
+        flushing = group.create_task(at.recorder.flush())
+        await asyncio.sleep(1)
+        assert not flushing.done()
+
+        accept(held[0])
+        await asyncio.sleep(0.1)
+        assert flushing.done()
+
+
+@pytest.mark.spec("runtime:EVT-4")
+async def test_an_event_that_is_there_already_is_an_earlier_try_that_went_through() -> None:
+    """Nothing is lost, and nothing is tried again."""
+    async with recording(lambda exchange: exchange.refuse(409, "AlreadyExists")) as at:
+        at.announce(said())
+        await asyncio.sleep(200)
+
+    assert len(at.wire.log) == 1
+    assert (at.dropped("refused"), at.dropped("failed")) == (None, None)
+
+
+async def test_of_too_many_series_the_one_that_is_quiet_longest_is_closed() -> None:
+    """4,096 are remembered, whatever happens."""
+    async with recording() as at:
+        for n in range(4097):
+            at.announce(said(reason=f"R{n}"))
+            if n % 500 == 0:
+                await asyncio.sleep(0.01)
+        at.announce(said(reason="R1"))
+        at.announce(said(reason="R0"))
+        await asyncio.sleep(1)
+
+    assert [method for method, _ in at.sent()[4097:]] == ["PATCH", "POST"]

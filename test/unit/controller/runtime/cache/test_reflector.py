@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from api.core import PODS
+from api.meta import Ref
 from controller.runtime.background import background
 from controller.runtime.cache.reflector import Reflector
 from controller.runtime.cache.store import Delta, Store
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.clock import SystemClock
+from controller.runtime.ledger import Ledger
 from controller.runtime.metrics import Metrics
 from localcluster.testing.scripted_api import Exchange, ScriptedTransport, Stream, status
 
@@ -43,7 +46,9 @@ class Followed:
         self.store = Store(PODS)
         self.told: list[str] = []
         self.store.emit = lambda deltas: self.told.extend(map(_short, deltas))
-        client = RestClient(self.wire, clock=SystemClock(), identity=Identity("op", "1"))
+        self.ledger = Ledger()
+        self.ledger.watch(PODS)
+        client = RestClient(self.wire, clock=SystemClock(), identity=Identity("op", "1"), ledger=self.ledger)
         self.reflector = Reflector(
             client,
             self.store,
@@ -231,6 +236,21 @@ async def test_a_watch_that_ends_is_opened_again_at_once_from_the_last_version()
         assert again.query["allowWatchBookmarks"] == "true"
         assert 300 <= int(again.query["timeoutSeconds"]) <= 600
     assert at.told == ["added a"]
+
+
+@pytest.mark.spec("runtime:RV-6")
+async def test_a_bookmark_behind_changes_in_one_chunk_is_the_version_to_go_on_from() -> None:
+    """What comes in one piece is taken in its order."""
+    at = Followed()
+    async with at.running():
+        stream = await at.loaded()
+        bookmark = {"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "20"}}
+        lines = [{"type": "ADDED", "object": a_pod("a", 11)}, {"type": "BOOKMARK", "object": bookmark}]
+        stream.send(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+        stream.end()
+        again = await at.wire.next()
+
+    assert again.query["resourceVersion"] == at.store.rv == "20"
 
 
 async def test_a_watch_that_ends_at_once_and_empty_is_not_opened_in_a_tight_loop() -> None:
@@ -449,6 +469,7 @@ async def test_a_restored_server_begins_a_new_epoch() -> None:
     async with at.running():
         (await at.wire.next()).answer(a_list(1000, a_pod("a", 900), a_pod("b", 901)))
         (await at.wire.next()).stream().event("ERROR", status(410, "Expired"))
+        at.ledger.wrote(at.ledger.begin(PODS, Ref("Pod", "ns", "c"), 0.0), "950", {})
         (await at.wire.next()).answer(a_list(500, a_pod("a", 400)))
         consistent = await at.wire.next()
         assert consistent.query == {"limit": "500"}
@@ -458,6 +479,7 @@ async def test_a_restored_server_begins_a_new_epoch() -> None:
     assert watch.query["resourceVersion"] == "500"
     assert at.store.epoch == 1
     assert at.told[2:] == ["deleted b (gap)", "updated a"]
+    assert list(at.ledger) == [], "version 950 may never come again"
 
 
 @pytest.mark.spec("runtime:REF-14")
