@@ -59,7 +59,7 @@ class RayJobHistory:
         self.submitter: Json | None = None
         self.service: Json | None = None
         self.head_service: Json | None = None
-        self.head_pod_uid = ""
+        self.head_run = ""
         self.known = Known()
         self.refuse: set[str] = set()
         self.events: list[Announcement] = []
@@ -108,7 +108,7 @@ class RayJobHistory:
             spec=RayJobSpec.from_json(job["spec"]),
             options=self.options,
             cluster=copy.deepcopy(self.cluster),
-            head_pod_uid=self.head_pod_uid,
+            head_run=self.head_run,
             head_service=self.head_service,
             service=self.service,
             submitter=copy.deepcopy(self.submitter),
@@ -171,7 +171,7 @@ class RayJobHistory:
         ports = [{"name": "dashboard", "port": 8265}]
         metadata = {"name": f"{name}-head-svc", "namespace": "default"}
         self.head_service = {"metadata": metadata, "spec": {"ports": ports}}
-        self.head_pod_uid = f"head-of-{name}"
+        self.head_run = f"head-of-{name}"
         return self
 
     def ray_says(self, status: str, message: str = "", *, started: int = 0, ended: int = 0) -> RayJobHistory:

@@ -294,6 +294,20 @@ async def test_over_http_a_job_whose_head_is_lost_runs_again_on_the_next_head() 
         assert (job.status.succeeded, job.status.job_status_check_failure_start_time) == (1, None)
 
 
+async def test_over_http_a_job_whose_head_restarts_in_its_pod_runs_again() -> None:
+    """The pod stays, what its Ray knew is gone."""
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=60)
+        job = await begun(cluster, submission_mode="HTTPMode")
+        (head,) = await cluster.pods(job.status.ray_cluster_name, node_type="head")
+
+        cluster.node.exit_container(head.name, "ray-head", 137)
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert submissions(cluster) == 2
+        assert job.status.succeeded == 1
+
+
 @pytest.mark.spec("rayjob:E34")
 @pytest.mark.parametrize(("tries", "phase"), [(0, "Failed"), (3, "Complete")])
 async def test_with_a_submitter_a_job_whose_head_is_lost_is_as_patient_as_that(tries: int, phase: str) -> None:

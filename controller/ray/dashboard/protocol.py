@@ -34,10 +34,10 @@ JobStatus = str  # "", PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED, or what Ray
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whose dashboard. A session is keyed by (cluster_uid, head_pod_uid): it dies with that head."""
+    """Whose dashboard. A session is keyed by (cluster_uid, head_run): it dies with that head."""
 
     cluster_uid: str
-    head_pod_uid: str
+    head_run: str  # one run of one head pod's Ray container: what it knew is gone when it restarts, too
     namespace: str
     url: str  # "http://host:8265"
     token_secret: str = ""  # name of the Secret with key auth_token; "" without token auth
@@ -102,12 +102,17 @@ class Wants:
 
     A `mark` that changed asks anew, at once; it comes back in `Known.mark` with the first question answered, or
     failed, that was asked since. So whoever must judge by a fresh answer compares marks and no clocks.
+
+    `touch`: the head may be another than the one under which the jobs began. Ray goes on saying RUNNING of a job
+    whose driver died with a head until something touches its job agent (ray-side S4-22); the first answer of a
+    session that says so is followed by such a touch.
     """
 
     target: Target
     jobs: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     mark: str = ""
+    touch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ class Session:
         known = self.jobs.get(job)
         return known is not None and known.job is not None and known.job.status in TERMINAL
 
+    def touches(self, job: str) -> bool:
+        """Somebody wants the job touched."""
+        return any(wants.touch and job in wants.jobs for wants in self.wants.values())
+
     def open_effects(self) -> list[tuple[Ref, Effect]]:
         """Effects that are still to be had."""
         return [

@@ -81,7 +81,7 @@ class DashboardSessions:
 
     def want(self, key: Ref, wants: Wants | None) -> None:
         """See Sessions.want."""
-        place = (wants.target.cluster_uid, wants.target.head_pod_uid) if wants else None
+        place = (wants.target.cluster_uid, wants.target.head_run) if wants else None
         before = self.places.get(key)
         if before and before != place:
             del self.places[key]
@@ -148,7 +148,7 @@ class DashboardSessions:
         """Ask for one job and keep the answer, unless it is known to be over."""
         if session.is_over(job):
             return
-        asked_by = session.asking(job)
+        asked_by, first = session.asking(job), session.jobs.get(job, Known()).job is None
         try:
             info = await dashboard.job(job)
         except NoSuchJob:
@@ -160,6 +160,15 @@ class DashboardSessions:
             self.failed(session, job, str(error), asked_by)
         else:
             self.wake_all(session.learn(job, Known(job=info, asked_at=self.clock.now()), asked_by))
+            if first and session.touches(job) and not session.is_over(job):
+                await self.touch(dashboard, job)
+
+    async def touch(self, dashboard: Dashboard, job: str) -> None:
+        """Have the head look whether the job's driver still lives; the next poll tells."""
+        try:
+            await dashboard.touch(job)
+        except (NoAnswer, DashboardError) as error:
+            log.info("a job could not be touched", job=job, dashboard=dashboard.url, error=str(error))
 
     async def have(self, session: Session, dashboard: Dashboard, key: Ref, effect: Effect) -> None:
         """Try to have one effect, once."""

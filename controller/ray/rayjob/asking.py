@@ -50,14 +50,14 @@ def silence(seen: Seen) -> Silence | None:
 
 def target_of(seen: Seen) -> Target | None:
     """The dashboard of the present head; None without one."""
-    if seen.cluster is None or not seen.head_pod_uid or not seen.dashboard:
+    if seen.cluster is None or not seen.head_run or not seen.dashboard:
         return None
     metadata = seen.cluster["metadata"]
     auth = seen.cluster["spec"].get("authOptions") or {}
     secret = ""
     if auth.get("mode") == "token":
         secret = auth.get("secretName") or auth_secret(metadata["name"])
-    return Target(metadata["uid"], seen.head_pod_uid, metadata["namespace"], f"http://{seen.dashboard}", secret)
+    return Target(metadata["uid"], seen.head_run, metadata["namespace"], f"http://{seen.dashboard}", secret)
 
 
 # While it runs
@@ -69,7 +69,8 @@ def wants_of(seen: Seen) -> Wants | None:
     job_id = seen.status.get("jobId", "")
     if target is None or not job_id or seen.phase is not Phase.RUNNING:
         return None
-    return Wants(target, jobs=(job_id,), effects=submissions(seen), mark=seen.mark)
+    was_silent = bool(seen.status.get("jobStatusCheckFailureStartTime"))
+    return Wants(target, jobs=(job_id,), effects=submissions(seen), mark=seen.mark, touch=was_silent)
 
 
 def submissions(seen: Seen) -> tuple[Effect, ...]:

@@ -9,7 +9,7 @@ from api.v1.rayjob import RayJobSpec
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.desired.names import head_service
 from controller.ray.options import Options
-from controller.ray.rayjob.seen import Seen
+from controller.ray.rayjob.seen import Seen, head_run
 from controller.runtime.interfaces import Reader
 
 __all__ = ["observe"]
@@ -32,7 +32,7 @@ async def observe(
         spec=spec,
         options=options,
         cluster=cluster,
-        head_pod_uid=await head_pod_uid(reader, cluster) if cluster else "",
+        head_run=await present_head(reader, cluster) if cluster else "",
         head_service=await object_of(reader, SERVICES, key.namespace, chosen),
         service=await object_of(reader, SERVICES, key.namespace, head_service(key.name)),
         submitter=await object_of(reader, JOBS, key.namespace, key.name),
@@ -57,13 +57,9 @@ def cluster_service_name(cluster: Json) -> str:
     return head_service(cluster["metadata"]["name"], user)
 
 
-async def head_pod_uid(reader: Reader, cluster: Json) -> str:
-    """The head that answers now: running, not terminating; "" without one."""
+async def present_head(reader: Reader, cluster: Json) -> str:
+    """The run of the head that answers now; "" without one."""
     metadata = cluster["metadata"]
     pods = await reader.labelled(PODS, metadata["namespace"], wire.LABEL_CLUSTER, metadata["name"])
-    for record in pods:
-        if record.labels.get(wire.LABEL_NODE_TYPE) != wire.HEAD or record.deletion_timestamp:
-            continue
-        if (record.object().get("status") or {}).get("phase") == "Running":
-            return record.uid
-    return ""
+    heads = (pod for pod in pods if pod.labels.get(wire.LABEL_NODE_TYPE) == wire.HEAD and not pod.deletion_timestamp)
+    return next((run for pod in heads if (run := head_run(pod.object()))), "")

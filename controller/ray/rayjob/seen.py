@@ -13,7 +13,7 @@ from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
 from controller.ray.dashboard.protocol import Known
 from controller.ray.options import Options
 
-__all__ = ["Phase", "Seen", "Submitter"]
+__all__ = ["Phase", "Seen", "Submitter", "head_run"]
 
 Phase = JobDeploymentStatus
 
@@ -36,7 +36,7 @@ class Seen:
     spec: RayJobSpec
     options: Options
     cluster: Json | None = None
-    head_pod_uid: str = ""
+    head_run: str = ""
     head_service: Json | None = None  # the cluster's own, with the port named dashboard
     service: Json | None = None  # <name>-head-svc
     submitter: Json | None = None  # the Kubernetes Job named as the RayJob
@@ -161,3 +161,13 @@ class Seen:
     def holds_finalizer(self) -> bool:
         """Ours is there."""
         return wire.FINALIZER_RAYJOB in self.finalizers
+
+
+def head_run(pod: Mapping[str, Any]) -> str:
+    """Which run of the Ray container this is; "" while the pod does not run. Never the same after a restart."""
+    status = pod.get("status") or {}
+    if status.get("phase") != "Running":
+        return ""
+    ray = pod["spec"]["containers"][0]["name"]
+    restarts = sum(one.get("restartCount", 0) for one in status.get("containerStatuses") or () if one["name"] == ray)
+    return f"{pod['metadata']['uid']}/{restarts}"

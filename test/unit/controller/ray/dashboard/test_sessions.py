@@ -62,7 +62,7 @@ class Head:
         return self.answer(method, path, body)
 
     def answer(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        job_id = path.removeprefix("/api/jobs/").removesuffix("/stop")
+        job_id = path.removeprefix("/api/jobs/").removesuffix("/stop").removesuffix("/logs")
         if method == "POST" and not job_id:
             return self.submitted(json.loads(body or b"{}"))
         if job_id not in self.jobs:
@@ -70,6 +70,9 @@ class Head:
         if path.endswith("/stop"):
             self.jobs[job_id]["status"] = "STOPPED"
             return 200, b'{"stopped": true}'
+        if path.endswith("/logs"):
+            self.jobs[job_id] |= {"status": "FAILED"} if self.jobs[job_id].pop("orphan", False) else {}
+            return 200, b'{"logs": ""}'
         return 200, json.dumps(self.jobs[job_id]).encode()
 
     def submitted(self, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -387,6 +390,33 @@ async def test_an_error_that_looks_like_an_answer_is_none(status: int) -> None:
         assert desk.known().failing_since is not None
 
 
+async def test_nothing_is_submitted_before_ray_said_that_it_is_not_there() -> None:
+    """A head that cannot be asked may run the job already."""
+
+    class Deaf(Head):
+        def answer(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+            return super().answer(method, path, body) if method == "POST" else (503, b"try again later")
+
+    async with a_desk(Deaf()) as desk:
+        desk.want(SUBMIT)
+        await rounds(3)
+
+        assert desk.head.submissions() == 0
+
+
+async def test_a_job_that_is_over_is_not_asked_about_again_while_others_are() -> None:
+    """Its answer does not change any more."""
+    async with a_desk() as desk:
+        for job in ("over", "running"):
+            desk.head.submitted({"submission_id": job, "entrypoint": "e"})
+        desk.head.jobs["over"]["status"] = "SUCCEEDED"
+        desk.want(jobs=("over", "running"))
+        await rounds(5)
+
+        assert desk.head.asked.count("GET /api/jobs/over") == 1
+        assert desk.head.asked.count("GET /api/jobs/running") > 1
+
+
 async def test_leaving_the_block_ends_every_session() -> None:
     """No task outlives its owner."""
     before = asyncio.all_tasks()
@@ -612,3 +642,46 @@ async def test_a_target_that_moved_is_asked_where_it_is_now() -> None:
         await rounds()
 
         assert desk.known().job is not None
+
+
+@pytest.mark.spec("ray-side:S4-22")
+async def test_a_job_that_died_with_its_head_is_found_out_by_a_touch() -> None:
+    """Ray says RUNNING of it until somebody looks at its log: once in a session, and only after a silence."""
+    head = Head()
+    head.jobs["train-1"] = {"status": "RUNNING", "orphan": True}
+    async with a_desk(head) as desk:
+        desk.want()
+        await rounds(3)
+        assert "GET /api/jobs/train-1/logs" not in head.asked
+        desk.sessions.want(KEY, None)
+        await rounds()
+
+        desk.sessions.want(KEY, Wants(TARGET, ("train-1",), touch=True))
+        await rounds(3)
+
+        known = desk.known()
+        assert known.job is not None
+        assert known.job.status == "FAILED"
+        assert head.asked.count("GET /api/jobs/train-1/logs") == 1
+
+
+@pytest.mark.parametrize("fate", ["silent", "not there"])
+async def test_a_touch_that_fails_harms_nothing(fate: str) -> None:
+    """It is not even a failed poll."""
+
+    class Shy(Head):
+        def answer(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+            if path.endswith("/logs"):
+                if fate == "silent":
+                    raise NoAnswer("too large")
+                return 404, b"Job train-1 does not exist"
+            return super().answer(method, path, body)
+
+    head = Shy()
+    head.jobs["train-1"] = {"status": "RUNNING"}
+    async with a_desk(head) as desk:
+        desk.sessions.want(KEY, Wants(TARGET, ("train-1",), touch=True))
+        await rounds(3)
+
+        assert (desk.known().failing_since, desk.known().missing) == (None, False)
+        assert head.asked.count("GET /api/jobs/train-1/logs") == 1

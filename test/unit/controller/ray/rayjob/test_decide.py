@@ -194,7 +194,7 @@ def test_a_job_with_nothing_to_stop_goes_at_once(phase: str) -> None:
 def test_a_job_whose_head_is_gone_goes_at_once() -> None:
     """There is nobody to ask, and no pod in which it could run."""
     history = RayJobHistory(rayjob()).running().ray_says("RUNNING").run()
-    history.head_pod_uid = ""
+    history.head_run = ""
 
     deleted_now(history).run()
 

@@ -477,6 +477,40 @@ def test_a_selected_cluster_is_never_deleted() -> None:
     assert not [write for write in history.writes if isinstance(write, Delete)]
 
 
+def test_suspending_leaves_a_selected_cluster_where_it_is() -> None:
+    """Others run on it."""
+    history = RayJobHistory(rayjob(clusterSelector={"ray.io/cluster": "shared"})).run(2)
+    metadata = {"name": "shared", "namespace": "default", "uid": "u"}
+    history.cluster = {"metadata": metadata, "spec": history.job["spec"]["rayClusterSpec"]}
+    history.cluster_becomes_ready().run(2)
+    history.job["spec"]["suspend"] = True
+
+    history.run(3)
+
+    assert (history.phase, history.exists("cluster")) == ("Suspended", True)
+
+
+def test_an_answer_that_came_in_the_last_moment_counts_before_the_time_limit_of_silence() -> None:
+    """The job runs: what was not heard of it meanwhile is no reason to give it up."""
+    history = RayJobHistory(k8s_job()).running().ray_says("RUNNING").run().ray_is_silent().run()
+    assert history.status["jobStatusCheckFailureStartTime"]
+
+    history.later(hours=1).ray_says("RUNNING").run()
+
+    assert (history.phase, history.status.get("jobStatusCheckFailureStartTime")) == ("Running", None)
+
+
+def test_lists_of_finalizers_are_written_over_the_version_that_they_were_read_at() -> None:
+    """A merge patch replaces the list: what another added meanwhile must not be lost (design W6)."""
+    history = RayJobHistory(k8s_job())
+    history.job["metadata"].pop("finalizers", None)
+
+    record = decide(history.see(), history.now).plan.record
+
+    assert record is not None
+    assert record.resource_version == history.job["metadata"]["resourceVersion"]
+
+
 @pytest.mark.spec("rayjob:E49")
 def test_shutdown_deletes_the_cluster_when_its_time_has_come() -> None:
     """TTL from endTime; the look is asked for at that very moment."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from api.meta import owner_reference
 from api.v1 import wire
 from controller.ray.dashboard.protocol import EffectState, Known
+from controller.ray.rayjob.seen import head_run
 from localcluster.testing.rayjob_history import RayJobHistory, k8s_job, rayjob
 
 NO_HEAD = "no head pod runs"
@@ -110,7 +112,7 @@ def test_the_end_of_a_predecessors_job_says_nothing_about_this_one() -> None:
 def test_a_head_that_is_gone_starts_the_timer_as_a_silent_one_does(mode: str) -> None:
     """There is nobody to ask, so no poll can fail; the job must not wait for ever."""
     history = RayJobHistory(rayjob(submissionMode=mode)).running().ray_says("RUNNING").run()
-    history.head_pod_uid, history.known = "", Known()
+    history.head_run, history.known = "", Known()
     history.run()
     assert history.status["jobStatusCheckFailureStartTime"] == "2026-01-01T12:00:00Z"
     assert history.run().requeue_after == timedelta(seconds=300)
@@ -124,20 +126,52 @@ def test_a_head_that_is_gone_starts_the_timer_as_a_silent_one_does(mode: str) ->
 def test_a_head_that_comes_back_in_time_ends_the_silence() -> None:
     """The first answer with a job clears the timer."""
     history = RayJobHistory(rayjob()).running().ray_says("RUNNING").run()
-    history.head_pod_uid, history.known = "", Known()
+    history.head_run, history.known = "", Known()
     history.run()
 
-    history.head_pod_uid = "another"
+    history.head_run = "another"
     history.later(seconds=100).run().ray_says("RUNNING").run()
 
     assert "jobStatusCheckFailureStartTime" not in history.status
     assert history.phase == "Running"
 
 
+def test_after_a_silence_a_job_is_touched_and_not_otherwise() -> None:
+    """It may have died with the head, and Ray would go on saying RUNNING (spec ray-side S4-22)."""
+    history = RayJobHistory(rayjob()).running().ray_says("RUNNING").run()
+    touches = [history.wants and history.wants.touch]
+    history.head_run, history.known = "", Known()
+    history.run()
+    history.head_run = "another"
+    history.run()
+    touches.append(history.wants and history.wants.touch)
+    history.ray_says("RUNNING").run(2)
+    touches.append(history.wants and history.wants.touch)
+
+    assert touches == [False, True, False]
+
+
+def a_head(restarts: int, phase: str = "Running") -> dict[str, Any]:
+    containers = [{"name": "ray-head"}, {"name": "sidecar"}]
+    statuses = [{"name": "ray-head", "restartCount": restarts}, {"name": "sidecar", "restartCount": 7}]
+    return {
+        "metadata": {"uid": "u"},
+        "spec": {"containers": containers},
+        "status": {"phase": phase, "containerStatuses": statuses},
+    }
+
+
+def test_a_head_whose_ray_restarts_is_another_one() -> None:
+    """What it knew of jobs is gone; a sidecar's restart changes nothing."""
+    assert head_run(a_head(0)) == head_run(a_head(0))
+    assert head_run(a_head(0)) != head_run(a_head(1))
+    assert head_run(a_head(0, "Pending")) == ""
+
+
 def test_a_submitter_that_ended_when_the_head_did_fails_the_job() -> None:
     """With nobody to ask, the Job's own word counts."""
     history = RayJobHistory(k8s_job()).running().ray_says("RUNNING").run()
-    history.head_pod_uid, history.known = "", Known()
+    history.head_run, history.known = "", Known()
     history.submitter_ends("Failed", "BackoffLimitExceeded").run()
 
     assert (history.phase, history.status["reason"]) == ("Failed", "SubmissionFailed")
