@@ -160,6 +160,10 @@ def _kept_bytes(resource: Resource, body: bytes | msgspec.Raw, thing: _Thing) ->
     """The object without managedFields, under its real kind, in exactly as many bytes as it needs (MEM-3)."""
     if thing.metadata.managed_fields is _ABSENT and thing.kind == resource.kind:
         return bytes(body)
+    if thing.kind == resource.kind:
+        cut = _cut_out(bytes(body), thing.metadata.managed_fields)
+        if cut is not None:
+            return cut
     top: dict[str, Any] = dict(_decode_top(body))
     if thing.kind != resource.kind:
         top.pop("kind", None)
@@ -170,6 +174,23 @@ def _kept_bytes(resource: Resource, body: bytes | msgspec.Raw, thing: _Thing) ->
         del metadata["managedFields"]
         top["metadata"] = metadata
     return memoryview(_encode(top)).tobytes()  # the encoder's own buffer is half as long again, and would be kept
+
+
+def _cut_out(body: bytes, managed_fields: msgspec.Raw) -> bytes | None:
+    """The body without that member, cut out of the middle: a third of what decoding and encoding costs.
+
+    None where it is not certain that what is found is metadata's own: a pod template may have such a member too.
+    """
+    start = body.find(_MANAGED)
+    if start < 0 or body.find(_MANAGED, start + 1) >= 0:
+        return None
+    value = bytes(managed_fields)
+    if not body.startswith(value, start + len(_MANAGED)):
+        return None
+    return body[:start] + body[start + len(_MANAGED) + len(value) :]
+
+
+_MANAGED = b',"managedFields":'  # as servers write it: without blanks, and never the first member
 
 
 def _annotations(annotations: dict[str, str] | None, words: Words) -> Mapping[str, str]:

@@ -36,10 +36,25 @@ def test_the_kept_bytes_are_the_object_without_managed_fields(spec: Any, managed
     pod = a_pod() | {"spec": {"template": {"metadata": {"managedFields": spec}}}, "status": spec}
     sent = a_pod(managedFields=[{"manager": "m", "fieldsV1": {"f:x": {}}}]) if managed else a_pod()
 
-    record = record_of(PODS, json.dumps(pod | {"metadata": sent["metadata"]}).encode(), Words())
+    wire = json.dumps(pod | {"metadata": sent["metadata"]}, separators=(",", ":")).encode()
+    record = record_of(PODS, wire, Words())
 
     assert record.object() == pod
     assert record.object() is not record.object()
+
+
+@pytest.mark.parametrize("before", [{}, {"managedFields": [{"manager": "m"}]}], ids=["none", "the same"])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["tight", "with blanks"])
+def test_only_the_object_s_own_managed_fields_are_left_out(before: dict[str, Any], separators: tuple[str, str]) -> None:
+    """Not those of a pod template, although they may come first and be the same; nor words that look like them."""
+    template = {"metadata": {"name": "t", **before}}
+    words = {"annotations": {"a": ',"managedFields":[{"manager":"m"}]'}}
+    kept = {"apiVersion": "v1", "kind": "Pod", "spec": {"template": template}, "metadata": a_pod(**words)["metadata"]}
+    sent = kept | {"metadata": {**a_pod(**words)["metadata"], "managedFields": [{"manager": "m"}], "generation": 1}}
+
+    record = record_of(PODS, json.dumps(sent, separators=separators).encode(), Words())
+
+    assert record.object() == kept | {"metadata": {**a_pod(**words)["metadata"], "generation": 1}}
 
 
 @pytest.mark.spec("runtime:MEM-3")
