@@ -127,6 +127,18 @@ async def test_a_name_of_47_characters_works_to_the_end_and_one_of_48_is_refused
         assert set(await reasons(cluster, name + "j")) == {"InvalidRayJobMetadata"}
 
 
+async def test_an_edit_of_a_running_job_changes_nothing_of_it() -> None:
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=100)
+        await begun(cluster, submission_mode="HTTPMode", metadata={"team": "a"})
+
+        await cluster.patch("RayJob", "train", {"spec": {"metadata": {"team": "b"}, "entrypoint": "other"}})
+        job = await cluster.until("RayJob", "train", phase="Complete")
+
+        assert job.status.succeeded == 1
+        assert submissions(cluster) == 1
+
+
 # Suspension
 
 

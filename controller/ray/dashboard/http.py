@@ -32,6 +32,7 @@ __all__ = [
 POLL_TIMEOUT: Final = timedelta(seconds=5)  # the reference gives up after 2 s; a busy head takes longer (ray-side S4-8)
 SUBMIT_TIMEOUT: Final = timedelta(seconds=15)  # the head waits 10 s for its agent before it says no (ray-side §4.3)
 MOST_BYTES: Final = 16 << 20  # of an answer: Serve's state of a large cluster is a few MiB; a head may be hostile
+LONGEST_MESSAGE: Final = 32_768  # characters; it goes into a status, and Ray's own end at 20,000 (ray-side S4-15)
 TAKEN: Final = "Please use a different submission_id"
 
 
@@ -177,7 +178,7 @@ def job_info(content: Any) -> JobInfo:
         raise DashboardError("job info: the answer has no status")
     return JobInfo(
         status=status,
-        message=member(content, "message", str, ""),
+        message=member(content, "message", str, "")[:LONGEST_MESSAGE],
         start_time=milliseconds(content, "start_time"),
         end_time=milliseconds(content, "end_time"),
         entrypoint=member(content, "entrypoint", str, ""),

@@ -74,8 +74,12 @@ def wants_of(seen: Seen) -> Wants | None:
 
 
 def submissions(seen: Seen) -> tuple[Effect, ...]:
-    """What HTTPMode submits: the driver fields as they stand in the spec now (spec rayjob §11.1)."""
-    if seen.mode != SubmissionMode.HTTP:
+    """What HTTPMode submits: the driver fields as they stand in the spec now (spec rayjob §11.1).
+
+    Once Ray has said how the job goes, nothing is to be submitted until it has forgotten it: an edit of the spec
+    would look like a foreign job under our id.
+    """
+    if seen.mode != SubmissionMode.HTTP or (seen.status.get("jobStatus") and not seen.known.missing):
         return ()
     spec = seen.spec
     try:

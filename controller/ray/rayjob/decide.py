@@ -67,9 +67,10 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
     A finished job stays finished and is cleaned up, whatever its spec was edited to since: the reference makes it
     ValidationFailed and forgets it (spec rayjob E19, a defect), and mending the spec would run it again.
     """
+    being_deleted = bool(seen.metadata.get("deletionTimestamp"))
     if seen.spec.managed_by not in (None, wire.MANAGER):
-        return Decision(Plan())
-    if seen.metadata.get("deletionTimestamp"):
+        return let_go(seen) if being_deleted and seen.holds_finalizer else Decision(Plan())
+    if being_deleted:
         return deleting(seen, now)
     if invalid is not None and seen.phase not in TERMINAL_DEPLOYMENT_STATUSES:
         return refused(seen, invalid)
@@ -275,6 +276,11 @@ def deleting(seen: Seen, now: datetime) -> Decision:
     asked_at = parse_time(seen.metadata["deletionTimestamp"])
     if wants is not None and now < asked_at + STOP_LIMIT and not stop_taken(seen, wants):
         return Decision(Plan(wants=wants, result=after(asked_at + STOP_LIMIT - now)))
+    return let_go(seen)
+
+
+def let_go(seen: Seen) -> Decision:
+    """Take our finalizer back; also of an object that became another controller's, or it could never go."""
     remaining = [name for name in seen.finalizers if name != wire.FINALIZER_RAYJOB]
     return Decision(Plan(record=finalizers(seen, remaining)))
 

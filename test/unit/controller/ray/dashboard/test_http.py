@@ -140,6 +140,13 @@ def test_an_answer_without_a_status_is_a_failed_poll() -> None:
         now(dashboard.job("j"))
 
 
+def test_a_message_is_as_long_as_ray_makes_them_and_not_longer() -> None:
+    """It goes into a status, which has its limits; Ray's own is 20,000 characters (ray-side S4-15)."""
+    dashboard, _ = a_dashboard(200, {"status": "FAILED", "message": "x" * 3_000_000})
+
+    assert 20_000 <= len(now(dashboard.job("j")).message) <= 40_000
+
+
 @pytest.mark.spec("ray-side:S4-14")
 @pytest.mark.parametrize("ask", ["job", "stop", "delete"])
 def test_an_unknown_id_is_told_apart(ask: str) -> None:

@@ -239,6 +239,20 @@ def test_a_deletion_that_another_finalizer_holds_asks_ray_nothing_more() -> None
     assert (history.wants, history.requeue_after) == (None, None)
 
 
+def test_a_job_that_became_another_controllers_can_still_be_deleted() -> None:
+    """The reference leaves its finalizer for ever (spec rayjob §10, a defect); ours is taken back, and nothing else."""
+    history = RayJobHistory(rayjob()).running().ray_says("RUNNING").run()
+    history.job["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+    before = len(history.writes)
+    history.run(2)
+    assert (len(history.writes), history.wants) == (before, None)
+
+    deleted_now(history).run()
+
+    assert history.job["metadata"]["finalizers"] == []
+    assert len(history.writes) == before + 1
+
+
 # Suspension
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.meta import owner_reference
 from api.v1 import wire
-from controller.ray.dashboard.protocol import EffectState, Known
+from controller.ray.dashboard.protocol import EffectState, Known, SubmitJob
 from controller.ray.rayjob.seen import head_run
 from localcluster.testing.rayjob_history import RayJobHistory, k8s_job, rayjob
 
@@ -290,3 +290,30 @@ def test_a_submission_that_was_refused_may_be_tried_again_on_another_cluster() -
     history = RayJobHistory(rayjob(backoffLimit=1)).running().submission(EffectState.REFUSED, "taken").run()
 
     assert (history.phase, history.status["failed"]) == ("Retrying", 1)
+
+
+@pytest.mark.parametrize("change", [{"entrypoint": "python other.py"}, {"metadata": {"team": "b"}}])
+def test_an_edit_of_a_running_job_is_not_submitted_nor_held_against_it(change: dict[str, Any]) -> None:
+    """The driver fields are read at each submission, and none is due while Ray knows the job (spec rayjob §8.1)."""
+    history = RayJobHistory(rayjob()).running().submission(EffectState.DONE).run().ray_says("RUNNING").run()
+    history.job["spec"] |= change
+
+    history.run(2)
+
+    assert history.wants is not None
+    assert history.wants.effects == ()
+    assert history.phase == "Running"
+
+
+@pytest.mark.spec("rayjob:E35")
+def test_a_job_that_the_head_forgot_is_submitted_as_its_spec_stands_then() -> None:
+    """Also when its last word was RUNNING."""
+    history = RayJobHistory(rayjob()).running().submission(EffectState.DONE).run().ray_says("RUNNING").run()
+    history.job["spec"]["entrypoint"] = "python other.py"
+
+    history.ray_knows_no_job().run()
+
+    assert history.wants is not None
+    (effect,) = history.wants.effects
+    assert isinstance(effect, SubmitJob)
+    assert effect.submission.entrypoint == "python other.py"
