@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.meta import Json, format_time
-from api.v1.rayjob import RayJobSpec
 from controller.ray.dashboard.protocol import Effect, EffectState, JobInfo, Known, SubmitJob, Wants
 from controller.ray.options import Options
 from controller.ray.rayjob.decide import Decision, decide
-from controller.ray.rayjob.seen import Seen
+from controller.ray.rayjob.seen import Seen, spec_of
 from controller.ray.rayjob.status import Report, report
 from controller.runtime.errors import Forbidden
 from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Verdict, Write, ref_of
@@ -103,9 +102,11 @@ class RayJobHistory:
     def see(self) -> Seen:
         """The world as observed now."""
         job = copy.deepcopy(self.job)
+        spec, malformed = spec_of(job)
         return Seen(
             job=job,
-            spec=RayJobSpec.from_json(job["spec"]),
+            spec=spec,
+            malformed=malformed,
             options=self.options,
             cluster=copy.deepcopy(self.cluster),
             head_run=self.head_run,

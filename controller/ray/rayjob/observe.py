@@ -5,11 +5,10 @@ from __future__ import annotations
 from api.core import JOBS, PODS, SERVICES
 from api.meta import Json, Ref, Resource
 from api.v1 import wire
-from api.v1.rayjob import RayJobSpec
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.desired.names import head_service
 from controller.ray.options import Options
-from controller.ray.rayjob.seen import Seen, head_run
+from controller.ray.rayjob.seen import Seen, head_run, spec_of
 from controller.runtime.interfaces import Reader
 
 __all__ = ["observe"]
@@ -18,18 +17,19 @@ __all__ = ["observe"]
 async def observe(
     reader: Reader, sessions: Sessions, key: Ref, options: Options, fresh: tuple[str, str]
 ) -> Seen | None:
-    """One snapshot, or None when the RayJob is gone. Raises StaleCache; Malformed where the schema was by-passed."""
+    """One snapshot, or None when the RayJob is gone. Raises StaleCache."""
     record = await reader.get(wire.RAY_JOBS, key.namespace, key.name)
     if record is None:
         return None
     job = record.object()
-    spec = RayJobSpec.from_json(job.get("spec") or {})
+    spec, malformed = spec_of(job)
     cluster_name = (job.get("status") or {}).get("rayClusterName", "")
     cluster = await object_of(reader, wire.RAY_CLUSTERS, key.namespace, cluster_name)
     chosen = cluster_service_name(cluster) if cluster else ""
     return Seen(
         job=job,
         spec=spec,
+        malformed=malformed,
         options=options,
         cluster=cluster,
         head_run=await present_head(reader, cluster) if cluster else "",

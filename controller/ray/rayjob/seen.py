@@ -9,11 +9,12 @@ from typing import Any
 
 from api.meta import Json, condition, controller_of, format_time, parse_time
 from api.v1 import wire
+from api.v1.common import Malformed
 from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
 from controller.ray.dashboard.protocol import Known
 from controller.ray.options import Options
 
-__all__ = ["Phase", "Seen", "Submitter", "head_run"]
+__all__ = ["Phase", "Seen", "Submitter", "head_run", "spec_of"]
 
 Phase = JobDeploymentStatus
 
@@ -35,6 +36,7 @@ class Seen:
     job: Json
     spec: RayJobSpec
     options: Options
+    malformed: str = ""  # why the spec cannot be read, if so; `spec` is empty then
     cluster: Json | None = None
     head_run: str = ""
     head_service: Json | None = None  # the cluster's own, with the port named dashboard
@@ -161,6 +163,14 @@ class Seen:
     def holds_finalizer(self) -> bool:
         """Ours is there."""
         return wire.FINALIZER_RAYJOB in self.finalizers
+
+
+def spec_of(job: Json) -> tuple[RayJobSpec, str]:
+    """The spec, and why it cannot be read: one that was stored under another schema must not stop its deletion."""
+    try:
+        return RayJobSpec.from_json(job.get("spec") or {}), ""
+    except Malformed as error:
+        return RayJobSpec(), str(error)
 
 
 def head_run(pod: Mapping[str, Any]) -> str:

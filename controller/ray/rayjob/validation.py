@@ -25,6 +25,8 @@ NOT_YET: Final[Mapping[str, Callable[[RayJobSpec], bool]]] = {
 
 def complaint(seen: Seen) -> Announcement | None:
     """The first thing that is wrong, or None. Its note is `<namespace>/<name>: <error>`."""
+    if seen.malformed:
+        return warning(seen, "InvalidRayJobSpec", seen.malformed)
     denial = first_denial(ENFORCED, seen.job, None, Context(seen.options.gates.by_name))
     if denial is not None:
         return warning(seen, denial.reason or "InvalidRayJobSpec", str(denial))

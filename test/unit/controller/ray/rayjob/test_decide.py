@@ -47,6 +47,10 @@ def test_a_cluster_that_is_deleted_while_the_job_runs_is_made_again_once_it_is_g
     before = len(history.writes)
     history.run(2)
     assert (len(history.writes), history.phase) == (before, "Running")
+    submitter, service = history.submitter, history.service
+    history.loses("submitter").loses("service").run()
+    assert len(history.writes) == before, "what belongs to the cluster waits for the next one"
+    history.submitter, history.service = submitter, service
 
     history.loses("cluster").run()
 
@@ -106,6 +110,19 @@ def test_a_template_without_a_container_is_told_and_makes_no_job() -> None:
     assert history.reasons[-1] == "FailedToCreateRayJobSubmitter"
     assert history.events[-1].note.startswith("Failed to create new Kubernetes Job default/train: ")
     assert history.error is not None
+
+
+@pytest.mark.spec("rayjob:E23")
+@pytest.mark.parametrize("version", ["nightly", "3.0.0.dev0", "2.52.0"])
+def test_metadata_is_sent_whatever_the_version_is_called(version: str) -> None:
+    """The reference never leaves Initializing where it cannot read the version, and says nothing."""
+    job = k8s_job(metadata={"team": "a"})
+    job["spec"]["rayClusterSpec"] = job["spec"]["rayClusterSpec"] | {"rayVersion": version}
+    history = RayJobHistory(job).running()
+
+    assert history.submitter is not None
+    (script,) = history.submitter["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert '--metadata-json "{\\"team\\":\\"a\\"}"' in script
 
 
 # Validation

@@ -479,15 +479,26 @@ def test_a_selected_cluster_is_never_deleted() -> None:
 
 def test_suspending_leaves_a_selected_cluster_where_it_is() -> None:
     """Others run on it."""
-    history = RayJobHistory(rayjob(clusterSelector={"ray.io/cluster": "shared"})).run(2)
+    history = RayJobHistory(k8s_job(clusterSelector={"ray.io/cluster": "shared"})).run(2)
     metadata = {"name": "shared", "namespace": "default", "uid": "u"}
     history.cluster = {"metadata": metadata, "spec": history.job["spec"]["rayClusterSpec"]}
     history.cluster_becomes_ready().run(2)
+    assert history.exists("submitter")
     history.job["spec"]["suspend"] = True
 
     history.run(3)
 
-    assert (history.phase, history.exists("cluster")) == ("Suspended", True)
+    assert (history.phase, history.exists("cluster"), history.exists("submitter")) == ("Suspended", True, False)
+
+
+def test_a_job_that_is_over_gets_no_second_submitter() -> None:
+    """Its log was followed to the end, or nobody wants it."""
+    history = RayJobHistory(k8s_job()).running().ray_says("SUCCEEDED").run()
+    assert (history.phase, history.status["jobStatus"]) == ("Running", "SUCCEEDED")
+
+    history.loses("submitter").ray_is_silent().run()
+
+    assert not history.exists("submitter")
 
 
 def test_an_answer_that_came_in_the_last_moment_counts_before_the_time_limit_of_silence() -> None:
