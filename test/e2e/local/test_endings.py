@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.testing.celled import Traces, descendants
+from localcluster.testing.celled import Traces, descendants, mentioned
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
 
@@ -47,19 +47,6 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-def mentioned(text: str) -> list[str]:
-    """The processes of this machine whose command line or mounts mention that."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            said = (process / "cmdline").read_text() + (process / "mountinfo").read_text()
-        except OSError:
-            continue
-        if text in said:
-            found.append(process.name)
-    return found
 
 
 def without(hidden: Sequence[str], folder: Path) -> Path:

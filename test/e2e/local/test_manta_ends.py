@@ -28,8 +28,10 @@ SAMPLES = ROOT / "config" / "samples"
 PYTHON = sys.executable
 
 # What appears in the folder of a run while it starts, one after the other.
-MOMENTS = ("token", "crds.json", "images.sock", "cluster.log", "operator.log")
-MOMENTS += ("api.sock", "dial.sock", "kubeconfig", "ready", "user.kubeconfig")
+MOMENTS = (
+    *("token", "crds.json", "images.sock", "cluster.log", "operator.log"),
+    *("api.sock", "dial.sock", "kubeconfig", "ready", "user.kubeconfig"),
+)
 
 WITHOUT_NETWORK_NAMESPACES = """
 import os, sys
@@ -113,6 +115,11 @@ async def manta(
         await process.communicate()
 
 
+def left(folder: Path) -> list[Path]:
+    """What still stands there."""
+    return list(folder.iterdir())
+
+
 def scripted(*words: str | Path) -> tuple[str | Path, ...]:
     """Arguments for a run that needs no Ray."""
     return (*words, "--node", "scripted", "--output", "plain")
@@ -137,7 +144,7 @@ async def test_a_start_that_is_interrupted_leaves_nothing(
         assert ended == code, errors
         assert errors == "\ninterrupted; everything that was started is gone\n"
         await traces.gone()
-        assert list(tmp_path.iterdir()) == []
+        assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -157,7 +164,7 @@ async def test_a_start_that_is_killed_leaves_nothing_alive_and_the_next_one_clea
         code, output, _ = await again.ended()
 
         assert code == 0, output
-        assert list(tmp_path.iterdir()) == []
+        assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("victim", ["localcluster.node.cell", "localcluster.inside", "init"])
@@ -174,7 +181,7 @@ async def test_the_death_of_a_part_ends_manta_up_and_says_so(victim: str, tmp_pa
         assert errors.startswith("manta: ")
         assert "Traceback" not in errors
         await traces.gone()
-        assert list(tmp_path.iterdir()) == []
+        assert left(tmp_path) == []
 
 
 def part(pid: int, victim: str) -> int:
@@ -199,7 +206,7 @@ async def test_manta_up_ends_well_with_ctrl_c(tmp_path: Path) -> None:
         code, _, errors = await up.ended()
 
         assert (code, errors) == (0, "\neverything is gone\n")
-        assert list(tmp_path.iterdir()) == []
+        assert left(tmp_path) == []
 
 
 # What it answers
@@ -238,7 +245,7 @@ async def test_a_wrong_field_is_shown_with_its_line(tmp_path: Path) -> None:
 
     assert code == 1
     assert 'unknown field "spec.shutdownAfterJob"' in errors
-    assert f"{wrong}:25\n      shutdownAfterJob: true\n" in errors
+    assert f"{wrong}:23\n      shutdownAfterJob: true\n" in errors
 
 
 async def test_a_job_that_the_operator_finds_invalid_ends_with_one_and_its_reason(tmp_path: Path) -> None:
@@ -274,7 +281,7 @@ async def test_a_machine_without_namespaces_is_told_what_to_allow(tmp_path: Path
     assert code == 1
     assert errors.startswith("manta: this machine does not let root make namespaces")
     assert "user.max_user_namespaces" in errors
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
 
 
 async def test_kubectl_reaches_what_manta_up_applied(tmp_path: Path, kubectl: Path) -> None:

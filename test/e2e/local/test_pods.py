@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service
+from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service, mentioned
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(180)]
 
@@ -23,6 +23,7 @@ async def a_cluster(directory: Path) -> AsyncIterator[Celled]:
         yield cluster
         traces = Traces(cluster.cell.process.pid)
     await traces.gone()
+    assert mentioned(str(directory)) == []
     assert seen_outside() == before
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from localcluster.node.images import Images
-from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, is_ready
+from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, is_ready, mentioned
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
 
@@ -54,6 +54,7 @@ async def a_ray(directory: Path) -> AsyncIterator[Celled]:
         yield cluster
         traces = Traces(cluster.cell.process.pid)
     await traces.gone()
+    assert mentioned(str(directory)) == []
 
 
 @pytest.mark.spec("ray-side:S10-1")
