@@ -180,10 +180,53 @@ async def test_pods_of_a_lost_node_become_unready_and_are_deleted_but_stay_until
         pod = await cluster.until("Pod", "p", condition="DisruptionTarget", within=301)
         await cluster.after(3600)
         assert (await cluster.get("Pod", "p")).metadata.deletion_timestamp is not None
+        assert len(cluster.node.containers("p")) == 1, "the node has not heard of it"
 
         cluster.find_node()
         await cluster.until("Pod", "p", gone=True, within=60)
         assert (await cluster.get("Node", "local")).condition("Ready").status == "True"
+
+
+async def test_a_node_that_comes_back_does_not_run_pods_that_are_finished() -> None:
+    """Somebody said so meanwhile; a finished pod never runs again."""
+    async with a_cluster(operator=False) as cluster:
+        cluster.lose_node()
+        body = a_pod("p")
+        body["spec"]["nodeName"] = "local"
+        await cluster.create(body)
+        await cluster.patch("Pod", "p", {"status": {"phase": "Failed"}}, subresource="status")
+        await cluster.after(1)
+
+        cluster.find_node()
+        await cluster.after(60)
+
+        assert cluster.node.containers("p") == []
+        assert (await cluster.get("Pod", "p")).status.phase == "Failed"
+
+
+async def test_nothing_of_a_pod_stays_when_its_object_is_gone() -> None:
+    """Deleted by force, it gets no grace."""
+    async with a_cluster(operator=False) as cluster:
+        await cluster.create(a_pod("p"))
+        await cluster.until("Pod", "p", ready=True)
+
+        await cluster.delete("Pod", "p", grace_seconds=0)
+        await cluster.after(1)
+
+        assert await cluster.find("Pod", "p") is None
+        assert cluster.node.containers("p") == []
+
+
+async def test_a_running_pod_can_be_given_a_deadline() -> None:
+    """The one part of its spec that matters to a life under way and may change."""
+    async with a_cluster(operator=False) as cluster:
+        await cluster.create(a_pod("p"))
+        await cluster.until("Pod", "p", ready=True)
+
+        await cluster.patch("Pod", "p", {"spec": {"activeDeadlineSeconds": 100}})
+
+        pod = await cluster.until("Pod", "p", phase="Failed", within=200)
+        assert pod.status.reason == "DeadlineExceeded"
 
 
 async def test_a_pod_whose_secret_is_missing_waits_and_starts_once_it_is_there() -> None:

@@ -233,6 +233,14 @@ def test_a_crash_loop_says_how_long_it_waits_and_how_the_last_run_ended() -> Non
     assert told.condition("Ready")["message"] == "containers with unready status: [c]"
 
 
+def test_a_container_that_runs_again_still_says_how_it_ended_before() -> None:
+    """Or nobody could tell why it was restarted."""
+    told = Told(a_pod()).placed().started().happens(model.Exited("c", Exit(137, "OOMKilled"))).started()
+
+    assert "running" in told.state()
+    assert told.status()["lastState"]["terminated"]["reason"] == "OOMKilled"
+
+
 def test_a_container_that_ran_well_for_ten_minutes_restarts_at_once() -> None:
     """The back-off is forgotten."""
     told = Told(a_pod()).placed().started()
