@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localcluster.testing.cluster import a_cluster
-from localcluster.testing.factories import a_container, a_job, a_pod
+from localcluster.testing.factories import a_container, a_job, a_pod, a_service
 
 
 def a_map(name: str, *owners: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -227,6 +227,42 @@ async def test_a_running_pod_can_be_given_a_deadline() -> None:
 
         pod = await cluster.until("Pod", "p", phase="Failed", within=200)
         assert pod.status.reason == "DeadlineExceeded"
+
+
+async def test_a_service_forgets_a_pod_that_lost_its_label_and_slices_that_are_empty() -> None:
+    """Traffic must not go on to what was taken out."""
+    async with a_cluster(operator=False) as cluster:
+        await cluster.create(a_service("s", {"app": "x"}))
+        for number in range(101):
+            await cluster.create(a_pod(f"p{number:03}", labels={"app": "x"}))
+        await cluster.after(60)
+        assert [len(one["endpoints"]) for one in await cluster.all_of("EndpointSlice") if _of(one, "s")] in (
+            [100, 1],
+            [1, 100],
+        )
+
+        await cluster.patch("Pod", "p000", {"metadata": {"labels": {"app": None}}})
+        await cluster.after(10)
+
+        (left,) = [one for one in await cluster.all_of("EndpointSlice") if _of(one, "s")]
+        assert "p000" not in {one["targetRef"]["name"] for one in left["endpoints"]}
+        (subset,) = (await cluster.get("Endpoints", "s"))["subsets"]
+        assert "p000" not in {one["targetRef"]["name"] for one in subset["addresses"]}
+
+
+def _of(endpoint_slice: Any, service: str) -> bool:
+    return bool(endpoint_slice["metadata"]["labels"].get("kubernetes.io/service-name") == service)
+
+
+async def test_an_object_whose_owner_is_of_a_kind_that_nobody_serves_stays() -> None:
+    """Nobody can tell whether that owner is there."""
+    async with a_cluster(operator=False) as cluster:
+        reference = {"apiVersion": "nobody.example.com/v1", "kind": "Unheard", "name": "x", "uid": "x"}
+        await cluster.create(a_map("child", reference))
+
+        await cluster.after(600)
+
+        assert await cluster.find("ConfigMap", "child") is not None
 
 
 async def test_a_pod_whose_secret_is_missing_waits_and_starts_once_it_is_there() -> None:

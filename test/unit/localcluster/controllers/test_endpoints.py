@@ -89,6 +89,19 @@ def test_a_named_target_port_is_looked_up_in_the_pod() -> None:
     assert behind(service, [a_pod("b", "10.0.0.2")])[0].ports == ()
 
 
+def test_a_name_stands_for_a_port_of_its_protocol() -> None:
+    """DNS has both under one name."""
+    service = a_service(ports=[{"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP"}])
+    ports = [
+        {"name": "dns", "containerPort": 5353, "protocol": "TCP"},
+        {"name": "dns", "containerPort": 5354, "protocol": "UDP"},
+    ]
+
+    (found,) = behind(service, [a_pod("a", "10.0.0.1", containers=[{"ports": ports}])])
+
+    assert found.ports == (("dns", 5354, "UDP"),)
+
+
 def test_a_service_without_pods_has_one_empty_slice() -> None:
     """Owned by the Service, so that it goes with it."""
     (made,) = slices(a_service(), [])

@@ -118,6 +118,36 @@ def test_more_failures_than_the_limit_end_the_job() -> None:
     assert third.says == (("Warning", "BackoffLimitExceeded", "Job has reached the specified backoff limit"),)
 
 
+def test_as_many_failures_as_the_limit_leave_one_more_try() -> None:
+    """backoffLimit counts retries, not tries."""
+    job = a_job(backoffLimit=1, status={"startTime": "2026-01-01T00:00:00Z"})
+
+    assert conditions(judge(job, [a_pod("a", "Failed")], NOW).status) == {}
+
+
+def test_a_job_has_not_failed_while_a_pod_of_it_still_terminates() -> None:
+    """Whoever reads Failed may rely on nothing running any more."""
+    target = {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "message": "m"}
+    job = a_job(status={"startTime": "2026-01-01T00:00:00Z", "failed": 7, "conditions": [target]})
+
+    assert list(conditions(judge(job, [a_pod("a", "Running", deleted=True)], NOW).status)) == ["FailureTarget"]
+    assert list(conditions(judge(job, [], NOW).status)) == ["FailureTarget", "Failed"]
+
+
+def test_a_success_ends_the_growth_of_the_waits() -> None:
+    """The next failure is the first again."""
+    job = a_job(completions=5, status={"startTime": "2026-01-01T00:00:00Z"})
+
+    assert judge(job, [a_pod("a", "Succeeded")], NOW, Backoff(4, NOW - 1)).backoff == Backoff()
+
+
+def test_a_job_that_is_being_suspended_does_not_run_out_of_time() -> None:
+    """Its clock stops."""
+    job = a_job(activeDeadlineSeconds=10, suspend=True, status={"startTime": "2025-12-31T00:00:00Z"})
+
+    assert conditions(judge(job, [], NOW).status) == {"Suspended": "JobSuspended"}
+
+
 def test_restarts_in_place_count_against_the_limit() -> None:
     """With restartPolicy OnFailure the pod stays."""
     job = a_job(backoffLimit=2, template={"spec": {"restartPolicy": "OnFailure"}})
