@@ -106,8 +106,11 @@ def writes_of(seen: Seen, now: datetime, verdict: Verdict, draft: Draft) -> None
     """The writes of the present phase, given what becomes of it."""
     match seen.phase:
         case Phase.INITIALIZING if verdict.unchanged or verdict.needs_writes:
-            if cluster_wanted(seen, draft):
-                submitter_wanted(seen, draft) if verdict.needs_writes else dashboard_wanted(seen, draft)
+            there = cluster_wanted(seen, draft)
+            if there and verdict.needs_writes:
+                submitter_wanted(seen, draft)
+            elif there:
+                dashboard_wanted(seen, draft)
         case Phase.RUNNING if verdict.phase is Phase.RUNNING:
             if cluster_wanted(seen, draft):
                 service_wanted(seen, draft)

@@ -310,6 +310,7 @@ async def test_the_first_failure_of_a_streak_is_kept_and_wakes_once() -> None:
         assert desk.woken == [KEY, KEY, KEY]
 
 
+@pytest.mark.spec("rayjob:E45")
 async def test_a_head_that_hangs_delays_nobody_else() -> None:
     """Each session has its own task and its own time limit."""
     slow, quick = Head(), Head()

@@ -98,6 +98,21 @@ def test_a_retry_waits_for_the_old_cluster_and_the_old_submitter_to_be_gone() ->
     assert deletes == ["cluster", "submitter"]
 
 
+@pytest.mark.spec("rayjob:E56")
+def test_a_head_service_of_the_users_own_kind_is_made_for_the_job_too() -> None:
+    """A load balancer is provisioned twice: the cluster's, and the job's that follows it from attempt to attempt."""
+    job = rayjob()
+    service = {"metadata": {"name": "mine"}, "spec": {"type": "LoadBalancer", "ports": [{"name": "x", "port": 1}]}}
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"] | {"headService": service}
+    job["spec"]["rayClusterSpec"] = job["spec"]["rayClusterSpec"] | {"headGroupSpec": head}
+    history = RayJobHistory(job).running().run()
+
+    assert history.service is not None
+    assert history.service["metadata"]["name"] == "train-head-svc"
+    assert history.service["spec"]["type"] == "LoadBalancer"
+    assert {"x", "dashboard"} <= {port["name"] for port in history.service["spec"]["ports"]}
+
+
 # The submitter
 
 
