@@ -347,6 +347,39 @@ async def test_a_condition_must_be_complete(ray: Wire) -> None:
     assert complete.ok()["status"]["conditions"] == [{**condition, "message": ""}]
 
 
+@pytest.mark.spec("admission:S17")
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"reason": None}, "reason: Required value"),
+        ({"reason": ""}, "reason: Invalid value"),
+        ({"reason": "not one word"}, "reason: Invalid value"),
+        ({"reason": "R" * 1025}, "reason: Too long"),
+        ({"message": "m" * 32769}, "message: Too long"),
+        ({"lastTransitionTime": None}, "lastTransitionTime: Required value"),
+        ({"type": "T" * 317}, "type: Too long"),
+        ({"observedGeneration": -1}, "observedGeneration: Invalid value"),
+    ],
+)
+async def test_each_field_of_a_condition_has_its_bounds(ray: Wire, change: Json, where: str) -> None:
+    """As in every kind of Kubernetes' own."""
+    (await ray.post(ray.path("rayclusters.ray.io"), a_cluster())).ok(201)
+    good = {
+        "type": "X",
+        "status": "True",
+        "reason": "Fine",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    whole: Json = good | change
+    condition = {name: value for name, value in whole.items() if value is not None}
+
+    answer = await ray.patch(ray.path("rayclusters.ray.io", "c/status"), {"status": {"conditions": [condition]}})
+
+    assert answer.code == 422
+    assert f"status.conditions[0].{where}" in answer.message
+
+
 async def test_explain_says_what_a_field_means(ray: Wire) -> None:
     """Our own words, from the models."""
     said = (await ray.kubectl("explain", "rayjob.spec.preRunningDeadlineSeconds")).ok()

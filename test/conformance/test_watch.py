@@ -338,7 +338,9 @@ async def test_a_watch_is_not_written_in_yaml(cluster: Wire) -> None:
 @pytest.mark.spec("kube-api:WATCH-14")
 async def test_a_watch_of_an_unknown_kind_is_refused_before_it_starts(cluster: Wire) -> None:
     """404, not a stream."""
-    assert (await cluster.get(cluster.path("zorks"), watch="true")).code == 404
+    refused = await cluster.get(cluster.path("zorks"), watch="true")
+
+    assert (refused.code, refused.json["reason"]) == (404, "NotFound")
 
 
 @pytest.mark.spec("kube-api:WATCH-15")

@@ -52,6 +52,28 @@ def test_a_job_that_succeeded_ends_with_zero() -> None:
     assert progress.verdict == Verdict(0, "the job ended: SUCCEEDED")
 
 
+def test_a_job_that_was_stopped_ends_with_zero() -> None:
+    """Whoever stopped it wanted just that."""
+    progress = a_followed_job()
+
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Complete", jobStatus="STOPPED")))
+
+    assert progress.verdict == Verdict(0, "the job ended: STOPPED")
+
+
+def test_a_job_that_succeeded_in_a_run_that_failed_ends_with_one() -> None:
+    """The operator has the last word: a deadline may pass after the driver's end."""
+    progress = a_followed_job()
+
+    list(
+        progress.object_changed(
+            a_job_status(jobDeploymentStatus="Failed", jobStatus="SUCCEEDED", reason="DeadlineExceeded")
+        )
+    )
+
+    assert progress.verdict == Verdict(1, "the job failed: DeadlineExceeded")
+
+
 def test_a_job_that_failed_ends_with_one_and_says_why() -> None:
     """Reason and message as the operator put them on the object."""
     progress = a_followed_job()
@@ -177,6 +199,15 @@ def test_a_pod_that_got_what_it_needed_is_stuck_no_longer() -> None:
     list(progress.pod_changed("MODIFIED", a_pod("w", phase="Running")))
 
     assert progress.stuck == {}
+
+
+def test_a_pod_that_is_being_deleted_is_told_as_that_and_no_more() -> None:
+    """What keeps it from running does not matter any more."""
+    progress = a_followed_job()
+    pod = a_pod("w", containerStatuses=[waiting("ErrImagePull", "not found")])
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    assert list(progress.pod_changed("MODIFIED", pod)) == [Line("pod", "w", "Terminating")]
 
 
 def test_a_stuck_pod_that_goes_is_stuck_no_longer() -> None:
