@@ -68,7 +68,7 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
     ValidationFailed and forgets it (spec rayjob E19, a defect), and mending the spec would run it again.
     """
     being_deleted = bool(seen.metadata.get("deletionTimestamp"))
-    if seen.spec.managed_by not in (None, wire.MANAGER):
+    if seen.manager not in (None, wire.MANAGER):
         return let_go(seen) if being_deleted and seen.holds_finalizer else Decision(Plan())
     if being_deleted:
         return deleting(seen, now)

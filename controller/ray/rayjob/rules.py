@@ -162,14 +162,15 @@ def answered(seen: Seen) -> bool:
 
 
 def job_ended(seen: Seen, now: datetime) -> Verdict | None:
-    """Ray says that the job is over, and nobody follows its log any more."""
+    """Ray says, or has said, that the job is over, and nobody follows its log any more."""
     info = seen.known.job
-    if info is None or info.status not in TERMINAL_JOB_STATUSES:
+    word = info.status if info is not None else seen.status.get("jobStatus")
+    if word not in TERMINAL_JOB_STATUSES:
         return None
     if seen.submitter_is_there and seen.submitter_state.finished_at is None:
         return None
-    status = learned(seen, info)
-    if info.status == JobStatus.FAILED:
+    status = learned(seen, info) if info is not None else {}
+    if word == JobStatus.FAILED:
         return Verdict(Phase.FAILED, status | {"reason": RayJobReason.APP_FAILED.value})
     return Verdict(Phase.COMPLETE, status)
 

@@ -70,6 +70,12 @@ class Seen:
         return self.spec.submission_mode
 
     @property
+    def manager(self) -> str | None:
+        """spec.managedBy, also of a spec that cannot be read."""
+        spec: Mapping[str, Any] = self.job.get("spec") or {}
+        return spec.get("managedBy")
+
+    @property
     def selects(self) -> bool:
         """The job runs on a cluster that somebody else made."""
         return bool(self.spec.cluster_selector)

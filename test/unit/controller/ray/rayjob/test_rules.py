@@ -105,6 +105,24 @@ def test_the_end_of_a_predecessors_job_says_nothing_about_this_one() -> None:
     assert history.phase == "Running"
 
 
+@pytest.mark.parametrize("fate", ["Complete", "Failed"])
+@pytest.mark.parametrize(
+    ("word", "phase", "reason"), [("SUCCEEDED", "Complete", None), ("FAILED", "Failed", "AppFailed")]
+)
+def test_a_result_that_was_heard_counts_though_head_and_submitter_die_before_the_log_is_through(
+    fate: str, word: str, phase: str, reason: str | None
+) -> None:
+    """Terminal states never change; the reference would call the success a failed submission."""
+    history = RayJobHistory(k8s_job()).running().ray_says(word, "the last word").run()
+    assert history.phase == "Running"
+    history.head_run, history.known = "", Known()
+
+    history.submitter_ends(fate, "BackoffLimitExceeded").run()
+
+    assert (history.phase, history.status.get("reason")) == (phase, reason)
+    assert (history.status["jobStatus"], history.status["message"]) == (word, "the last word")
+
+
 # Silence
 
 

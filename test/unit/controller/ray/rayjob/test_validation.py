@@ -137,3 +137,12 @@ def test_a_spec_that_the_schema_of_today_would_not_let_pass_is_told_and_can_stil
     history.job["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
     history.run(1, invalid=told)
     assert history.job["metadata"]["finalizers"] == []
+
+
+def test_a_spec_that_cannot_be_read_is_still_its_managers() -> None:
+    """Hands off (design W9)."""
+    history = RayJobHistory(rayjob(preRunningDeadlineSeconds=0, managedBy="kueue.x-k8s.io/multikueue"))
+
+    history.run(3, invalid=complaint(history.see()))
+
+    assert (history.writes, history.status, history.events) == ([], {}, [])
