@@ -218,6 +218,26 @@ async def test_delete_waits_until_the_object_is_gone(cluster: Wire, widgets: str
     assert absent.err == 'Error from server (NotFound): widgets.test.example.com "b" not found\n'
 
 
+@pytest.mark.spec("kube-api:DEL-11")
+async def test_delete_leaves_dependents_where_they_are_to_be_orphans(cluster: Wire, widgets: str) -> None:
+    """What the body of the request says."""
+    owner = (await cluster.post(widgets, widget("owner"))).ok(201)
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": "owner",
+        "uid": owner["metadata"]["uid"],
+    }
+    child = widget("child")
+    child["metadata"]["ownerReferences"] = [reference]
+    (await cluster.post(widgets, child)).ok(201)
+
+    (await cluster.kubectl("delete", "widget", "owner", "--cascade=orphan")).ok()
+
+    assert not (await cluster.get(f"{widgets}/child")).ok()["metadata"].get("ownerReferences")
+
+
+@pytest.mark.spec("kube-api:DEL-11")
 async def test_a_pod_is_deleted_by_force(cluster: Wire) -> None:
     """Grace 0."""
     body = pod("p1")

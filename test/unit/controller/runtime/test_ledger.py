@@ -43,7 +43,7 @@ def a_ledger() -> Ledger:
     return ledger
 
 
-@pytest.mark.spec("runtime:RYW-1", "runtime:RYW-6")
+@pytest.mark.spec("runtime:RYW-1", "runtime:RYW-5", "runtime:RYW-6")
 @pytest.mark.parametrize(
     ("cache", "settled"),
     [
@@ -233,6 +233,7 @@ def test_two_writes_of_one_object_require_the_later_version() -> None:
     assert not ledger.open(PODS, ref=POD)
 
 
+@pytest.mark.spec("runtime:RYW-5")
 def test_after_a_rewound_history_versions_written_before_mean_nothing() -> None:
     """A restored server counts from where the backup was (STO-9)."""
     ledger = a_ledger()
