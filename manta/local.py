@@ -7,13 +7,14 @@ Unix sockets in one private folder, which goes with the block.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = ["Local", "NotStarted", "local_cluster"]
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
 HEALTH_PORT = 8082
+PREFIX = "manta-"
 
 # The operator loads what it needs while the cluster comes up, and begins once that is ready.
 OPERATOR = """# python -m controller, with a head start
@@ -76,8 +78,9 @@ async def local_cluster(
     """
     from localcluster.node.images import Images, serving_images
 
-    directory = Path(tempfile.mkdtemp(prefix="manta-"))
-    try:
+    clear_away()
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with held(directory):
         token = secrets.token_urlsafe(24)
         prepare(directory, token)
         async with (
@@ -87,8 +90,35 @@ async def local_cluster(
             await until_ready(cell, directory, log_lines)
             async with connected(str(directory / "api.sock"), token) as api:
                 yield Local(api, directory, cell, token)
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """The folder is ours inside the block, and gone after it. The lock goes with this process, however that ends."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
+
+
+def clear_away() -> None:
+    """Remove the folders of runs that were killed: what runs holds the lock of its folder."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue  # somebody else's, or not even locked yet
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def prepare(directory: Path, token: str) -> None:
