@@ -54,7 +54,11 @@ async def figures() -> Sequence[Figure]:
             reference_is="an empty interpreter",
         ),
         Figure(
-            "start until its controllers work", start, "s", reference=imports, reference_is="importing its libraries"
+            "start until its controllers work",
+            1000 * start,
+            "ms",
+            reference=1000 * imports,
+            reference_is="importing its libraries",
         ),
     ]
 
