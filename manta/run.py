@@ -109,6 +109,9 @@ async def running(documents: Sequence[Document], wishes: Wishes) -> int:
             show.stage("")
             show.say(f"local cluster on {url}; kubectl --kubeconfig {kubeconfig_of(wishes, local)} get pods")
             await apply(local, documents, show)
+            others = [str(one) for one in documents if one is not followed and one.kind in FOLLOWED]
+            if others:
+                show.say(f"following {followed}; not followed: {', '.join(others)}")
             if wishes.node == "scripted" and followed.kind == "RayJob":
                 show.say("--node scripted: pods live by a table and no Ray runs in them, so no job ever ends")
             async with sharing_dashboards(local, show):
