@@ -29,8 +29,12 @@ def known_items() -> set[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """An unknown id, or more than three claims, is an error: a claim must mean something."""
+    """An unknown id, or more than three claims, is an error: a claim must mean something.
+
+    With MANTA_MARKED=FILE all ids that are claimed are written there, one a line.
+    """
     known = known_items()
+    marked: set[str] = set()
     for item in items:
         claimed = [claim for marker in item.iter_markers("spec") for claim in marker.args]
         unknown = [claim for claim in claimed if claim not in known]
@@ -38,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} claims items that docs/spec does not have: {', '.join(unknown)}")
         if len(claimed) > MOST:
             raise pytest.UsageError(f"{item.nodeid} claims {len(claimed)} items; at most {MOST}, or it proves none")
+        marked.update(claimed)
+    if target := os.environ.get("MANTA_MARKED"):
+        Path(target).write_text("".join(f"{claim}\n" for claim in sorted(marked)))
 
 
 @pytest.hookimpl(hookwrapper=True)
