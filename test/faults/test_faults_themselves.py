@@ -179,3 +179,12 @@ async def test_a_cut_watch_breaks_for_its_client_and_no_other() -> None:
 async def _version(session: aiohttp.ClientSession) -> str:
     async with session.get(MAPS) as response:
         return str((await response.json())["metadata"]["resourceVersion"])
+
+
+@pytest.mark.parametrize(("times", "codes"), [(1, [409, 201, 201]), (2, [409, 409, 201]), (None, [409, 409, 409])])
+async def test_a_fault_strikes_as_often_as_it_was_told_to(times: int | None, codes: list[int]) -> None:
+    """Once by default; with None for ever."""
+    async with a_cluster(operator=False) as cluster, a_client(cluster) as session:
+        cluster.faults.refuse(When(verb="create", resource="configmaps"), 409, "Conflict", "no", times=times)
+
+        assert [(await post(session, f"m{number}"))[0] for number in range(3)] == codes
