@@ -27,7 +27,7 @@ PATCH_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-EVENT_SECONDS = 10.0  # longer than anything we expect; a missing event fails the test, not the machine
+EVENT_SECONDS = 45.0  # a bound for what must come; the real namespace controller backs off when kinds change
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,6 +330,7 @@ async def test_one_owner_that_is_left_keeps_a_dependent(cluster: Wire) -> None:
     assert child["metadata"]["ownerReferences"] == owned_by(second)
 
 
+@pytest.mark.timeout(240)  # three waits for a controller that may be backing off
 @pytest.mark.spec("kube-api:DEL-13", "kube-api:DEL-16")
 async def test_a_namespace_takes_its_content_along(cluster: Wire) -> None:
     """Terminating meanwhile: nothing new is accepted, and it goes when all is gone."""
