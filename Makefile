@@ -49,10 +49,13 @@ mutate-localcluster: $(READY) ## Seeded mistakes in the local cluster: the confo
 e2e-local: $(READY) ## Real Ray processes on this machine
 	@$(BIN)/python -m pytest test/e2e -m local -q
 
+e2e-smoke: $(READY) ## The part of e2e-local that CI runs: pods as processes, and real Ray in them
+	@$(BIN)/python -m pytest test/e2e/local/test_pods.py test/e2e/local/test_ray.py -m local -q
+
 bench: $(READY) ## Figures for benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
 lock: $(READY) ## Compile requirements/*.in into pinned, hashed files
 	@for r in operator local dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements/$$r.in -o requirements/$$r.txt; done
 
-.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local bench lock
+.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local e2e-smoke bench lock
