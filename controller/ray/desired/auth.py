@@ -32,7 +32,7 @@ def secret_name(facts: Facts) -> str:
     auth = facts.auth or {}
     if auth.get("mode") != "token" or auth.get("enableK8sTokenAuth"):
         return ""
-    return auth.get("secretName") or names.auth_secret(facts.name)
+    return names.token_secret(auth.get("secretName"), facts.name)
 
 
 def secret(facts: Facts, token: str) -> Json:

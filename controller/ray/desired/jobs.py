@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from api.meta import Json, owner_reference
 from api.v1 import wire
-from controller.ray.desired.names import auth_secret
+from controller.ray.desired.names import token_secret
 from controller.ray.options import Options
 
 __all__ = ["DEFAULT_BACKOFF_LIMIT", "SUBMITTER", "origin_labels", "shell", "submitter_job"]
@@ -100,7 +100,7 @@ def add_token(pod: Json, container: Json, auth: Mapping[str, Any], cluster_name:
         mount = {"name": "ray-token", "mountPath": "/var/run/secrets/ray.io/serviceaccount", "readOnly": True}
         container.setdefault("volumeMounts", []).append(mount)
     else:
-        secret = auth.get("secretName") or auth_secret(cluster_name)
+        secret = token_secret(auth.get("secretName"), cluster_name)
         reference = {"secretKeyRef": {"name": secret, "key": "auth_token"}}
         wanted.append({"name": "RAY_AUTH_TOKEN", "valueFrom": reference})
     container["env"] += [variable for variable in wanted if variable["name"] not in present]

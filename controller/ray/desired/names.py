@@ -32,6 +32,7 @@ __all__ = [
     "route",
     "serve_service",
     "suffix",
+    "token_secret",
     "worker_pod",
 ]
 
@@ -140,6 +141,11 @@ def fqdn(service: str, namespace: str, domain: str) -> str:
 def auth_secret(cluster: str) -> str:
     """The Secret with the cluster's token, unless the user brought one."""
     return check_name(cluster)
+
+
+def token_secret(chosen: str | None, cluster: str) -> str:
+    """The Secret with a cluster's token: the user's choice (authOptions.secretName), else the cluster's own."""
+    return chosen or auth_secret(cluster)
 
 
 def ingress(cluster: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from api.v1.rayjob import TERMINAL_JOB_STATUSES, SubmissionMode
 from api.v1.runtime_env import parse_runtime_env
 from controller.ray.dashboard.protocol import Effect, EffectState, StopJob, Submission, SubmitJob, Target, Wants
-from controller.ray.desired.names import auth_secret
+from controller.ray.desired.names import token_secret
 from controller.ray.rayjob.seen import Phase, Seen
 
 __all__ = ["MalformedResources", "Silence", "silence", "stop_taken", "stop_wanted", "target_of", "wants_of"]
@@ -56,7 +56,7 @@ def target_of(seen: Seen) -> Target | None:
     auth = seen.cluster["spec"].get("authOptions") or {}
     secret = ""
     if auth.get("mode") == "token":
-        secret = auth.get("secretName") or auth_secret(metadata["name"])
+        secret = token_secret(auth.get("secretName"), metadata["name"])
     return Target(metadata["uid"], seen.head_run, metadata["namespace"], f"http://{seen.dashboard}", secret)
 
 
