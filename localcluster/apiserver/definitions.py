@@ -37,6 +37,7 @@ class Definitions:
         self._core = core
         self._served: dict[str, tuple[str, int, ResourceInfo]] = {}  # name -> (uid, generation, storage version)
         self._terminating: set[str] = set()
+        self._names: dict[str, tuple[int, str, Json]] = {}  # name -> (version, group, accepted names)
 
     def restore(self) -> None:
         """Serve what the stored definitions ask for: a store may outlive the server."""
@@ -128,14 +129,22 @@ class Definitions:
         for entry in self._core.store.snapshot(_DEFINITIONS.store).range():
             if entry.name == definition["metadata"]["name"]:
                 continue
-            other: Json = orjson.loads(entry.raw)
-            if other["spec"]["group"] != definition["spec"]["group"]:
+            group, given = self._given_names(entry)
+            if group != definition["spec"]["group"]:
                 continue
-            given = (other.get("status") or {}).get("acceptedNames") or {}
             for key, names in taken.items():
                 value = given.get(key) or []
                 names.update(value if isinstance(value, list) else [value])
         return taken
+
+    def _given_names(self, entry: Entry) -> tuple[str, Json]:
+        """Group and accepted names of a definition; remembered, for definitions are large and rarely change."""
+        known = self._names.get(entry.name)
+        if known is None or known[0] != entry.version:
+            definition: Json = orjson.loads(entry.raw)
+            given = (definition.get("status") or {}).get("acceptedNames") or {}
+            known = self._names[entry.name] = (entry.version, definition["spec"]["group"], given)
+        return known[1:]
 
     # -- Withdrawing
 
@@ -185,6 +194,7 @@ class Definitions:
     def _forget(self, name: str) -> None:
         """No longer serve it; its names are free for others."""
         self._served.pop(name, None)
+        self._names.pop(name, None)
         self._terminating.discard(name)
         self._core.registry.withdraw(name)
         for entry in tuple(self._core.store.snapshot(_DEFINITIONS.store).range()):

@@ -32,6 +32,8 @@ from controller.settings import Settings
 from localcluster.api import Refusal, WatchExpired
 from localcluster.apiserver.http import serving
 from localcluster.apiserver.local import LocalApi
+from localcluster.apiserver.server import ApiServer
+from localcluster.apiserver.store import Change, Store
 from localcluster.controllers.garbage import DEFINITIONS
 from localcluster.controllers.manager import controlling, mirroring
 from localcluster.controllers.nodes import NodeController
@@ -387,11 +389,9 @@ async def a_cluster(
     try:
         with alone(), _plainly():
             faults = Faults(now=clock.now)
-            server = FaultyServer(now=clock.now, chance=random.Random(seed))
+            server = FaultyServer(now=clock.now, chance=random.Random(seed), store=await _furnished())
             server.faults = faults
             api = LocalApi(server)
-            for definition in custom_resource_definitions():  # before anybody watches: they are large
-                await api.create(DEFINITIONS, "", definition)
             scripted = Scripted()
             face = FaultyFace(server, now=clock.now)
             async with (
@@ -427,6 +427,27 @@ async def a_cluster(
                 raise told
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+_PAST: list[tuple[str, Change]] = []  # what happened in every cluster before its story began
+
+
+async def _furnished() -> Store:
+    """A store with our definitions in it, accepted.
+
+    They are 1.3 MB, and there are hundreds of stories in a process: only the first one creates them.
+    """
+    if not _PAST:
+        past: list[tuple[str, Change]] = []
+        journal = Store(journal=lambda name, change: past.append((name, change)))
+        first = LocalApi(ApiServer(now=lambda: START, chance=random.Random(0), store=journal))
+        for definition in custom_resource_definitions():
+            await first.create(DEFINITIONS, "", definition)
+        _PAST.extend(past)
+    store = Store()
+    for name, change in _PAST:
+        store.put(name, change.entry)
+    return store
 
 
 @contextmanager
