@@ -37,6 +37,12 @@ EXTRAS: Final = "default,serve"
 RAY_HOME: Final = "/home/ray"  # as in Ray's own images
 OTHER_HOME: Final = "/home/manta"
 OWN_TMP: Final = "/tmp/"  # noqa: S108 - every container has its own: what it needs of the machine's is shown again
+# A head without a dashboard never gets ready, and Ray tries to start one only once, for 30 and 60 seconds: too short for
+# a laptop that does something else besides (seen on two busy cores). The pod's liveness probe is there for what hangs.
+RAY_PATIENCE: Final = {
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
+}
 HOW_TO_MAP: Final = (
     "images are not pulled here. Use rayproject/ray:<version>, or say in {config} what it is: "
     '[images."{image}"] with ray = "<version>" (and python = "3.11", packages = ["..."]), or '
@@ -158,7 +164,8 @@ class Images:
     def _of_environment(self, folder: Path) -> Image:
         image = self._image(f"environment:{folder.name}", RAY_HOME, [str(folder / "bin")])
         mounts = (*image.mounts, (str(folder), str(folder)))
-        return Image(image.id, {**image.environment, "VIRTUAL_ENV": str(folder)}, image.home, mounts=mounts)
+        environment = {**image.environment, "VIRTUAL_ENV": str(folder), **RAY_PATIENCE}
+        return Image(image.id, environment, image.home, mounts=mounts)
 
     def _image(
         self,

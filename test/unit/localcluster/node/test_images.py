@@ -38,6 +38,18 @@ def test_a_ray_image_is_here_once_its_environment_is_complete(tmp_path: Path) ->
     assert (found.environment["VIRTUAL_ENV"], found.environment["HOME"]) == (str(folder), "/home/ray")
 
 
+def test_a_dashboard_may_take_its_time_on_a_busy_machine(tmp_path: Path) -> None:
+    """Ray gives up after half a minute, and its head would stay unready for good."""
+    store = images(tmp_path)
+    made(store, Environment("2.52.0", "3.11"))
+
+    found = store.find("rayproject/ray:2.52.0-py311")
+
+    assert found is not None
+    assert float(found.environment["RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT"]) >= 120
+    assert int(found.environment["RAY_DASHBOARD_STARTUP_TIMEOUT_S"]) >= 120
+
+
 def test_an_unfinished_environment_is_none(tmp_path: Path) -> None:
     """It was interrupted, and is made anew."""
     store = images(tmp_path)
