@@ -30,7 +30,7 @@ from controller.runtime.plan import Result
 from controller.runtime.queue.workqueue import LOW, Held, ShutDown, WorkQueue
 from controller.runtime.tracing import Tracer, no_tracing
 
-__all__ = ["Controller", "TookTooLong", "by_namespace"]
+__all__ = ["Controller", "CutShort", "TookTooLong", "by_namespace"]
 
 WORKERS = 16  # they wait for the network most of their time
 TIMEOUT = timedelta(minutes=2)
@@ -45,6 +45,10 @@ _log = structlog.get_logger("controller")
 
 class TookTooLong(RuntimeProblem):
     """A reconcile ran into its time limit and was cancelled."""
+
+
+class CutShort(RuntimeProblem):
+    """Reconciles did not finish within the grace and were cancelled (spec runtime MGR-8)."""
 
 
 class _Failed(RuntimeProblem):
@@ -104,20 +108,24 @@ class Controller:
     # Life
 
     @asynccontextmanager
-    async def running(self, caches: Caches, *, drain: timedelta = DRAIN) -> AsyncIterator[Controller]:
+    async def running(
+        self, caches: Caches, *, drain: Callable[[], timedelta] = lambda: DRAIN
+    ) -> AsyncIterator[Controller]:
         """Listens first, works once all that was there is queued; when the block ends, lets running reconciles finish.
 
-        Raises CacheNotSynced. `drain` bounds the end: what still runs then is cancelled.
+        Raises CacheNotSynced. `drain`, asked at the end, bounds it: what still runs then is cancelled, and CutShort
+        says so, since a write of it may still be on its way.
         """
+        left: Sequence[Ref] = ()
         async with self._listening(caches) as listeners:
             await self._synced(listeners)
             async with background(*((f"{self.name} worker {n}", self._work()) for n in range(self._workers))):
                 try:
                     yield self
                 finally:
-                    left = await self.queue.drain(drain)
-                    if left:
-                        _log.error("cancelling what still runs", controller=self.name, keys=[str(key) for key in left])
+                    left = await self.queue.drain(drain())
+        if left:
+            raise CutShort(f"controller {self.name} was stopped while it worked on {', '.join(map(str, left))}")
 
     @asynccontextmanager
     async def _listening(self, caches: Caches) -> AsyncIterator[Sequence[Listener]]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -114,7 +115,7 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
         if runtime.leading is not None:
             await stack.enter_async_context(runtime.leading(kit))
         controllers = await stack.enter_async_context(runtime.build(kit))
-        await stack.enter_async_context(_working(controllers, kit.caches, runtime.grace))
+        await stack.enter_async_context(_working(controllers, kit.caches, partial(_grace, runtime)))
         _log.info("controllers work", controllers=[one.name for one in controllers])
         try:
             yield kit
@@ -123,10 +124,25 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
 
 
 async def run(runtime: Runtime, stop: asyncio.Event) -> None:
-    """Everything runs until `stop` is set or a part fails."""
-    async with running(runtime):
+    """Everything runs until `stop` is set or a part fails; what has not come up by then, a standby say, is given up."""
+    started = asyncio.Event()
+
+    async def everything() -> None:
+        async with running(runtime):
+            started.set()
+            await stop.wait()
+            _log.info("stopping")
+
+    async def giving_up(whole: asyncio.Task[None]) -> None:
         await stop.wait()
-        _log.info("stopping")
+        if not started.is_set():
+            _log.info("stopping before everything was up")
+            whole.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        whole = group.create_task(everything(), name="everything")
+        async with background(("giving up", giving_up(whole))):
+            await asyncio.wait([whole])
 
 
 @asynccontextmanager
@@ -151,21 +167,25 @@ async def stopped_by_signals() -> AsyncIterator[asyncio.Event]:
 
 
 def _kit(runtime: Runtime) -> Kit:
-    ledger = Ledger()
-    client = RestClient(
+    client = _client(runtime, runtime.may_write)
+    parts = {"clock": runtime.clock, "rng": runtime.rng, "metrics": runtime.metrics}
+    caches = Caches(client, runtime.watched, namespaces=runtime.namespaces, **parts)  # type: ignore[arg-type]
+    # Events tell what a leader did, and the last of them are written after the lease is given up (MGR-7).
+    recorder = Recorder(_client(runtime, _always), instance=runtime.instance, **parts)  # type: ignore[arg-type]
+    return Kit(client, caches, recorder, runtime.clock, runtime.rng, runtime.metrics, runtime.health, runtime.may_write)
+
+
+def _client(runtime: Runtime, may_write: MayWrite) -> RestClient:
+    return RestClient(
         runtime.transport,
         clock=runtime.clock,
         identity=runtime.identity,
-        ledger=ledger,
-        may_write=runtime.may_write,
+        ledger=Ledger(),
+        may_write=may_write,
         credentials=runtime.credentials,
         metrics=runtime.metrics,
         host=runtime.server_host,
     )
-    parts = {"clock": runtime.clock, "rng": runtime.rng, "metrics": runtime.metrics}
-    caches = Caches(client, runtime.watched, namespaces=runtime.namespaces, **parts)  # type: ignore[arg-type]
-    recorder = Recorder(client, instance=runtime.instance, **parts)  # type: ignore[arg-type]
-    return Kit(client, caches, recorder, runtime.clock, runtime.rng, runtime.metrics, runtime.health, runtime.may_write)
 
 
 @asynccontextmanager
@@ -176,7 +196,7 @@ async def _recording(recorder: Recorder) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _working(controllers: Controllers, caches: Caches, grace: timedelta) -> AsyncIterator[None]:
+async def _working(controllers: Controllers, caches: Caches, grace: Callable[[], timedelta]) -> AsyncIterator[None]:
     """All controllers at once: they start together, and end together within one grace."""
     names = [one.name for one in controllers]
     if len(set(names)) != len(names):
@@ -198,6 +218,11 @@ async def _working(controllers: Controllers, caches: Caches, grace: timedelta) -
             yield
         finally:
             down.set()
+
+
+def _grace(runtime: Runtime) -> timedelta:
+    """None for who may not write any more: what still runs is somebody else's work now (MGR-9)."""
+    return runtime.grace if runtime.may_write() else timedelta(0)
 
 
 async def _measure_lag(runtime: Runtime) -> None:

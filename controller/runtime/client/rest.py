@@ -114,6 +114,7 @@ class RestClient:
         credentials: Credentials = ANONYMOUS,
         metrics: Metrics | None = None,
         host: str = "",
+        pool: Pool = Pool.REQUEST,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -123,6 +124,7 @@ class RestClient:
         self._credentials = credentials
         self._metrics = metrics if metrics is not None else Metrics()
         self._host = host
+        self._pool = pool
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._warned: set[tuple[str, str]] = set()
 
@@ -213,6 +215,18 @@ class RestClient:
         owner = controller_of(metadata)
         entry = self._begin(resource, ref, owner["uid"] if owner else "")
         call = self._write_call("create", ref, "POST", resource.path(namespace or None), body, _JSON)
+        return await self._write_recorded(call, entry)
+
+    async def update(self, resource: Resource, body: Json) -> Json:
+        """PUT of the whole object, with the version it was read at (CLI-6). Raises Conflict when there is a newer."""
+        metadata = body["metadata"]
+        if not metadata.get("resourceVersion"):
+            raise ValueError(f"an update of {resource.kind} {metadata.get('name')} needs the version it was read at")
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        ref = Ref(resource.kind, namespace, name)
+        owner = controller_of(metadata)
+        entry = self._begin(resource, ref, owner["uid"] if owner else "")
+        call = self._write_call("update", ref, "PUT", resource.path(namespace or None, name), body, _JSON)
         return await self._write_recorded(call, entry)
 
     async def patch(
@@ -341,7 +355,7 @@ class RestClient:
         started = self._clock.monotonic()
         code = "<error>"
         try:
-            async with asyncio.timeout(TOTAL_SECONDS), self._send(call, Pool.REQUEST) as answer:
+            async with asyncio.timeout(TOTAL_SECONDS), self._send(call, self._pool) as answer:
                 body = await answer.read()
                 code = str(answer.status)
                 self._heed(answer.headers.get("Warning", ""), call)

@@ -22,7 +22,7 @@ from controller.runtime.cache.informer import Watched
 from controller.runtime.client.rest import Identity
 from controller.runtime.clock import SystemClock
 from controller.runtime.handlers import Source, for_object
-from controller.runtime.loop import Controller
+from controller.runtime.loop import Controller, CutShort
 from controller.runtime.manager import Kit, Runtime, run, running, stopped_by_signals
 from controller.runtime.plan import DONE, Announcement, Result
 from localcluster.testing.scripted_api import Exchange, ScriptedTransport, Stream
@@ -117,19 +117,57 @@ async def test_what_starts_first_stops_last_and_running_work_finishes_before_its
     assert app.wire.open == 0
 
 
-@pytest.mark.spec("runtime:MGR-8")
-async def test_the_end_does_not_wait_for_ever() -> None:
-    """Thirty seconds for what runs, and two for events."""
-    app = App()
-    app.reconcile_takes = 10_000
+async def ended_after(app: App, seconds: float, **options: Any) -> None:
+    """It runs, gets a pod after a second, and is asked to end."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(run(app.runtime(), stop))
+        group.create_task(run(app.runtime(**options), stop))
         await asyncio.sleep(1)
         app.streams[0].event("ADDED", a_pod("a", 11))
-        await asyncio.sleep(1)
+        await asyncio.sleep(seconds - 1)
         stop.set()
 
+
+@pytest.mark.spec("runtime:MGR-9")
+async def test_who_may_not_write_any_more_drains_nothing() -> None:
+    """What still runs is somebody else's work now."""
+    app = App()
+    app.reconcile_takes = 10_000
+    time = asyncio.get_running_loop().time
+    with pytest.raises(ExceptionGroup):
+        await ended_after(app, 2, may_write=lambda: time() < 1.5)
+
+    assert time() <= 2 + 2 + 0.1
+
+
+@pytest.mark.spec("runtime:MGR-6")
+async def test_a_standby_ends_when_asked() -> None:
+    """It waits for the lease, perhaps for ever; nothing of it is up yet but what must not delay the end."""
+    app = App()
+
+    @asynccontextmanager
+    async def standing_by(kit: Kit) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    app.leading = standing_by  # type: ignore[method-assign]
+    await ended_after(app, 2)
+
+    assert asyncio.get_running_loop().time() <= 2 + 2 + 0.1
+    assert app.wire.open == 0
+
+
+@pytest.mark.spec("runtime:MGR-8")
+async def test_the_end_does_not_wait_for_ever() -> None:
+    """Thirty seconds for what runs, and two for events. The lease is not released: a write may be on its way."""
+    app = App()
+    app.reconcile_takes = 10_000
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await ended_after(app, 2)
+
+    assert caught.value.subgroup(CutShort) is not None
+    assert "released" not in app.story
     assert asyncio.get_running_loop().time() <= 2 + 30 + 2 + 0.1
     assert "reconciled a" not in app.story
 
