@@ -7,14 +7,11 @@ Unix sockets in one private folder, which goes with the block.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import secrets
-import shutil
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,13 +20,14 @@ from typing import Any
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
 from manta.api import Api, connected
+from manta.folder import clear_away, held, new_folder
 
 __all__ = ["Local", "NotStarted", "local_cluster"]
 
 START_SECONDS = 60.0
+CLUSTER = ("localcluster.inside",)  # the module that is the local cluster
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
 HEALTH_PORT = 8082
-PREFIX = "manta-"
 
 # The operator loads what it needs while the cluster comes up, and begins once that is ready.
 OPERATOR = """# python -m controller, with a head start
@@ -70,55 +68,32 @@ class Local:
 
 @asynccontextmanager
 async def local_cluster(
-    *, node: str, capacity: Mapping[str, str], told: Callable[[str], None], log_lines: int = 20
+    *,
+    node: str,
+    capacity: Mapping[str, str],
+    told: Callable[[str], None],
+    log_lines: int = 20,
+    cluster: Sequence[str] = CLUSTER,
 ) -> AsyncIterator[Local]:
     """Cluster and operator run inside the block, and nothing of them is left behind. Raises NotStarted.
 
-    `told` gets the lines of progress of images that are made.
+    `told` gets the lines of progress of images that are made. `cluster` is the module that is the local cluster, with
+    arguments of its own: another one than usual is what tests bring.
     """
     from localcluster.node.images import Images, serving_images
 
     clear_away()
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    directory = new_folder()
     with held(directory):
         token = secrets.token_urlsafe(24)
         prepare(directory, token)
         async with (
             serving_images(directory / "images.sock", Images(cache()), told),  # the cell has no network for it
-            in_a_cell(programs(directory, node, capacity)) as cell,
+            in_a_cell(programs(directory, node, capacity, cluster)) as cell,
         ):
             await until_ready(cell, directory, log_lines)
             async with connected(str(directory / "api.sock"), token) as api:
                 yield Local(api, directory, cell, token)
-
-
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """The folder is ours inside the block, and gone after it. The lock goes with this process, however that ends."""
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(lock)
-
-
-def clear_away() -> None:
-    """Remove the folders of runs that were killed: what runs holds the lock of its folder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:
-            continue  # somebody else's, or not even locked yet
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
 
 
 def prepare(directory: Path, token: str) -> None:
@@ -130,9 +105,9 @@ def prepare(directory: Path, token: str) -> None:
     (directory / "crds.json").write_bytes(b"[" + b",".join(texts) + b"]")
 
 
-def programs(directory: Path, node: str, capacity: Mapping[str, str]) -> list[Program]:
+def programs(directory: Path, node: str, capacity: Mapping[str, str], module: Sequence[str] = CLUSTER) -> list[Program]:
     """The local cluster, and the operator once that is ready; an operator that dies is started again."""
-    cluster = [sys.executable, "-m", "localcluster.inside", "--directory", str(directory), "--node", node]
+    cluster = [sys.executable, "-m", *module, "--directory", str(directory), "--node", node]
     cluster += ["--preload", str(directory / "crds.json"), "--images", str(cache())]
     for name, amount in capacity.items():
         cluster += ["--capacity", f"{name}={amount}"]

@@ -37,8 +37,8 @@ EXTRAS: Final = "default,serve"
 RAY_HOME: Final = "/home/ray"  # as in Ray's own images
 OTHER_HOME: Final = "/home/manta"
 OWN_TMP: Final = "/tmp/"  # noqa: S108 - every container has its own: what it needs of the machine's is shown again
-# A head without a dashboard never gets ready, and Ray tries to start one only once, for 30 and 60 seconds: too short for
-# a laptop that does something else besides (seen on two busy cores). The pod's liveness probe is there for what hangs.
+# A head without a dashboard never gets ready, and Ray tries to start one only once, for 30 and 60 seconds: too short
+# for a laptop that does something else besides (seen on two busy cores). The pod's liveness probe is for what hangs.
 RAY_PATIENCE: Final = {
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",

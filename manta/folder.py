@@ -1,0 +1,63 @@
+"""Where a run keeps its sockets and files: a private folder, which goes with the run or with a later start."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+__all__ = ["clear_away", "held", "new_folder"]
+
+PREFIX: Final = "manta-"
+LONGEST_NAME: Final = "images.sock"  # of the sockets that stand in the folder
+LONGEST_PATH: Final = 107  # bytes of a Unix socket's path: the kernel has no room for more
+RANDOM: Final = "x" * 8  # what mkdtemp adds to the prefix
+SHORT: Final = Path("/tmp")  # noqa: S108 - a private folder is made in it
+
+
+def new_folder() -> Path:
+    """A new one, for this user alone. Raises OSError.
+
+    In the temporary directory; where that has so long a path that no socket's would fit, in /tmp.
+    """
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place(Path(tempfile.gettempdir()))))
+
+
+def place(temporary: Path) -> Path:
+    """That one, or a shorter one."""
+    socket = temporary / f"{PREFIX}{RANDOM}" / LONGEST_NAME
+    return temporary if len(os.fsencode(socket)) <= LONGEST_PATH else SHORT
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """The folder is ours inside the block, and gone after it. The lock goes with this process, however that ends."""
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
+
+
+def clear_away() -> None:
+    """Remove the folders of runs that were killed: what runs holds the lock of its folder."""
+    for folder in place(Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue  # somebody else's, or not even locked yet
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)

@@ -1,0 +1,44 @@
+"""Where a run keeps its sockets, whatever the temporary directory is."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from manta.folder import LONGEST_NAME, PREFIX, RANDOM, clear_away, held, new_folder, place
+
+
+def test_a_socket_fits_into_the_longest_place_that_is_taken() -> None:
+    """One byte more, and it is /tmp: the kernel has no room for a longer path."""
+    longest = Path("/" + "x" * (107 - len(f"//{PREFIX}{RANDOM}/{LONGEST_NAME}")))
+
+    assert place(longest) == longest
+    assert place(Path(f"{longest}x")) == Path("/tmp")
+
+
+def test_a_temporary_directory_with_a_long_path_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch systems and test runners give such ones."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+
+    directory = new_folder()
+    with held(directory), socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(directory / LONGEST_NAME))
+
+    assert not directory.exists()
+    assert list(long.iterdir()) == []
+
+
+def test_what_killed_runs_left_goes_and_what_runs_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The lock of a folder says which is which; without one, it is not ours to judge."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    running, killed, just_made = new_folder(), new_folder(), new_folder()
+    (killed / "lock").touch()
+
+    with held(running):
+        clear_away()
+
+        assert sorted(tmp_path.iterdir()) == sorted([running, just_made])
