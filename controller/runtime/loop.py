@@ -190,6 +190,7 @@ class Controller:
             reconcile_id=reconcile_id,
             attempt=self.queue.failures(key) + 1,
         )
+        _name_task(f"{self.name} {key.namespace}/{key.name}")
         self._active.inc()
         try:
             with self._tracer(self.name, key, reconcile_id):
@@ -290,6 +291,13 @@ def _is_bug(error: Exception) -> bool:
     if isinstance(error, ExceptionGroup):
         return any(_is_bug(one) for one in error.exceptions)
     return isinstance(error, _BUGS)
+
+
+def _name_task(name: str) -> None:
+    """What is at work, for whoever looks at the tasks; stays until the worker's next key, like its log context."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.set_name(name)
 
 
 def _being_cancelled() -> bool:

@@ -19,11 +19,13 @@ from functools import partial
 import structlog
 
 from controller.runtime.background import background
+from controller.runtime.blocking import blocking_told
 from controller.runtime.cache.caches import Caches
 from controller.runtime.cache.informer import Watched
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Transport
+from controller.runtime.collector import calm_collector
 from controller.runtime.events import Recorder
 from controller.runtime.health import Health, metrics_application, serving
 from controller.runtime.interfaces import Clock, MayWrite
@@ -62,6 +64,10 @@ def _always() -> bool:
     return True
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """Everything that is handed in (decision D9). Ports and sockets left out are not served.
@@ -88,7 +94,7 @@ class Runtime:
     health_socket: str = ""  # a Unix socket instead of a port
     metrics_socket: str = ""
     grace: timedelta = GRACE
-    measure_loop_lag: bool = False  # a timer of its own: off in virtual time
+    measure_loop_lag: bool = False  # the process is ours: watch its loop, keep its collector calm; off in virtual time
 
 
 @asynccontextmanager
@@ -105,11 +111,15 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
         ):
             if port is not None or path:
                 await stack.enter_async_context(serving(app(), port=port or 0, unix_socket=path))
+        loaded: Callable[[], None] = _nothing
         if runtime.measure_loop_lag:
             await stack.enter_async_context(background(("loop lag", _measure_lag(runtime))))
+            stack.enter_context(blocking_told(runtime.metrics))
+            loaded = stack.enter_context(calm_collector(runtime.metrics, runtime.clock))
         kit = _kit(runtime)
         await stack.enter_async_context(_recording(kit.recorder))
         await stack.enter_async_context(kit.caches.running())
+        loaded()
         _log.info("caches are loaded", kinds=len(runtime.watched))
         runtime.health.serve_traffic = True  # a standby is ready too
         if runtime.leading is not None:

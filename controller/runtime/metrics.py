@@ -193,6 +193,12 @@ class Metrics:
         self.loop_lag = self._histogram(
             "event_loop_lag_seconds", "How late a timer of the event loop fires.", (0.001, 0.005, 0.02, 0.1, 0.5, 1, 5)
         ).labels()
+        self.loop_blocked = self._counter(
+            "event_loop_blocked_total", "Times a task was seen to hold the loop."
+        ).labels()
+        self.gc_pauses = self._histogram(
+            "gc_pause_seconds", "Pauses of the collector above 10 ms.", (0.02, 0.05, 0.1, 0.2, 0.5, 1), "generation"
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Numbers:
         return self._numbers(CounterMetricFamily, name, text, labels)
