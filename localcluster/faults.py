@@ -110,11 +110,21 @@ class _Fault:
 
 
 class Faults:
-    """What is to go wrong, and what was asked. `crashed` is called when a crash strikes: it must end the client."""
+    """What is to go wrong, and what was asked. `crashed` is called when a crash strikes: it must end the client.
 
-    def __init__(self, *, now: Callable[[], datetime], crashed: Callable[[], None] = lambda: None) -> None:
+    `noted` is told of every request as it comes, before anything becomes of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        crashed: Callable[[], None] = lambda: None,
+        noted: Callable[[Asked], None] = lambda asked: None,
+    ) -> None:
         self.asked: list[Asked] = []  # all requests over HTTP, in the order in which they came
         self.crashed = crashed
+        self._noted = noted
         self._now = now
         self._faults: list[_Fault] = []
         self._lags: list[tuple[float, str, str]] = []
@@ -257,6 +267,7 @@ class Faults:
             body=body,
         )
         self.asked.append(asked)
+        self._noted(asked)
         return asked
 
     def _fitting(self, asked: Asked) -> _Fault | None:

@@ -19,13 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from localcluster.apiserver.http import serving
+from localcluster.faults import Faults
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import dialing
 from localcluster.node.interfaces import Runtime
 from localcluster.node.kubelet import Kubelet, NodeSettings
 from localcluster.running import Running, running
 
-__all__ = ["Inside", "main"]
+__all__ = ["Inside", "arguments_of", "main", "serve", "wall_clock"]
 
 PORT = 6443  # inside the cell, which has a loopback of its own
 
@@ -44,18 +45,23 @@ class Inside:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM."""
+    asyncio.run(serve(Inside(arguments_of().parse_args(arguments))))
+    return 0
+
+
+def arguments_of() -> argparse.ArgumentParser:
+    """What the program may be told."""
     parser = argparse.ArgumentParser(prog="python -m localcluster.inside", description=__doc__)
     parser.add_argument("--directory", type=Path, required=True, help="where sockets, kubeconfig and logs stand")
     parser.add_argument("--node", choices=("processes", "scripted"), default="processes", help="what runs pods")
     parser.add_argument("--capacity", action="append", default=[], help="of the node: cpu=8, nvidia.com/gpu=2")
     parser.add_argument("--preload", type=Path, action="append", default=[], help="JSON files with objects to create")
     parser.add_argument("--images", type=Path, default=Path.home() / ".cache" / "manta", help="where images are kept")
-    asyncio.run(serve(Inside(parser.parse_args(arguments))))
-    return 0
+    return parser
 
 
-async def serve(inside: Inside) -> None:
-    """Everything is up, then `ready` is there, then until a signal."""
+async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
+    """Everything is up, then `ready` is there, then until a signal. `faults`: see `running`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for wanted in (signal.SIGINT, signal.SIGTERM):
@@ -63,7 +69,7 @@ async def serve(inside: Inside) -> None:
     directory = inside.directory
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
-            running(now=wall_clock, chance=random.Random(os.urandom(16)), token=inside.token, port=PORT)
+            running(now=wall_clock, chance=random.Random(os.urandom(16)), token=inside.token, port=PORT, faults=faults)
         )
         await stack.enter_async_context(serving(cluster.face, socket=directory / "api.sock"))
         for file in inside.preload:

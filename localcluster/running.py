@@ -14,6 +14,7 @@ from localcluster.apiserver.http import HttpFace, serving
 from localcluster.apiserver.local import LocalApi
 from localcluster.apiserver.server import ApiServer
 from localcluster.controllers.manager import controlling, mirroring
+from localcluster.faults import Faults, FaultyFace, FaultyServer
 from localcluster.mirror import Mirrors
 
 __all__ = ["Running", "running"]
@@ -40,10 +41,21 @@ async def running(
     host: str = "127.0.0.1",
     port: int = 0,
     socket: Path | None = None,
+    faults: Faults | None = None,
 ) -> AsyncIterator[Running]:
-    """Run a cluster on a port (0: any) or a Unix socket. Raises OSError for a port that is taken."""
-    server = ApiServer(now=now, chance=chance)
-    face = HttpFace(server, now=now, token=token)
+    """Run a cluster on a port (0: any) or a Unix socket. Raises OSError for a port that is taken.
+
+    `faults` go wrong between the server and whoever comes over HTTP.
+    """
+    server: ApiServer
+    face: HttpFace
+    if faults is None:
+        server = ApiServer(now=now, chance=chance)
+        face = HttpFace(server, now=now, token=token)
+    else:
+        server = FaultyServer(now=now, chance=chance)
+        server.faults = faults
+        face = FaultyFace(server, now=now, token=token)
     api = LocalApi(server)
     async with (
         serving(face, host=host, port=port, socket=socket) as url,  # first: a taken port is no failure of a group
