@@ -27,7 +27,7 @@ def main() -> None:
         sys.stderr.write(f"manta-operator: {error}\nmanta-operator --help lists all flags\n")
         sys.exit(2)
     leave_rich_out()
-    from controller.main import serve
+    from controller.process import serve
 
     sys.exit(serve(settings))
 

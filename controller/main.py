@@ -1,25 +1,17 @@
-"""The one place where everything is wired together: settings and transports in, a running operator out."""
+"""The one place where the controllers are wired together: settings and transports in, a running operator out."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
-import secrets
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import structlog
+from typing import Final
 
 from api.core import JOBS, SECRETS
 from api.meta import Json, Ref, Resource
 from api.v1 import wire
-from controller.ray.dashboard.http import AiohttpRayTransport, RayTransport
+from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
 from controller.ray.metrics import JobDurations, RaySeries
 from controller.ray.raycluster import controller as raycluster
@@ -39,16 +31,11 @@ from controller.runtime.handlers import (
 )
 from controller.runtime.interfaces import Clock
 from controller.runtime.loop import Controller
-from controller.runtime.manager import Kit, Runtime, run, running, stopped_by_signals
+from controller.runtime.manager import Kit, Runtime, running
 from controller.runtime.plan import Announcement
-from controller.settings import VERSION, Settings
+from controller.settings import Settings
 
-if TYPE_CHECKING:
-    from controller.runtime.client.config import ServerConfig
-
-__all__ = ["operating", "serve"]
-
-log = structlog.get_logger("setup")
+__all__ = ["operating", "runtime_of"]
 
 BY_CLUSTER: Final = "cluster"  # index of RayJobs: the RayCluster that their job runs on
 
@@ -76,10 +63,9 @@ async def operating(
     secret: Callable[[], str],
     credentials: Credentials = ANONYMOUS,
     instance: str = "local",
-    ports: bool = False,
 ) -> AsyncIterator[Kit]:
     """The operator runs while the block is open. Everything it touches is handed in (decision D9); stories use this."""
-    runtime = runtime_of(settings, transport, ray, clock, rng, secret, credentials, instance, ports=ports)
+    runtime = runtime_of(settings, transport, ray, clock, rng, secret, credentials, instance)
     async with running(runtime) as kit:
         yield kit
 
@@ -93,10 +79,8 @@ def runtime_of(
     secret: Callable[[], str],
     credentials: Credentials,
     instance: str,
-    *,
-    ports: bool,
 ) -> Runtime:
-    """What the manager runs."""
+    """What the manager runs; a process adds its ports and its lease."""
 
     def build(kit: Kit) -> AbstractAsyncContextManager[Sequence[Controller]]:
         return controllers(kit, settings, ray, secret)
@@ -111,15 +95,7 @@ def runtime_of(
         instance=instance,
         namespaces=settings.namespaces,
         credentials=credentials,
-        health_port=port_of(settings.health_address) if ports else None,
-        metrics_port=port_of(settings.metrics_address) if ports else None,
-        measure_loop_lag=ports,
     )
-
-
-def port_of(address: str) -> int | None:
-    """The port of ":8080"; None for "0", which switches the server off."""
-    return None if address == "0" else int(address.rpartition(":")[2])
 
 
 @asynccontextmanager
@@ -232,84 +208,3 @@ class TokenReader:
 
         body = await self._client.get(SECRETS, namespace, name)
         return base64.b64decode(body["data"]["auth_token"]).decode()
-
-
-# The process
-
-
-def serve(settings: Settings) -> int:
-    """Run until a signal; the exit code."""
-    from controller.runtime.client.config import BadConfig
-    from controller.runtime.logs import configure
-
-    configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stdout)
-    for notice in settings.notices:
-        log.warning(notice)
-    try:
-        asyncio.run(serving(settings))
-    except BadConfig as error:
-        sys.stderr.write(f"manta-operator: {error}\n")
-        return 1
-    except Exception as error:
-        for problem in leaves(error):
-            log.exception("the operator cannot go on", problem=str(problem), exc_info=problem)
-        return 1
-    return 0
-
-
-def leaves(error: BaseException) -> Iterable[BaseException]:
-    """The exceptions inside a group, however deep; an exception that is none, itself."""
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for member in error.exceptions:
-        yield from leaves(member)
-
-
-def server_of(settings: Settings) -> ServerConfig:
-    """The first of: the kubeconfig that was named, the cluster we run in, ~/.kube/config (spec deployment §1.1 step 8).
-
-    Raises BadConfig.
-    """
-    from controller.runtime.client.config import from_kubeconfig, in_cluster
-
-    if settings.kubeconfig:
-        return from_kubeconfig([Path(one) for one in settings.kubeconfig.split(os.pathsep) if one])
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        return in_cluster(os.environ)
-    return from_kubeconfig([Path.home() / ".kube" / "config"])
-
-
-async def serving(settings: Settings) -> None:
-    """Connect, run everything, leave on SIGTERM or SIGINT."""
-    import aiohttp
-
-    from controller.runtime.client.config import connect
-    from controller.runtime.clock import SystemClock
-
-    rng, clock = random.Random(secrets.randbits(64)), SystemClock()
-    async with (
-        stopped_by_signals() as stop,
-        connect(server_of(settings), clock) as (transport, credentials),
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-    ):
-        log.info("starting", version=VERSION, gates=dict(settings.options.gates.by_name))
-        runtime = runtime_of(
-            settings,
-            transport,
-            AiohttpRayTransport(session),
-            clock,
-            rng,
-            auth_token,
-            credentials,
-            socket.gethostname(),
-            ports=True,
-        )
-        await run(runtime, stop)
-
-
-def auth_token() -> str:
-    """32 random bytes in standard base64 (spec raycluster §7.4)."""
-    import base64
-
-    return base64.b64encode(secrets.token_bytes(32)).decode()

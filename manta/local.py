@@ -35,7 +35,7 @@ import os, runpy, sys, time
 ready = sys.argv.pop(1)
 from controller.__main__ import leave_rich_out
 leave_rich_out()
-import controller.main
+import controller.process
 while not os.path.exists(ready):
     time.sleep(0.02)
 runpy.run_module("controller", run_name="__main__", alter_sys=True)

@@ -22,6 +22,7 @@ from api.meta import Json
 from controller.runtime.background import background
 from controller.runtime.election.lease import Taken, Timing, View, holder_of, judge, released
 from controller.runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound, RuntimeProblem
+from controller.runtime.metrics import Tally
 
 __all__ = ["Elector", "Heartbeat", "LeaseClient", "LeaseLost", "LeaseName", "Runner", "here", "leading"]
 
@@ -30,6 +31,7 @@ WRITE_MARGIN_SECONDS = 1.0  # LE-7: after the renew deadline nothing is sent; th
 RELEASE_SECONDS = 5.0  # LE-5
 HEALTH_TOLERANCE_SECONDS = 20.0  # LE-9
 SAID_AGAIN_SECONDS = 60.0  # the same trouble, in the log
+RENEW_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 _log = structlog.get_logger("leader election")
 
@@ -84,7 +86,9 @@ async def here(work: Work) -> None:
 class Elector:
     """One candidate. `acquire`, then `hold`, then `release`, each on the elector's loop, never two at once.
 
-    `time` gives seconds of a clock that goes on while the machine sleeps; `wall` only reaches the record.
+    `time` gives seconds of a clock that goes on while the machine sleeps; `wall` only reaches the record. `on_lost` is
+    called where the elector runs, before anybody else hears of it: the place to end a process whose other thread may
+    not listen any more.
     """
 
     def __init__(
@@ -97,16 +101,18 @@ class Elector:
         chance: random.Random,
         timing: Timing = Timing(),  # noqa: B008 - frozen
         heartbeat: Heartbeat | None = None,
+        on_lost: Callable[[LeaseLost], None] = lambda lost: None,
     ) -> None:
         self.lease = lease
         self.timing = timing
         self.slow_paths = 0
-        self.renew_seconds = 0.0
+        self.tries = Tally(RENEW_BUCKETS)
         self._client = client
         self._time = time
         self._wall = wall
         self._chance = chance
         self._heartbeat = heartbeat
+        self._on_lost = on_lost
         self._view = View()
         self._told: tuple[str, float] = ("", 0.0)
         self._leader = ""
@@ -126,9 +132,14 @@ class Elector:
         return self._leads
 
     @property
+    def held(self) -> Json:
+        """The Lease as last seen; {} before."""
+        return self._view.lease or {}
+
+    @property
     def transitions(self) -> int:
         """How often the lease has changed hands, as last seen."""
-        return int(((self._view.lease or {}).get("spec") or {}).get("leaseTransitions") or 0)
+        return int((self.held.get("spec") or {}).get("leaseTransitions") or 0)
 
     async def check(self) -> str | None:
         """For liveness: leading without having renewed for long (LE-9)."""
@@ -156,6 +167,9 @@ class Elector:
                 self._give_up_in_time()
                 await self._try()
                 self._give_up_in_time()
+        except LeaseLost as lost:
+            self._on_lost(lost)
+            raise
         finally:
             self._write_until, self._leads = float("-inf"), False
 
@@ -200,7 +214,7 @@ class Elector:
         except (TimeoutError, RuntimeProblem) as error:
             self._tell(error)
             return False
-        self.renew_seconds = self._time() - started
+        self.tries.observe(self._time() - started)
         return won
 
     async def _renewed_directly(self) -> bool:

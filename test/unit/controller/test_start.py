@@ -54,7 +54,9 @@ def test_a_run_loads_neither_rich_nor_a_kubeconfig_s_plugins() -> None:
     """3 and 33 MiB, which an idle operator has no use for."""
     start = "from controller.__main__ import leave_rich_out\nleave_rich_out()"
 
-    loaded = loaded_after(f"{start}\nimport controller.main, controller.runtime.client.config, controller.runtime.logs")
+    loaded = loaded_after(
+        f"{start}\nimport controller.process, controller.runtime.client.config, controller.runtime.logs"
+    )
 
     assert "controller.main" in loaded
     assert not loaded & {"cryptography", "kubernetes_asyncio", "localcluster", "pygments", "rich", "typer"}
