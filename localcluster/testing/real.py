@@ -24,6 +24,7 @@ __all__ = [
     "PODS",
     "RAYJOBS",
     "Death",
+    "History",
     "Real",
     "Told",
     "a_real_cluster",
@@ -61,31 +62,14 @@ class Told:
         return str(self.item["metadata"]["name"])
 
 
-class Real:
-    """What a test sees: the API, and what it has told since before there was anything."""
+class History:
+    """All that watches told, in order."""
 
-    def __init__(self, local: Local, api: HttpApi, journal: Path) -> None:
-        self.local, self.api, self.told = local, api, list[Told]()
-        self._journal = journal
-        self._news = asyncio.Event()
-
-    async def until(self, resource: str, name: str, true: Callable[[Json], bool]) -> Json:
-        """The object once that is true of it. Raises AssertionError with what was told and logged last."""
-        return await self._once(lambda: self._found(resource, name, true), f"{resource} {name}")
-
-    async def gone(self, resource: str) -> None:
-        """Until no such object is left."""
-        await self._once(lambda: {} if not self.now(resource) else None, f"the end of {resource}")
-
-    async def all(self, resource: str, true: Callable[[dict[str, Json]], bool]) -> dict[str, Json]:
-        """Those that exist, by name, once that is true of them."""
-        return await self._once(
-            lambda: found if true(found := self.now(resource)) else None,
-            resource,
-        )
+    def __init__(self) -> None:
+        self.told: list[Told] = []
 
     def now(self, resource: str) -> dict[str, Json]:
-        """Those that exist, by name, as far as it was told."""
+        """The objects that exist, by name."""
         found: dict[str, Json] = {}
         for told in self.told:
             if told.resource == resource:
@@ -100,11 +84,30 @@ class Real:
 
     def removed(self, resource: str, *, before: int) -> list[str]:
         """The names of those that were gone before that version."""
-        return [
-            told.name
-            for told in self.told
-            if (told.resource, told.type) == (resource, "DELETED") and version_of(told.item) < before
-        ]
+        gone = [told for told in self.told if (told.resource, told.type) == (resource, "DELETED")]
+        return [told.name for told in gone if version_of(told.item) < before]
+
+
+class Real(History):
+    """What a test sees: the API, and what it has told since before there was anything."""
+
+    def __init__(self, local: Local, api: HttpApi, journal: Path) -> None:
+        super().__init__()
+        self.local, self.api = local, api
+        self._journal = journal
+        self._news = asyncio.Event()
+
+    async def until(self, resource: str, name: str, true: Callable[[Json], bool]) -> Json:
+        """The object once that is true of it. Raises AssertionError with what was told and logged last."""
+        return await self._once(lambda: self._found(resource, name, true), f"{resource} {name}")
+
+    async def gone(self, resource: str) -> None:
+        """Until no such object is left."""
+        await self._once(lambda: None if self.now(resource) else {}, f"the end of {resource}")
+
+    async def all(self, resource: str, true: Callable[[dict[str, Json]], bool]) -> dict[str, Json]:
+        """Those that exist, by name, once that is true of them."""
+        return await self._once(lambda: found if true(found := self.now(resource)) else None, resource)
 
     def writes(self) -> list[Json]:
         """What the operator wrote so far, but events."""
