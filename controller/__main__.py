@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Parse, then run until a signal. --version answers before anything heavy is imported."""
-    from controller.settings import FLAGS, VERSION, load
+    from controller.settings import FLAGS, VERSION, BadSettings, load
 
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-version"]):
@@ -26,6 +26,9 @@ def main() -> None:
     except UsageError as error:
         sys.stderr.write(f"manta-operator: {error}\nmanta-operator --help lists all flags\n")
         sys.exit(2)
+    except BadSettings as error:
+        sys.stderr.write(f"manta-operator: {error}\n")
+        sys.exit(1)
     leave_rich_out()
     from controller.process import serve
 

@@ -12,10 +12,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from controller.flags import Flag, UsageError, parse_flags
+from controller.flags import Flag, Value, parse_flags
 from controller.ray.options import Gates, Options
 
-__all__ = ["FLAGS", "VERSION", "Settings", "load"]
+__all__ = ["FLAGS", "VERSION", "BadSettings", "Settings", "load"]
 
 Default = TypeVar("Default", timedelta, None)
 Encoder: TypeAlias = Literal["json", "console"]
@@ -68,6 +68,10 @@ BETA: Final = frozenset(
 )
 
 
+class BadSettings(Exception):
+    """The settings are well-formed and cannot be used; the message names which, and the way out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The operator's whole configuration."""
@@ -88,15 +92,12 @@ class Settings:
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """Settings from the command line, the config file it names, and the environment. Raises UsageError."""
+    """Settings from the command line, the config file it names, and the environment. Raises UsageError, BadSettings."""
     given = parse_flags(FLAGS, arguments)
-    flags: dict[str, Any] = {flag.name: flag.default for flag in FLAGS} | dict(given)
-    file = read_config(str(flags["config"])) if flags["config"] else {}
-    flags |= {name: file[key] for key, name in FILE_KEYS.items() if key in file}
+    file = read_config(str(given["config"])) if given.get("config") else {}
+    flags = combined(given, file)
     gates = parse_gates(str(flags["feature-gates"]))
-    for name in ("log-stdout-encoder", "log-file-encoder"):
-        if flags[name] not in ("json", "console"):
-            raise UsageError(f"-{name} must be json or console, not {flags[name]!r}")
+    check(flags)
     return Settings(
         options=options_from(environment, file, gates),
         metrics_address=str(flags["metrics-addr"]),
@@ -104,14 +105,74 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         leader_election=bool(flags["enable-leader-election"]),
         leader_election_namespace=str(flags["leader-election-namespace"]),
         concurrency=max(1, int(flags["reconcile-concurrency"])),
-        namespaces=tuple(name for name in map(str.strip, str(flags["watch-namespace"]).split(",")) if name),
+        namespaces=namespaces_of(str(flags["watch-namespace"])),
         log_encoder="console" if flags["zap-devel"] or flags["log-stdout-encoder"] == "console" else "json",
         log_level=logging.DEBUG if flags["zap-devel"] else level_of(str(flags["zap-log-level"])),
         kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
         use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
         enable_metrics=bool(flags["enable-metrics"]),
-        notices=tuple(notices(given, gates)),
+        notices=(*ignored_flags(given), *notices(flags, gates)),
     )
+
+
+# Flags that count beside a config file; all others are then the file's business (spec deployment §1.2)
+BESIDE_A_FILE: Final = frozenset(
+    {"config", "feature-gates", "kubeconfig", "log-stdout-encoder", "log-file-encoder"}
+    | {"zap-devel", "zap-log-level", "zap-stacktrace-level"}
+)
+
+
+def combined(given: Mapping[str, Value], file: Mapping[str, Any]) -> dict[str, Any]:
+    """Every flag's value. Raises BadSettings for a field of the file that is of another type."""
+    counts = {name: value for name, value in given.items() if not given.get("config") or name in BESIDE_A_FILE}
+    flags: dict[str, Any] = {flag.name: flag.default for flag in FLAGS} | counts
+    for key, name in FILE_KEYS.items():
+        if key in file:
+            flags[name] = of_the_type(key, file[key], flags[name])
+    return flags
+
+
+def of_the_type(key: str, value: Any, example: Value) -> Value:
+    """The value, if it is of the flag's type; a whole number is a number. Raises BadSettings."""
+    wanted = type(example)
+    if isinstance(value, int) and not isinstance(value, bool) and wanted is float:
+        return float(value)
+    if type(value) is not wanted:
+        names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+        raise BadSettings(f"{key} in the -config file must be {names[wanted]}, not {value!r}")
+    typed: Value = value
+    return typed
+
+
+def namespaces_of(text: str) -> tuple[str, ...]:
+    """The namespaces to watch, each once; () for all."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
+
+
+SCHEDULERS: Final = ("volcano", "yunikorn", "scheduler-plugins", "kai-scheduler")
+
+
+def check(flags: Mapping[str, Any]) -> None:
+    """Refuse what cannot work. Raises BadSettings."""
+    for name in ("log-stdout-encoder", "log-file-encoder"):
+        if flags[name] not in ("json", "console"):
+            raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
+    addresses = {name: flags[name] for name in ("metrics-addr", "health-probe-bind-address")}
+    for name, address in addresses.items():
+        port = address.rpartition(":")[2]
+        if not port.isdecimal() or int(port) > 65535:
+            raise BadSettings(f"-{name} must be [host]:port, or 0 to switch it off, not {address!r}")
+    if len(set(addresses.values())) == 1 and addresses["metrics-addr"] != "0":
+        raise BadSettings(f"-metrics-addr and -health-probe-bind-address are both {addresses['metrics-addr']}")
+    if int(flags["reconcile-concurrency"]) < 0:
+        raise BadSettings(f"-reconcile-concurrency must be positive, not {flags['reconcile-concurrency']}")
+    if float(flags["qps"]) < 0 or int(flags["burst"]) < 0:
+        raise BadSettings("-qps and -burst must not be negative")
+    scheduler = flags["batch-scheduler"]
+    if scheduler and scheduler not in SCHEDULERS:
+        raise BadSettings(f"-batch-scheduler {scheduler!r} is none of {', '.join(SCHEDULERS)}")
+    if scheduler and flags["enable-batch-scheduler"]:
+        raise BadSettings("-enable-batch-scheduler means -batch-scheduler=volcano: give one of them, not both")
 
 
 # Field of the config file -> the flag it stands for (spec deployment §1.3)
@@ -135,18 +196,18 @@ FILE_KEYS: Final = {
 
 
 def read_config(name: str) -> Mapping[str, Any]:
-    """The configuration file; unknown fields are ignored. Raises UsageError."""
+    """The configuration file; unknown fields are ignored. Raises BadSettings."""
     import yaml
 
     try:
         content = yaml.safe_load(Path(name).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read -config {name}: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"cannot read -config {name}: {error}") from error
     if not isinstance(content, dict) or (content.get("apiVersion"), content.get("kind")) != (
         "config.ray.io/v1alpha1",
         "Configuration",
     ):
-        raise UsageError(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
+        raise BadSettings(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
     return content
 
 
@@ -154,23 +215,23 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.
 
 
 def level_of(text: str) -> int:
-    """A level by name, or a verbosity above 0, which is debug. Raises UsageError."""
+    """A level by name, or a verbosity above 0, which is debug. Raises BadSettings."""
     if text.isdecimal() and int(text) > 0:
         return logging.DEBUG
     if text not in LEVELS:
-        raise UsageError(f"-zap-log-level must be debug, info, error, panic or a number above 0, not {text!r}")
+        raise BadSettings(f"-zap-log-level must be debug, info, error, panic or a number above 0, not {text!r}")
     return LEVELS[text]
 
 
 def parse_gates(text: str) -> Mapping[str, bool]:
-    """All gates by wire name; named gates beat AllAlpha and AllBeta (spec deployment §1.4). Raises UsageError."""
+    """All gates by wire name; named gates beat AllAlpha and AllBeta (spec deployment §1.4). Raises BadSettings."""
     asked: dict[str, bool] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, _, value = part.partition("=")
         if name not in GATES and name not in ("AllAlpha", "AllBeta"):
-            raise UsageError(f"unrecognized feature gate: {name}; known are {', '.join(sorted(GATES))}")
+            raise BadSettings(f"unrecognized feature gate: {name}; known are {', '.join(sorted(GATES))}")
         if value.lower() not in ("true", "false"):
-            raise UsageError(f"feature gate {name}={value!r}: the value must be true or false")
+            raise BadSettings(f"feature gate {name}={value!r}: the value must be true or false")
         asked[name] = value.lower() == "true"
     gates = {}
     for name, (default, _) in GATES.items():
@@ -227,14 +288,21 @@ def seconds(
     return default if least is not None and value < least else timedelta(seconds=value)
 
 
-def notices(given: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:
+def ignored_flags(given: Mapping[str, Any]) -> list[str]:
+    """One sentence for the flags that do not count because there is a config file."""
+    ignored = sorted(set(given) - BESIDE_A_FILE) if given.get("config") else ()
+    return [f"with -config these flags do not count: {', '.join(f'-{name}' for name in ignored)}"] if ignored else []
+
+
+# Flags that are accepted for the sake of charts and do nothing yet
+WITHOUT_EFFECT: Final = ("batch-scheduler", "enable-batch-scheduler", "log-file-path", "qps", "burst")
+
+
+def notices(flags: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:
     """One sentence for each setting that is accepted and does nothing yet."""
-    lines = [
-        f"-{name} is accepted and has no effect yet"
-        for name in ("batch-scheduler", "enable-batch-scheduler", "log-file-path", "qps", "burst")
-        if name in given
-    ]
-    if given.get("forced-cluster-upgrade"):
+    defaults = {flag.name: flag.default for flag in FLAGS}
+    lines = [f"-{name} is accepted and has no effect yet" for name in WITHOUT_EFFECT if flags[name] != defaults[name]]
+    if flags["forced-cluster-upgrade"]:
         lines.append("-forced-cluster-upgrade is deprecated and has no effect")
     lines += [
         f"feature gate {name} is on, and its feature is not there yet"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.flags import UsageError
-from controller.settings import load
+from controller.settings import BadSettings, load
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,42 @@ def test_flags_are_written_as_go_writes_them(arguments: list[str]) -> None:
         (["--reconcile-concurrency=1.5"], "not a whole number"),
         (["--enable-leader-election=maybe"], "use true or false"),
         (["--config"], "flag needs an argument: -config"),
-        (["--feature-gates=Nope=true"], "unrecognized feature gate: Nope"),
-        (["--feature-gates=RayCronJob=yes"], "must be true or false"),
-        (["--log-stdout-encoder=xml"], "must be json or console"),
-        (["--config=/nonexistent"], "cannot read -config"),
-        (["--zap-log-level=loud"], "must be debug, info"),
     ],
 )
 def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], part: str) -> None:
     """The sentence names the flag and what would be right."""
     with pytest.raises(UsageError, match=part.replace("(", r"\(")):
         load(arguments, {})
+
+
+@pytest.mark.spec("deployment:1.1/2", "deployment:1.1/5", "deployment:1.1/6")
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--feature-gates=Nope=true"], "unrecognized feature gate: Nope"),
+        (["--feature-gates=RayCronJob=yes"], "must be true or false"),
+        (["--log-stdout-encoder=xml"], "must be json or console"),
+        (["--config=/nonexistent"], "cannot read -config"),
+        (["--zap-log-level=loud"], "must be debug, info"),
+        (["--metrics-addr=8080x"], r"must be \[host\]:port"),
+        (["--metrics-addr=:99999"], r"must be \[host\]:port"),
+        (["--metrics-addr=:8082"], "are both :8082"),
+        (["--reconcile-concurrency=-1"], "must be positive"),
+        (["--qps=-1"], "must not be negative"),
+        (["--batch-scheduler=slurm"], "is none of volcano, yunikorn"),
+        (["--batch-scheduler=volcano", "--enable-batch-scheduler"], "one of them, not both"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_a_sentence(arguments: list[str], part: str) -> None:
+    """At the start, not in the middle of the night."""
+    with pytest.raises(BadSettings, match=part):
+        load(arguments, {})
+
+
+def test_both_servers_may_be_switched_off() -> None:
+    settings = load(["--metrics-addr=0", "--health-probe-bind-address=0"], {})
+
+    assert (settings.metrics_address, settings.health_address) == ("0", "0")
 
 
 def test_a_boolean_flag_takes_no_separate_value() -> None:
@@ -86,3 +111,49 @@ def test_the_config_file_counts_for_what_flags_would_say(tmp_path: Path) -> None
     settings = load([f"--config={file}"], {})
     assert (settings.concurrency, settings.namespaces) == (3, ("a", "b"))
     assert settings.options.default_container_envs == ({"name": "X", "value": "y"},)
+
+
+def a_config(folder: Path, text: str) -> str:
+    file = folder / "config.yaml"
+    file.write_text(f"apiVersion: config.ray.io/v1alpha1\nkind: Configuration\n{text}\n")
+    return f"--config={file}"
+
+
+def test_with_a_config_file_other_flags_do_not_count_and_that_is_said(tmp_path: Path) -> None:
+    """As with the reference; gates and the kubeconfig are flags still."""
+    config = a_config(tmp_path, "watchNamespace: a")
+    arguments = [config, "--reconcile-concurrency=3", "--feature-gates=RayCronJob=true", "--kubeconfig=/k"]
+
+    settings = load(arguments, {})
+
+    assert settings.concurrency == 16
+    assert settings.kubeconfig == "/k"
+    assert settings.options.gates.ray_cron_job
+    assert "with -config these flags do not count: -reconcile-concurrency" in settings.notices
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("reconcileConcurrency: three", "reconcileConcurrency in the -config file must be a whole number, not 'three'"),
+        ("enableMetrics: 'yes'", "must be true or false"),
+        ("watchNamespace: [a]", "must be a string"),
+        ("qps: {}", "must be a number"),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_name(tmp_path: Path, text: str, part: str) -> None:
+    with pytest.raises(BadSettings, match=part):
+        load([a_config(tmp_path, text)], {})
+
+
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text("apiVersion: v1\nkind: ConfigMap\n")
+
+    with pytest.raises(BadSettings, match=r"is not a Configuration of config\.ray\.io/v1alpha1"):
+        load([f"--config={file}"], {})
+
+
+def test_namespaces_are_cleaned_of_blanks_and_repetitions() -> None:
+    """A trailing comma must not mean all namespaces."""
+    assert load(["--watch-namespace=a, b,a,"], {}).namespaces == ("a", "b")
