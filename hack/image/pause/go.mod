@@ -1,0 +1,4 @@
+// The pause container of the bare node.
+module manta.test/image/pause
+
+go 1.26.0
