@@ -19,7 +19,7 @@ def main() -> None:
         sys.stdout.write(f"manta-operator {VERSION}\n")
         return
     if {"--help", "-help", "-h"} & set(arguments):
-        sys.stdout.write(usage("manta-operator", FLAGS) + "\n")
+        sys.stderr.write(usage("manta-operator", FLAGS) + "\n")
         return
     try:
         settings = load(arguments, os.environ)

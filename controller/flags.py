@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Flag", "UsageError", "parse_flags", "usage"]
+__all__ = ["Flag", "UsageError", "Value", "boolean", "parse_flags", "usage"]
 
 TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 FALSE = {"0", "f", "F", "FALSE", "false", "False"}
@@ -30,12 +30,18 @@ class Flag:
 
 
 def parse_flags(table: Sequence[Flag], arguments: Sequence[str]) -> Mapping[str, Value]:
-    """name -> value for every flag that is given; the last of two wins. Raises UsageError."""
+    """name -> value for every flag that is given; the last of two wins. Raises UsageError.
+
+    Empty arguments are skipped: the reference's chart ends its list with one (spec deployment DC-1). Any other
+    argument that is no flag is refused, where Go's parser would drop it and all that follows without a word.
+    """
     flags = {flag.name: flag for flag in table}
     given: dict[str, Value] = {}
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
+        if not argument:
+            continue
         name, has_value, text = argument.lstrip("-").partition("=")
         dashes = len(argument) - len(argument.lstrip("-"))
         if dashes not in (1, 2) or not name:
@@ -54,13 +60,21 @@ def parse_flags(table: Sequence[Flag], arguments: Sequence[str]) -> Mapping[str,
     return given
 
 
+def boolean(text: str) -> bool | None:
+    """True or false in one of Go's spellings; None for anything else."""
+    return True if text in TRUE else False if text in FALSE else None
+
+
 def converted(flag: Flag, text: str) -> Value:
     """The text as the flag's type. Raises UsageError that names both."""
     if isinstance(flag.default, bool):
-        if text in TRUE | FALSE:
-            return text in TRUE
-        raise UsageError(f"invalid boolean value {text!r} for -{flag.name}: use true or false")
+        value = boolean(text)
+        if value is None:
+            raise UsageError(f"invalid boolean value {text!r} for -{flag.name}: use true or false")
+        return value
     try:
+        if isinstance(flag.default, int):
+            return int(text, 0)  # also 0x10, and underscores, as Go takes them
         return type(flag.default)(text)
     except ValueError:
         kind = "whole number" if isinstance(flag.default, int) else "number"

@@ -56,7 +56,7 @@ def serve(settings: Settings) -> int:
     """Run until a signal; the exit code: 0 when asked to end, 1 when it could not start or go on."""
     from controller.runtime.logs import configure
 
-    configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stdout)
+    configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stderr)
     for notice in settings.notices:
         log.warning(notice)
     try:
@@ -225,7 +225,7 @@ def _end(lost: LeaseLost) -> NoReturn:
     """
     threading.Thread(target=_end_soon, daemon=True).start()
     log.critical("lost the lease: ending at once", reason=str(lost))
-    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(1)
 
 
@@ -251,8 +251,8 @@ def _boot_time() -> float:
 
 
 def port_of(address: str) -> int | None:
-    """The port of ":8080"; None for "0", which switches the server off."""
-    return None if address == "0" else int(address.rpartition(":")[2])
+    """The port of ":8080"; None for "0" and "", which switch the server off."""
+    return None if address in ("", "0") else int(address.rpartition(":")[2])
 
 
 def auth_token() -> str:

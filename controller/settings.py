@@ -9,10 +9,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from controller.flags import Flag, Value, parse_flags
+from controller.configfile import FILE_KEYS, BadSettings, of_the_type, read_config
+from controller.flags import Flag, Value, boolean, parse_flags
 from controller.ray.options import Gates, Options
 
 __all__ = ["FLAGS", "VERSION", "BadSettings", "Settings", "load"]
@@ -41,7 +41,7 @@ FLAGS: Final = (
     Flag("enable-metrics", False, "Emit the kuberay_* metrics."),
     Flag("qps", 100.0, "Requests per second of the client; not limited by default."),
     Flag("burst", 200, "Burst of the client."),
-    Flag("zap-devel", False, "Development logging: console, debug level."),
+    Flag("zap-devel", False, "Development logging: debug level."),
     Flag("zap-encoder", "", "Overridden by -log-stdout-encoder."),
     Flag("zap-log-level", "info", "debug, info, error, panic, or a verbosity."),
     Flag("zap-stacktrace-level", "error", "Level from which stack traces are shown."),
@@ -66,10 +66,6 @@ GATES: Final[Mapping[str, tuple[bool, str | None]]] = {
 BETA: Final = frozenset(
     {"RayClusterStatusConditions", "RayJobDeletionPolicy", "RayMultiHostIndexing", "RayServiceIncrementalUpgrade"}
 )
-
-
-class BadSettings(Exception):
-    """The settings are well-formed and cannot be used; the message names which, and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +96,13 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     check(flags)
     return Settings(
         options=options_from(environment, file, gates),
-        metrics_address=str(flags["metrics-addr"]),
+        metrics_address=str(flags["metrics-addr"]) or ":8080",
         health_address=str(flags["health-probe-bind-address"]),
         leader_election=bool(flags["enable-leader-election"]),
         leader_election_namespace=str(flags["leader-election-namespace"]),
         concurrency=max(1, int(flags["reconcile-concurrency"])),
         namespaces=namespaces_of(str(flags["watch-namespace"])),
-        log_encoder="console" if flags["zap-devel"] or flags["log-stdout-encoder"] == "console" else "json",
+        log_encoder="console" if flags["log-stdout-encoder"] == "console" else "json",
         log_level=logging.DEBUG if flags["zap-devel"] else level_of(str(flags["zap-log-level"])),
         kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
         use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
@@ -132,18 +128,6 @@ def combined(given: Mapping[str, Value], file: Mapping[str, Any]) -> dict[str, A
     return flags
 
 
-def of_the_type(key: str, value: Any, example: Value) -> Value:
-    """The value, if it is of the flag's type; a whole number is a number. Raises BadSettings."""
-    wanted = type(example)
-    if isinstance(value, int) and not isinstance(value, bool) and wanted is float:
-        return float(value)
-    if type(value) is not wanted:
-        names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
-        raise BadSettings(f"{key} in the -config file must be {names[wanted]}, not {value!r}")
-    typed: Value = value
-    return typed
-
-
 def namespaces_of(text: str) -> tuple[str, ...]:
     """The namespaces to watch, each once; () for all."""
     return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
@@ -152,63 +136,41 @@ def namespaces_of(text: str) -> tuple[str, ...]:
 SCHEDULERS: Final = ("volcano", "yunikorn", "scheduler-plugins", "kai-scheduler")
 
 
-def check(flags: Mapping[str, Any]) -> None:
-    """Refuse what cannot work. Raises BadSettings."""
-    for name in ("log-stdout-encoder", "log-file-encoder"):
-        if flags[name] not in ("json", "console"):
-            raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
+ENCODINGS: Final = ("json", "console")
+TIMES: Final = ("epoch", "millis", "nanos", "iso8601", "rfc3339", "rfc3339nano")  # checked, and without effect (DC-6)
+
+
+def check_addresses(flags: Mapping[str, Any]) -> None:
+    """Two servers, each on a port of its own or switched off. Raises BadSettings."""
     addresses = {name: flags[name] for name in ("metrics-addr", "health-probe-bind-address")}
     for name, address in addresses.items():
+        if address == "" and name == "health-probe-bind-address":
+            continue  # off (DC-23)
         port = address.rpartition(":")[2]
         if not port.isdecimal() or int(port) > 65535:
             raise BadSettings(f"-{name} must be [host]:port, or 0 to switch it off, not {address!r}")
     if len(set(addresses.values())) == 1 and addresses["metrics-addr"] != "0":
         raise BadSettings(f"-metrics-addr and -health-probe-bind-address are both {addresses['metrics-addr']}")
+
+
+def check(flags: Mapping[str, Any]) -> None:
+    """Refuse what cannot work. Raises BadSettings."""
+    check_addresses(flags)
+    for name in ("log-stdout-encoder", "log-file-encoder"):
+        if flags[name] not in ("json", "console"):
+            raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
     if int(flags["reconcile-concurrency"]) < 0:
         raise BadSettings(f"-reconcile-concurrency must be positive, not {flags['reconcile-concurrency']}")
-    if float(flags["qps"]) < 0 or int(flags["burst"]) < 0:
-        raise BadSettings("-qps and -burst must not be negative")
+    if int(flags["burst"]) < 0:
+        raise BadSettings("-burst must not be negative")
+    for name, known in (("zap-encoder", ENCODINGS), ("zap-time-encoding", TIMES)):
+        if flags[name] and flags[name].lower() not in known:
+            raise BadSettings(f"-{name} must be one of {', '.join(known)}, not {flags[name]!r}")
     scheduler = flags["batch-scheduler"]
     if scheduler and scheduler not in SCHEDULERS:
         raise BadSettings(f"-batch-scheduler {scheduler!r} is none of {', '.join(SCHEDULERS)}")
     if scheduler and flags["enable-batch-scheduler"]:
         raise BadSettings("-enable-batch-scheduler means -batch-scheduler=volcano: give one of them, not both")
-
-
-# Field of the config file -> the flag it stands for (spec deployment §1.3)
-FILE_KEYS: Final = {
-    "metricsAddr": "metrics-addr",
-    "probeAddr": "health-probe-bind-address",
-    "enableLeaderElection": "enable-leader-election",
-    "leaderElectionNamespace": "leader-election-namespace",
-    "reconcileConcurrency": "reconcile-concurrency",
-    "watchNamespace": "watch-namespace",
-    "logFile": "log-file-path",
-    "logFileEncoder": "log-file-encoder",
-    "logStdoutEncoder": "log-stdout-encoder",
-    "batchScheduler": "batch-scheduler",
-    "enableBatchScheduler": "enable-batch-scheduler",
-    "useKubernetesProxy": "use-kubernetes-proxy",
-    "enableMetrics": "enable-metrics",
-    "qps": "qps",
-    "burst": "burst",
-}
-
-
-def read_config(name: str) -> Mapping[str, Any]:
-    """The configuration file; unknown fields are ignored. Raises BadSettings."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(name).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadSettings(f"cannot read -config {name}: {error}") from error
-    if not isinstance(content, dict) or (content.get("apiVersion"), content.get("kind")) != (
-        "config.ray.io/v1alpha1",
-        "Configuration",
-    ):
-        raise BadSettings(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
-    return content
 
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.ERROR, "panic": logging.CRITICAL}
@@ -228,11 +190,13 @@ def parse_gates(text: str) -> Mapping[str, bool]:
     asked: dict[str, bool] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         name, _, value = part.partition("=")
+        name = name.strip()
         if name not in GATES and name not in ("AllAlpha", "AllBeta"):
             raise BadSettings(f"unrecognized feature gate: {name}; known are {', '.join(sorted(GATES))}")
-        if value.lower() not in ("true", "false"):
+        on = boolean(value.strip())
+        if on is None:
             raise BadSettings(f"feature gate {name}={value!r}: the value must be true or false")
-        asked[name] = value.lower() == "true"
+        asked[name] = on
     gates = {}
     for name, (default, _) in GATES.items():
         stage = asked.get("AllBeta" if name in BETA else "AllAlpha", default)
@@ -280,12 +244,12 @@ def options_from(environment: Mapping[str, str], file: Mapping[str, Any], gates:
 def seconds(
     environment: Mapping[str, str], name: str, *, default: Default, least: int | None = None
 ) -> timedelta | Default:
-    """A variable in whole seconds; what is no number, or below `least`, counts as unset (spec rayjob §3.3)."""
+    """A variable in whole seconds; what is no number, or below `least`, counts as unset, else below 0 as 0 (DC-24)."""
     try:
         value = int(environment[name])
     except (KeyError, ValueError):
         return default
-    return default if least is not None and value < least else timedelta(seconds=value)
+    return default if least is not None and value < least else timedelta(seconds=max(0, value))
 
 
 def ignored_flags(given: Mapping[str, Any]) -> list[str]:

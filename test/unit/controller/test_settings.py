@@ -55,7 +55,9 @@ def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], p
         (["--metrics-addr=:99999"], r"must be \[host\]:port"),
         (["--metrics-addr=:8082"], "are both :8082"),
         (["--reconcile-concurrency=-1"], "must be positive"),
-        (["--qps=-1"], "must not be negative"),
+        (["--burst=-1"], "must not be negative"),
+        (["--zap-encoder=xml"], "must be one of json, console"),
+        (["--zap-time-encoding=nano"], "must be one of epoch"),
         (["--batch-scheduler=slurm"], "is none of volcano, yunikorn"),
         (["--batch-scheduler=volcano", "--enable-batch-scheduler"], "one of them, not both"),
     ],
@@ -64,6 +66,30 @@ def test_settings_that_cannot_work_are_refused_with_a_sentence(arguments: list[s
     """At the start, not in the middle of the night."""
     with pytest.raises(BadSettings, match=part):
         load(arguments, {})
+
+
+@pytest.mark.spec("deployment:DC-1")
+def test_an_empty_argument_is_nothing() -> None:
+    """The reference's chart ends its list with one where no gates are set."""
+    assert load(["", "--reconcile-concurrency=4", ""], {}).concurrency == 4
+
+
+@pytest.mark.spec("deployment:DC-23")
+@pytest.mark.parametrize("text", ["1", "t", "T", "true", "TRUE", "True"])
+def test_truth_is_spelt_as_in_go(text: str) -> None:
+    assert load([f"--enable-metrics={text}", f"--feature-gates= RayCronJob = {text},"], {}).enable_metrics
+    assert load([f"--feature-gates= RayCronJob = {text},"], {}).options.gates.ray_cron_job
+
+
+@pytest.mark.spec("deployment:DC-9")
+@pytest.mark.parametrize("text", ["", "reconcileConcurrency: 4.0", "---\nreconcileConcurrency: 4\n---\nkind: Other"])
+def test_a_config_file_needs_neither_version_nor_kind_and_only_its_first_document_counts(
+    tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+
+    assert load([f"--config={file}"], {}).concurrency == (4 if text else 16)
 
 
 def test_both_servers_may_be_switched_off() -> None:
