@@ -11,6 +11,7 @@ from typing import Any
 
 from api.meta import Condition, Json, Resource
 from controller.runtime.diff import merge_patch
+from controller.runtime.errors import Conflict, NotFound
 from controller.runtime.interfaces import Client
 from controller.runtime.plan import MergePatch
 
@@ -29,7 +30,7 @@ async def publish(
 
     Members of the seen status that `status` does not have are cleared by explicit nulls. Conditions of types it does
     not name are kept, unless the type is one of `own_conditions`: those are ours to take away. Raises Conflict when
-    the object changed or was replaced since: observe, decide again.
+    the object changed, was replaced or went since: observe, decide again.
     """
     change = status_patch(seen.get("status") or {}, status, own_conditions)
     if not change:
@@ -39,19 +40,28 @@ async def publish(
         "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         "status": change,
     }
-    namespace = metadata.get("namespace", "")
-    return await client.patch(resource, namespace, metadata["name"], body, subresource="status")
+    return await _patched(client, resource, metadata.get("namespace", ""), metadata["name"], body, "status")
 
 
 async def record(client: Client, patch: MergePatch) -> Json:
     """Store what must be known before it is used: a chosen name, a ticket, a finalizer.
 
-    The uid always travels with it, the resourceVersion where the plan gave one. Raises Conflict, and whatever else
-    the client raises.
+    The uid always travels with it, the resourceVersion where the plan gave one. Raises Conflict as `publish` does,
+    and whatever else the client raises.
     """
-    return await client.patch(
-        patch.resource, patch.namespace, patch.name, patch_body(patch), subresource=patch.subresource
-    )
+    return await _patched(client, patch.resource, patch.namespace, patch.name, patch_body(patch), patch.subresource)
+
+
+async def _patched(
+    client: Client, resource: Resource, namespace: str, name: str, body: Json, subresource: str | None
+) -> Json:
+    """An object that is gone changed as much as it can: the next pass finds nothing to do."""
+    try:
+        return await client.patch(resource, namespace, name, body, subresource=subresource)
+    except NotFound as gone:
+        raise Conflict(
+            gone.verb, gone.ref, code=gone.code, message=gone.message, reason=gone.reason, status=gone.status
+        ) from gone
 
 
 def patch_body(patch: MergePatch) -> Json:

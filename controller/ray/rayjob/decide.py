@@ -25,6 +25,7 @@ from controller.ray.rayjob.asking import stop_taken, stop_wanted, wants_of
 from controller.ray.rayjob.phases import next_phase
 from controller.ray.rayjob.seen import Phase, Seen
 from controller.ray.rayjob.verdict import Verdict
+from controller.runtime.finalizers import finalizer_added, finalizer_removed
 from controller.runtime.plan import (
     AGAIN,
     DONE,
@@ -76,8 +77,9 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
         return refused(seen, invalid)
     if seen.phase is None:
         return Decision(Plan())
-    if seen.phase is Phase.NEW and not seen.holds_finalizer:
-        return Decision(Plan(record=finalizers(seen, [*seen.finalizers, wire.FINALIZER_RAYJOB]), result=AGAIN))
+    hold = finalizer_added(wire.RAY_JOBS, seen.job, wire.FINALIZER_RAYJOB)
+    if seen.phase is Phase.NEW and hold is not None:
+        return Decision(Plan(record=hold, result=AGAIN))
     verdict = next_phase(seen, now)
     draft = Draft(events=[invalid] if invalid is not None else [])
     writes_of(seen, now, verdict, draft)
@@ -284,8 +286,7 @@ def deleting(seen: Seen, now: datetime) -> Decision:
 
 def let_go(seen: Seen) -> Decision:
     """Take our finalizer back; also of an object that became another controller's, or it could never go."""
-    remaining = [name for name in seen.finalizers if name != wire.FINALIZER_RAYJOB]
-    return Decision(Plan(record=finalizers(seen, remaining)))
+    return Decision(Plan(record=finalizer_removed(wire.RAY_JOBS, seen.job, wire.FINALIZER_RAYJOB)))
 
 
 # Small things
@@ -299,20 +300,10 @@ def look_again(seen: Seen, now: datetime) -> Result:
     return after(min(moments) - now) if moments else DONE
 
 
-def finalizers(seen: Seen, names: list[str]) -> MergePatch:
-    """The list as a whole, so with the version it was read at (design W6)."""
-    return patched(wire.RAY_JOBS, seen.job, {"metadata": {"finalizers": names}}, "finalizer", versioned=True)
-
-
-def patched(
-    resource: Resource, current: Mapping[str, Any], body: Json, why: str, *, versioned: bool = False
-) -> MergePatch:
+def patched(resource: Resource, current: Mapping[str, Any], body: Json, why: str) -> MergePatch:
     """A merge patch of exactly that object."""
     metadata = current["metadata"]
-    version = metadata["resourceVersion"] if versioned else None
-    return MergePatch(
-        resource, metadata["namespace"], metadata["name"], metadata["uid"], body, why, resource_version=version
-    )
+    return MergePatch(resource, metadata["namespace"], metadata["name"], metadata["uid"], body, why)
 
 
 def deleted(resource: Resource, current: Mapping[str, Any], why: str) -> Iterator[Delete]:

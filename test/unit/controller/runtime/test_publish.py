@@ -70,6 +70,17 @@ async def test_an_object_that_changed_or_was_replaced_is_a_conflict(code: int, r
         await publish(a_client(ScriptedTransport(refuse)), JOBS, a_job({}), {"n": 1})
 
 
+@pytest.mark.spec("runtime:FIN-2")
+async def test_an_object_that_is_gone_changed_too() -> None:
+    """No failure to complain of: the next pass sees that it is gone. So for a status and for a record."""
+    wire = ScriptedTransport(lambda exchange: exchange.refuse(404, "NotFound"))
+
+    with pytest.raises(Conflict):
+        await publish(a_client(wire), JOBS, a_job({}), {"n": 1})
+    with pytest.raises(Conflict):
+        await record(a_client(wire), MergePatch(JOBS, "ns", "j", "u", {"metadata": {"finalizers": []}}))
+
+
 def test_conditions_travel_as_the_whole_list_with_foreign_types_in_their_places() -> None:
     """A merge patch replaces lists whole: leaving one out would delete it."""
     old = [a_condition("Foreign"), a_condition("Ready", "False", at="2026-01-01T00:00:00Z")]
