@@ -1,0 +1,40 @@
+"""YAML as Kubernetes reads it, which is YAML 1.1 with two exceptions: dates are text, and so are all keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+__all__ = ["Loader"]
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.1 without time stamps (`2026-01-01` is text) and with text keys: 1 and true are two keys, not one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """See SafeConstructor; keys become text before they meet in one mapping."""
+        self.flatten_mapping(node)
+        return {
+            key_text(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep)
+            for key, value in node.value
+        }
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def key_text(key: Any) -> str:
+    """A mapping key as the reference writes it."""
+    match key:
+        case bool():
+            return "true" if key else "false"
+        case None:
+            return "null"
+        case float() if key.is_integer():
+            return str(int(key))
+        case _:
+            return str(key)
