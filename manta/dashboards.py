@@ -11,7 +11,7 @@ import aiohttp
 
 from localcluster.node.forward import forwarding
 from manta.local import Local
-from manta.progress import state_of
+from manta.podstates import state_of
 from manta.show import Show
 
 __all__ = ["sharing_dashboards"]
@@ -47,7 +47,7 @@ async def watch_heads(local: Local, show: Show, ports: dict[str, AsyncExitStack]
         if type_ == "DELETED":
             if uid in ports:
                 await ports.pop(uid).aclose()
-        elif uid not in ports and state_of(pod)[0] == "Ready":
+        elif uid not in ports and state_of(pod).word == "Ready":
             ports[uid] = stack = AsyncExitStack()
             port = await stack.enter_async_context(forwarding(local.dialer, pod["status"]["podIP"], DASHBOARD))
             show.say(f"dashboard of {cluster_of(pod)} on http://127.0.0.1:{port}")

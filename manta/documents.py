@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import yaml
 
-__all__ = ["Document", "Unusable", "read_documents"]
+from api.yamltext import Loader
+
+__all__ = ["Document", "Place", "Steps", "Unusable", "path_text", "read_documents", "steps_of"]
 
 Json: TypeAlias = dict[str, Any]
 Steps: TypeAlias = tuple[str | int, ...]
@@ -24,14 +26,13 @@ class Unusable(Exception):
     """The file cannot be used; the message says where and why."""
 
 
-class Loader(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: dates are text."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field stands in a file, from its key to the end of its value or of the line; counted from 1."""
 
-
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    line: int
+    column: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class Document:
 
     file: str
     body: Json
-    lines: Mapping[Steps, int] = field(repr=False, default_factory=dict)  # path -> line, from 1
     text: tuple[str, ...] = field(repr=False, default=())
+    places: Mapping[Steps, Place] = field(repr=False, default_factory=dict)
+    repeated: Sequence[Steps] = field(repr=False, default=())  # keys that their mapping has twice
 
     @property
     def kind(self) -> str:
@@ -61,26 +63,41 @@ class Document:
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 
-    def line_of(self, path: str) -> int:
-        """The line of that field ("spec.workerGroupSpecs[0].minReplicas"), or of the nearest one around it."""
-        steps = steps_of(path)
-        while steps and steps not in self.lines:
+    def place_of(self, path: str | Steps) -> Place:
+        """Where that field stands ("spec.workerGroupSpecs[0].minReplicas"), or the nearest one around it."""
+        steps = steps_of(path) if isinstance(path, str) else path
+        while steps and steps not in self.places:
             steps = steps[:-1]
-        return self.lines.get(steps, 1)
+        return self.places.get(steps, NOWHERE)
 
-    def shown(self, path: str) -> str:
-        """file:line and the line itself, marked, for people."""
-        line = self.line_of(path)
-        source = self.text[line - 1].rstrip() if line <= len(self.text) else ""
-        indent = len(source) - len(source.lstrip())
-        mark = " " * indent + "^" * max(1, len(source.strip()))
-        return f"{self.file}:{line}\n    {source}\n    {mark}"
+    def where(self, path: str | Steps) -> str:
+        """file:line:column, as editors and terminals understand it."""
+        place = self.place_of(path)
+        return f"{self.file}:{place.line}:{place.column}"
+
+    def excerpt(self, path: str | Steps) -> str:
+        """The line of the field with a mark under it."""
+        place = self.place_of(path)
+        source = self.text[place.line - 1].rstrip() if place.line <= len(self.text) else ""
+        mark = " " * (place.column - 1) + "^" * max(1, min(place.end, len(source) + 1) - place.column)
+        return f"    {source}\n    {mark}"
+
+
+NOWHERE: Final = Place(1, 1, 1)
 
 
 def steps_of(path: str) -> Steps:
     """ "spec.a[0].b" -> ("spec", "a", 0, "b")."""
-    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", path)
-    return tuple(int(index) if index else name for index, name in parts)
+    parts = re.findall(r"\[([^\]]*)\]|([^.\[\]]+)", path)
+    return tuple(int(key) if key.isdigit() else key or name for key, name in parts)
+
+
+def path_text(steps: Steps) -> str:
+    """The inverse of `steps_of`."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
 
 
 def read_documents(name: str) -> list[Document]:
@@ -115,28 +132,44 @@ def parsed(file: str, text: str) -> Iterator[Document]:
             for needed in ("apiVersion", "kind", "metadata"):
                 if needed not in body:
                     raise Unusable(f"{file}:{line}: the object that begins here has no {needed}")
-            lines: dict[Steps, int] = {}
-            find_lines(node, (), lines)
+            document = Document(file, body, source, *places_in(node))
             if not isinstance(body["metadata"], dict):
-                raise Unusable(f"{file}:{lines[('metadata',)]}: metadata is no object")
-            yield Document(file, body, lines, source)
+                raise Unusable(f"{document.where('metadata')}: metadata is no object")
+            yield document
     except yaml.YAMLError as error:
         raise Unusable(complaint(file, error)) from error
     finally:
         loader.dispose()
 
 
-def find_lines(node: yaml.Node, path: Steps, lines: dict[Steps, int]) -> None:
-    """The line of every field under the node."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, str(key.value))
-            lines[below] = key.start_mark.line + 1
-            find_lines(value, below, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            find_lines(item, (*path, index), lines)
+def places_in(node: yaml.Node) -> tuple[dict[Steps, Place], list[Steps]]:
+    """The place of every field under the node; and what stands there twice."""
+    places: dict[Steps, Place] = {}
+    repeated: list[Steps] = []
+
+    def look(node: yaml.Node, path: Steps) -> None:
+        places.setdefault(path, from_to(node, node))
+        if isinstance(node, yaml.MappingNode):
+            here = set()
+            for key, value in node.value:
+                below = (*path, str(key.value))
+                if below in here:
+                    repeated.append(below)
+                here.add(below)
+                places[below] = from_to(key, value)
+                look(value, below)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                look(item, (*path, index))
+
+    look(node, ())
+    return places, repeated
+
+
+def from_to(first: yaml.Node, last: yaml.Node) -> Place:
+    """From the one to the other; no further than the first line."""
+    start, end = first.start_mark, last.end_mark
+    return Place(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else sys.maxsize)
 
 
 def complaint(file: str, error: yaml.YAMLError) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -13,6 +14,7 @@ import aiohttp
 from localcluster.node.forward import dial
 from manta.api import Api, Refused, path_of
 from manta.documents import Document
+from manta.joblog import JobLog
 from manta.local import Local
 from manta.progress import Line, Progress, Verdict
 from manta.show import Show
@@ -22,14 +24,15 @@ __all__ = ["follow"]
 LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
 LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end
 PATIENCE_SECONDS: Final = 20.0  # a pod that cannot start, as things are: for its image to be made known, say
+SETTLING_SECONDS: Final = 1.0  # within which the pods of a group get into the same trouble
 CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
 
 
 async def follow(local: Local, document: Document, progress: Progress, show: Show) -> Verdict:
-    """Until the job is over, the cluster ready, or the cell gone."""
+    """Until the job is over, the cluster ready, or the cell gone. The verdict's tail holds just what was not shown."""
     over = asyncio.Event()
-    lines = Teller(progress, show, over)
+    lines, said = Teller(progress, show, over), JobLog()
     namespace = document.namespace
     path = path_of(document.body["apiVersion"], document.kind, namespace)
     async with asyncio.TaskGroup() as group:
@@ -41,17 +44,19 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
             group.create_task(watch(local.api, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", lines.event)),
             group.create_task(cell_ends(local, progress, over)),
             group.create_task(patience_ends(progress, lines.news, over)),
+            group.create_task(lines.tell_troubles()),
             group.create_task(last_words(local.api, namespace, progress, show, lines.news)),
         ]
-        log = group.create_task(job_log(local, document, progress, show, lines.news))
+        log = group.create_task(job_log(local, document, progress, lines, said))
         await over.wait()
+        lines.tell(progress.troubles_told())
         for task in tasks:
             task.cancel()
         _, unfinished = await asyncio.wait([log], timeout=LAST_LOG_SECONDS)
         for task in unfinished:
             task.cancel()
     assert progress.verdict is not None
-    return progress.verdict
+    return replace(progress.verdict, tail=said.not_shown(progress.verdict.tail))
 
 
 class News:
@@ -84,6 +89,13 @@ class Teller:
         self.news.tell()
         if self.progress.verdict is not None:
             self.over.set()
+
+    async def tell_troubles(self) -> None:
+        """Each a little later, with all pods that are in it by then."""
+        while True:
+            await until(lambda: bool(self.progress.untold), self.news)
+            await asyncio.sleep(SETTLING_SECONDS)
+            self.tell(self.progress.troubles_told())
 
     def object_of(self, name: str) -> Callable[[str, Mapping[str, Any]], None]:
         """For the watch of the object itself."""
@@ -150,32 +162,41 @@ async def last_words(api: Api, namespace: str, progress: Progress, show: Show, n
 # The job's own output
 
 
-async def job_log(local: Local, document: Document, progress: Progress, show: Show, news: News) -> None:
+async def job_log(local: Local, document: Document, progress: Progress, lines: Teller, said: JobLog) -> None:
     """The driver's output: from the submitter's pod in K8sJobMode, from the dashboard in HTTPMode."""
     if document.kind != "RayJob":
         return
     mode = (document.body.get("spec") or {}).get("submissionMode", "K8sJobMode")
     source = submitter_log if mode == "K8sJobMode" else dashboard_log
+
+    def tell(line: str) -> None:
+        lines.show.log(line, news=said.is_news(line))
+
     rest = ""
-    async for text in source(local, document, progress, news):
-        *lines, rest = (rest + text).split("\n")
-        for line in lines:
-            show.log(line.rstrip("\r"))
+    async for text in source(local, document, progress, lines.news):
+        *whole, rest = (rest + text).split("\n")
+        for line in whole:
+            tell(line.rstrip("\r"))
     if rest:
-        show.log(rest)
+        tell(rest)
 
 
 async def submitter_log(local: Local, document: Document, progress: Progress, news: News) -> AsyncIterator[str]:
-    """Follows the log of the submitter's pod from its beginning, once it has one."""
+    """Follows the log of each pod of the submitter from its beginning, once it has one: a retry has another pod."""
+    followed = {""}
     while True:
-        await until(lambda: bool(progress.submitter), news)
-        try:
-            async for chunk in local.api.log(document.namespace, progress.submitter, SUBMITTER, follow=True):
-                yield chunk.decode(errors="replace")
+        await until(lambda: progress.submitter not in followed or progress.verdict is not None, news)
+        if (pod := progress.submitter) in followed:
             return
+        try:
+            async for chunk in local.api.log(document.namespace, pod, SUBMITTER, follow=True):
+                yield chunk.decode(errors="replace")
+            followed.add(pod)
         except aiohttp.ClientError:
             return  # the server is gone
         except Refused:
+            if progress.verdict is not None:
+                return
             await asyncio.sleep(LOG_LOOK_SECONDS)
 
 
@@ -183,11 +204,13 @@ SUBMITTER: Final = "ray-job-submitter"
 
 
 async def dashboard_log(local: Local, document: Document, progress: Progress, news: News) -> AsyncIterator[str]:
-    """Asks the dashboard for the whole log again and again, and passes on what is new."""
-    told = 0
+    """Asks the dashboard for the whole log again and again, and passes on what is new; a retry has a log of its own."""
+    job, told = "", 0
     while True:
-        await until(lambda: bool(progress.head_ip and progress.job_id), news)
-        text = await log_so_far(local, progress.head_ip, progress.job_id)
+        await until(lambda: bool(progress.head_ip and progress.job_id) or progress.verdict is not None, news)
+        if progress.job_id != job:
+            job, told = progress.job_id, 0
+        text = await log_so_far(local, progress.head_ip, job)
         if len(text) > told:
             yield text[told:]
             told = len(text)

@@ -9,21 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from manta.joblog import cause_and_tail
+from manta.podstates import CRASHING, IMAGE_TROUBLE, PodState, state_of
+
 __all__ = ["Line", "PodLine", "Progress", "Verdict"]
 
 Json: TypeAlias = dict[str, Any]
 
-WAITING_IS_BAD: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"}
-    | {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-)
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
-IMAGE_TROUBLE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-UNSCHEDULABLE: Final = "Unschedulable"
-MORE_ROOM: Final = (
-    "the one node is this machine; ask for less in resources.requests, or say that it has more: "
-    "--node-resources NAME=AMOUNT"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +41,11 @@ class PodLine:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The run is over: exit code, and a sentence."""
+    """The run is over: exit code, and a sentence; `tail` is what the job said last, as far as its status holds it."""
 
     code: int
     text: str
+    tail: tuple[str, ...] = ()
     cell_ended: bool = False  # by the fault of neither the user nor the job
 
 
@@ -71,6 +65,7 @@ class Progress:
     job_id: str = ""
     submitter: str = ""  # the pod whose log is the job's
     told: set[str] = field(default_factory=set)
+    untold: dict[str, list[tuple[str, PodState]]] = field(default_factory=dict)  # trouble -> the pods that are in it
     stuck: dict[str, str] = field(default_factory=dict)  # pod -> why it cannot start, as things are
     crashed: list[tuple[str, str]] = field(default_factory=list)  # pods and containers whose last log is worth a look
     began: bool = False  # the job ran, or the cluster was ready
@@ -100,10 +95,7 @@ class Progress:
         if phase in OVER and self.verdict is None:
             reason, message = status.get("reason", ""), status.get("message", "")
             ok = phase == "Complete" and said in ("SUCCEEDED", "STOPPED")
-            text = f"the job ended: {said or phase}"
-            if not ok:
-                text = f"the job failed: {reason or said}{f': {message}' if message else ''}"
-            self.verdict = Verdict(0 if ok else 1, text)
+            self.verdict = Verdict(0, f"the job ended: {said or phase}") if ok else failure(reason or said, message)
 
     def cluster_changed(self, status: Mapping[str, Any]) -> Iterator[Line]:
         """Its state and how many workers are there."""
@@ -135,32 +127,50 @@ class Progress:
         if role == "submitter":
             self.submitter = name
         line = self.pods.setdefault(name, PodLine(name, role))
-        state, container, trouble = state_of(pod)
-        if state != line.state:
-            line.state, line.ready = state, state == "Ready"
-            line.was_ready = line.was_ready or line.ready
-            yield Line("pod", name, state)
-        if state == UNSCHEDULABLE or state in IMAGE_TROUBLE:
-            self.stuck.setdefault(name, trouble)  # the first words say why; later ones only that it goes on
+        state = state_of(pod)
+        if state.word in IMAGE_TROUBLE and line.state in IMAGE_TROUBLE:
+            return  # it is tried and waits in turn, and only the first words say why
+        if state.word != line.state:
+            yield Line("pod", name, state.word)
+        line.state, line.ready = state.word, state.word == "Ready"
+        line.was_ready = line.was_ready or line.ready
+        self.note_trouble(name, state)
+
+    def note_trouble(self, name: str, state: PodState) -> None:
+        """Keeps it for `troubles_told`."""
+        if state.stuck:
+            self.stuck[name] = state.trouble
         else:
             self.stuck.pop(name, None)
-        if trouble and self.first_time(name, state, trouble):
-            yield Line("trouble", name, trouble)
-            if state == "CrashLoopBackOff":
-                self.crashed.append((name, container))
+        if state.trouble and state.trouble not in self.told:
+            known = self.untold.setdefault(state.trouble, [])
+            if not any(other == name for other, _ in known):
+                known.append((name, state))
 
-    def first_time(self, pod: str, state: str, trouble: str) -> bool:
-        """Has this trouble not been told? Trouble with an image is told once a pod, in its first words."""
-        key = f"{pod} image" if state in IMAGE_TROUBLE else trouble
-        if key in self.told:
-            return False
-        self.told.add(key)
-        return True
+    def troubles_told(self) -> Iterator[Line]:
+        """What was noted since the last time, each trouble once with the number of its pods.
+
+        Ask a little after the first was noted: pods of a group get into the same trouble one after the other.
+        """
+        untold, self.untold = self.untold, {}
+        for trouble, pods in untold.items():
+            self.told.add(trouble)
+            name, state = pods[0]
+            about = name if len(pods) == 1 else f"{name} and {len(pods) - 1} more"
+            yield Line("trouble", about, trouble)
+            if state.word == CRASHING:
+                self.crashed.append((name, state.container))
 
     def given_up(self) -> Verdict:
         """What cannot start as things are, for a run that waits no longer."""
-        name, why = next(iter(self.stuck.items()))
-        return Verdict(1, f"gave up: pod {name} {why}")
+        causes: dict[str, list[str]] = {}
+        for name, why in self.stuck.items():
+            causes.setdefault(why, []).append(name)
+        told = [
+            f"pod {names[0]} {why}" if len(names) == 1 else f"{len(names)} pods ({names[0]}, ...) {why}"
+            for why, names in causes.items()
+        ]
+        return Verdict(1, f"gave up: {'; '.join(told)}")
 
     def role_of(self, pod: Mapping[str, Any]) -> str:
         """head, worker, submitter, or "" for somebody else's pod."""
@@ -198,28 +208,7 @@ class Progress:
         return reason in {"FailedScheduling", "BackOff", "Failed"} or (reason == "Unhealthy" and not pod.was_ready)
 
 
-def state_of(pod: Mapping[str, Any]) -> tuple[str, str, str]:
-    """A pod in a word; and the container and what keeps it from running, in the words of node or scheduler."""
-    status: Mapping[str, Any] = pod.get("status") or {}
-    if pod["metadata"].get("deletionTimestamp"):
-        return "Terminating", "", ""
-    phase = status.get("phase", "Pending")
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
-    scheduled = conditions.get("PodScheduled") or {}
-    if scheduled.get("status") == "False":
-        return UNSCHEDULABLE, "", f"cannot be scheduled: {scheduled.get('message', '')} ({MORE_ROOM})"
-    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if (reason := waiting.get("reason", "")) in WAITING_IS_BAD:
-            return reason, container["name"], f"container {container['name']}: {reason}: {waiting.get('message', '')}"
-    if phase == "Running" and (conditions.get("Ready") or {}).get("status") == "True":
-        return "Ready", "", ""
-    return (starting(status) if phase == "Pending" else phase), "", ""
-
-
-def starting(status: Mapping[str, Any]) -> str:
-    """A Pending pod: which of its init containers runs, if one does."""
-    for container in status.get("initContainerStatuses") or ():
-        if "running" in (container.get("state") or {}):
-            return f"Init: {container['name']}"
-    return "Pending"
+def failure(reason: str, message: str) -> Verdict:
+    """The verdict of a job that failed; its message may hold the end of the log."""
+    cause, tail = cause_and_tail(message)
+    return Verdict(1, f"the job failed: {reason}{f': {cause}' if cause else ''}", tail)

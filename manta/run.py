@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import aiohttp
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import PortTaken, relaying
 from manta.api import Refused
+from manta.checking import Rejected, usable
 from manta.dashboards import sharing_dashboards
 from manta.documents import Document, Unusable, read_documents
 from manta.ending import Stopped, heeding_signals
+from manta.findings import Finding
 from manta.follow import follow
 from manta.local import Local, NotStarted, local_cluster
 from manta.progress import Progress, Verdict
@@ -27,7 +30,6 @@ from manta.show import Show, chosen
 __all__ = ["Wishes", "run", "up"]
 
 FOLLOWED = ("RayJob", "RayCluster")
-NOT_YET = ("RayService", "RayCronJob")
 UNUSABLE = 2  # exit code: the command line or the file cannot be used
 
 
@@ -51,10 +53,11 @@ def run(file: str, wishes: Wishes) -> int:
     """Apply the file on a local cluster of its own, and follow it; the exit code."""
 
     async def main() -> int:
-        return await running(usable(read_documents(file)), wishes)
+        documents = read_documents(file)
+        return await running(documents, usable(documents), wishes)
 
     try:
-        return ending_well(main())
+        return ending_well(main(), wishes.output)
     except Stopped as stopped:
         sys.stderr.write("\ninterrupted; everything that was started is gone\n")
         return stopped.exit_code
@@ -64,19 +67,28 @@ def up(files: Sequence[str], wishes: Wishes) -> int:
     """A local cluster until Ctrl-C; the exit code."""
 
     async def main() -> int:
-        return await staying(usable([document for file in files for document in read_documents(file)]), wishes)
+        documents = [document for file in files for document in read_documents(file)]
+        return await staying(documents, usable(documents), wishes)
 
     try:
-        return ending_well(main())
+        return ending_well(main(), wishes.output)
     except Stopped:
         sys.stderr.write("\neverything is gone\n")
         return 0
 
 
-def ending_well(main: Coroutine[Any, Any, int]) -> int:
+def ending_well(main: Coroutine[Any, Any, int], output: str = "auto") -> int:
     """Its exit code; what cannot be done is said in a sentence. Raises Stopped."""
     try:
         return heeding_signals(main)
+    except Rejected as error:
+        if output == "json":
+            for finding in error.findings:
+                sys.stdout.write(json.dumps({"what": "finding", **finding.members}) + "\n")
+            sys.stdout.write(json.dumps({"what": "end", "code": UNUSABLE, "text": "nothing was started"}) + "\n")
+        else:
+            sys.stderr.write(f"manta: {error}\n")
+        return UNUSABLE
     except (Unusable, PortTaken) as error:
         sys.stderr.write(f"manta: {error}\n")
         return UNUSABLE
@@ -88,18 +100,7 @@ def ending_well(main: Coroutine[Any, Any, int]) -> int:
         return 1
 
 
-def usable(documents: list[Document]) -> list[Document]:
-    """The documents, if the operator knows what to do with all of them. Raises Unusable before anything starts."""
-    for document in documents:
-        if document.kind in NOT_YET and str(document.body["apiVersion"]).startswith("ray.io/"):
-            raise Unusable(
-                f"{document.file}:{document.line_of('kind')}: this version runs RayCluster and RayJob, "
-                f"not yet {document.kind} ({document.name})"
-            )
-    return documents
-
-
-async def running(documents: Sequence[Document], wishes: Wishes) -> int:
+async def running(documents: Sequence[Document], advice: Iterable[Finding], wishes: Wishes) -> int:
     """Everything of `manta run`."""
     followed = next((one for one in documents if one.kind in FOLLOWED), documents[-1])
     progress = Progress(followed.kind, followed.name, followed.namespace)
@@ -108,14 +109,19 @@ async def running(documents: Sequence[Document], wishes: Wishes) -> int:
         async with reachable(wishes, show) as (local, url):
             show.stage("")
             show.say(f"local cluster on {url}; kubectl --kubeconfig {kubeconfig_of(wishes, local)} get pods")
-            await apply(local, documents, show)
-            others = [str(one) for one in documents if one is not followed and one.kind in FOLLOWED]
+            warn(advice, show)
+            created = await apply(local, documents, show)
+            followed = created[documents.index(followed)]
+            progress.name = followed.name
+            others = [str(one) for one in created if one is not followed and one.kind in FOLLOWED]
             if others:
                 show.say(f"following {followed}; not followed: {', '.join(others)}")
             if wishes.node == "scripted" and followed.kind == "RayJob":
                 show.say("--node scripted: pods live by a table and no Ray runs in them, so no job ever ends")
             async with sharing_dashboards(local, show):
                 verdict = await follow(local, followed, progress, show)
+                for line in verdict.tail:
+                    show.log(line)
                 show.end(verdict)
                 show_logs(verdict, local, show)
                 if wishes.keep and not verdict.cell_ended:
@@ -125,13 +131,14 @@ async def running(documents: Sequence[Document], wishes: Wishes) -> int:
     return verdict.code
 
 
-async def staying(documents: Sequence[Document], wishes: Wishes) -> int:
+async def staying(documents: Sequence[Document], advice: Iterable[Finding], wishes: Wishes) -> int:
     """Everything of `manta up`."""
     output = "plain" if wishes.output == "auto" else wishes.output
     with chosen(output, Progress("", "")) as show:
         show.stage("starting the local cluster")
         async with reachable(wishes, show) as (local, url):
             show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
+            warn(advice, show)
             await apply(local, documents, show)
             async with sharing_dashboards(local, show):
                 show.stage("ready; Ctrl-C ends it")
@@ -163,14 +170,24 @@ def kubeconfig_of(wishes: Wishes, local: Local) -> Path:
     return (wishes.kubeconfig or local.directory / "user.kubeconfig").absolute()
 
 
-async def apply(local: Local, documents: Sequence[Document], show: Show) -> None:
-    """Create all objects in the order of the file. Raises Refusal that shows the line."""
+def warn(advice: Iterable[Finding], show: Show) -> None:
+    """What works, but not as its author may think."""
+    for finding in advice:
+        show.say(f"! {finding}")
+
+
+async def apply(local: Local, documents: Sequence[Document], show: Show) -> list[Document]:
+    """Create all objects, in their order; answers them under the names that they got. Raises Refusal with the line."""
+    created = []
     for document in documents:
         try:
-            await local.api.create(document.body)
+            body = await local.api.create(document.body)
         except Refused as refused:
             raise Refusal(refusal(document, refused)) from refused
-        show.say(f"{document} created")
+        named = {**document.body["metadata"], "name": body["metadata"]["name"]}  # it may have been generated
+        created.append(replace(document, body={**document.body, "metadata": named}))
+        show.say(f"{created[-1]} created")
+    return created
 
 
 def refusal(document: Document, refused: Refused) -> str:
@@ -181,7 +198,8 @@ def refusal(document: Document, refused: Refused) -> str:
     shown = [f"{document} is refused: {message}"]
     paths = re.findall(r'(?:unknown|duplicate) field "([^"]+)"', message)
     paths += re.findall(r"(?:^|[ :\[])((?:spec|metadata)(?:\.[\w/-]+|\[\d+\])+)", message)
-    shown += [document.shown(path) for path in dict.fromkeys(paths)]
+    for path in dict.fromkeys(paths):
+        shown += [document.where(path), document.excerpt(path)]
     return "\n".join(shown)
 
 

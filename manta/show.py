@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
+from manta.joblog import uncoloured
 from manta.progress import Line, Progress, Verdict
 
 __all__ = ["Json", "Plain", "Rich", "Show", "chosen"]
-
-
-COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-def uncoloured(text: str) -> str:
-    """Without the escapes that colour it on a terminal."""
-    return COLOURS.sub("", text)
 
 
 class Show(Protocol):
@@ -30,8 +22,8 @@ class Show(Protocol):
         """One thing that changed."""
         ...
 
-    def log(self, text: str) -> None:
-        """A line of the job's own output."""
+    def log(self, text: str, *, news: bool = True) -> None:
+        """A line of the job's own output; what is no news is kept for programs and not shown to people."""
         ...
 
     def say(self, text: str) -> None:
@@ -63,9 +55,10 @@ class Plain:
         mark = {"trouble": "! ", "event": "! "}.get(line.what, "")
         self.write(f"{time.monotonic() - self.began:6.1f}s  {mark}{line.about}: {line.text}")
 
-    def log(self, text: str) -> None:
+    def log(self, text: str, *, news: bool = True) -> None:
         """See Show."""
-        self.write(f"         | {uncoloured(text)}")
+        if news:
+            self.write(f"         | {uncoloured(text)}")
 
     def say(self, text: str) -> None:
         """See Show."""
@@ -97,9 +90,9 @@ class Json:
         """See Show."""
         self.write(what=line.what, about=line.about, text=line.text)
 
-    def log(self, text: str) -> None:
+    def log(self, text: str, *, news: bool = True) -> None:
         """See Show."""
-        self.write(what="log", text=uncoloured(text))
+        self.write(what="log", text=uncoloured(text), news=news)
 
     def say(self, text: str) -> None:
         """See Show."""
@@ -155,10 +148,12 @@ class Rich:
         text = f"{time.monotonic() - self.began:6.1f}s  {line.about}: {line.text}"
         self.console.print(f"[{style}]{escape(text)}[/]" if style else escape(text))
 
-    def log(self, text: str) -> None:
+    def log(self, text: str, *, news: bool = True) -> None:
         """See Show."""
         from rich.text import Text
 
+        if not news:
+            return
         self.console.print(Text.assemble(("         │ ", "cyan"), Text.from_ansi(text)))
 
     def say(self, text: str) -> None:

@@ -11,20 +11,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from localcluster.node import kernel
-from localcluster.testing.celled import Traces, descendants
+from localcluster.testing.celled import nothing_lives
+from localcluster.testing.manta_process import SAMPLES, left, manta, next_start_works, scripted
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(120)]
 
-ROOT = Path(__file__).parents[3]
-SAMPLES = ROOT / "config" / "samples"
 PYTHON = sys.executable
 
 # What appears in the folder of a run while it starts, one after the other.
@@ -47,154 +42,90 @@ os.execv(sys.executable, [sys.executable, "-m", "manta", *sys.argv[1:]])
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Manta:
-    """`manta`, as a process of its own."""
-
-    process: asyncio.subprocess.Process
-    folder: Path  # its TMPDIR
-
-    async def ended(self) -> tuple[int, str, str]:
-        """Exit code, output, errors."""
-        output, errors = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, output.decode(), errors.decode()
-
-    async def line_with(self, words: str) -> str:
-        """The next line that holds them."""
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            if words in line.decode():
-                return line.decode()
-        raise AssertionError(f"it ended without saying {words!r}")
-
-    async def reached(self, moment: str) -> None:
-        """Until that file of its folder is there."""
-        (own,) = await appeared(self.folder, lambda: list(self.folder.glob("manta-*")))
-        await appeared(own, lambda: list(own.glob(moment)))
-
-
-async def appeared(folder: Path, look: Callable[[], list[Path]]) -> list[Path]:
-    """Looks whenever something changes in the folder, until there is something to see."""
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    notifier = kernel.notify_of_changes(str(folder))
-
-    def notice() -> None:
-        os.read(notifier, 4096)
-        changed.set()
-
-    loop.add_reader(notifier, notice)
-    try:
-        while not (found := look()):
-            changed.clear()
-            await changed.wait()
-        return found
-    finally:
-        loop.remove_reader(notifier)
-        os.close(notifier)
-
-
-@asynccontextmanager
-async def manta(
-    folder: Path, *arguments: str | Path, program: tuple[str, ...] = ("-m", "manta")
-) -> AsyncIterator[Manta]:
-    """It runs in the block; it is killed at the end, should it still live."""
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, *program, *map(str, arguments)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-    try:
-        yield Manta(process, folder)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def left(folder: Path) -> list[Path]:
-    """What still stands there."""
-    return list(folder.iterdir())
-
-
-def scripted(*words: str | Path) -> tuple[str | Path, ...]:
-    """Arguments for a run that needs no Ray."""
-    return (*words, "--node", "scripted", "--output", "plain")
-
-
 # How it starts and ends
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+INTERRUPTED = [
+    *(pytest.param(signal.SIGINT, 130, moment, id=f"INT-{moment}") for moment in MOMENTS),
+    *(pytest.param(signal.SIGTERM, 143, moment, id=f"TERM-{moment}") for moment in ("token", "images.sock", "ready")),
+    pytest.param(signal.SIGHUP, 129, "operator.log", id="HUP-operator.log"),
+]
+
+
+@pytest.mark.parametrize(("number", "code", "moment"), INTERRUPTED)
 async def test_a_start_that_is_interrupted_leaves_nothing(
     number: signal.Signals, code: int, moment: str, tmp_path: Path
 ) -> None:
     """Process, namespace or file: at every step of the start."""
     async with manta(tmp_path, *scripted("run", SAMPLES / "rayjob.yaml")) as run:
         await run.reached(moment)
-        traces = Traces(run.process.pid)
+        traces = run.traces()
 
         run.process.send_signal(number)
         ended, _, errors = await run.ended()
 
         assert ended == code, errors
         assert errors == "\ninterrupted; everything that was started is gone\n"
-        await traces.gone()
+        await nothing_lives(tmp_path, traces)
         assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", ["token", "images.sock", "cluster.log", "api.sock", "kubeconfig", "user.kubeconfig"])
 async def test_a_start_that_is_killed_leaves_nothing_alive_and_the_next_one_cleans_up(
     moment: str, tmp_path: Path
 ) -> None:
     """The kernel ends what lives; the folder that stays goes with the next start."""
     async with manta(tmp_path, *scripted("run", SAMPLES / "rayjob.yaml")) as run:
         await run.reached(moment)
-        traces = Traces(run.process.pid)
+        traces = run.traces()
 
         run.process.kill()
         await run.ended()
 
-        await traces.gone()
-    async with manta(tmp_path, *scripted("run", SAMPLES / "raycluster.yaml")) as again:
-        code, output, _ = await again.ended()
+        await nothing_lives(tmp_path, traces)
+    await next_start_works(tmp_path)
 
-        assert code == 0, output
+
+PARTS = [
+    pytest.param("launcher", "cluster.log", id="launcher-cluster.log"),
+    pytest.param("init", "operator.log", id="init-operator.log"),
+    pytest.param("local cluster", "api.sock", id="local cluster-api.sock"),
+    pytest.param("launcher", "kubeconfig", id="launcher-kubeconfig"),
+]
+
+
+@pytest.mark.parametrize(("victim", "moment"), PARTS)
+async def test_a_start_of_which_a_part_is_killed_ends_with_a_sentence(victim: str, moment: str, tmp_path: Path) -> None:
+    """Exit code 1, no traceback, and nothing is left."""
+    async with manta(tmp_path, *scripted("run", SAMPLES / "rayjob.yaml")) as run:
+        await run.reached(moment)
+        traces = run.traces()
+
+        os.kill(run.part(victim), signal.SIGKILL)
+        code, _, errors = await run.ended()
+
+        assert code == 1
+        assert errors.startswith("manta: the local cluster")
+        assert "Traceback" not in errors
+        await nothing_lives(tmp_path, traces)
         assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("victim", ["localcluster.node.cell", "localcluster.inside", "init"])
+@pytest.mark.parametrize("victim", ["launcher", "init", "local cluster"])
 async def test_the_death_of_a_part_ends_manta_up_and_says_so(victim: str, tmp_path: Path) -> None:
     """Exit code 1, and a sentence rather than a traceback."""
     async with manta(tmp_path, *scripted("up", "--port", "0")) as up:
         await up.line_with("ready; Ctrl-C ends it")
-        traces = Traces(up.process.pid)
+        traces = up.traces()
 
-        os.kill(part(up.process.pid, victim), signal.SIGKILL)
+        os.kill(up.part(victim), signal.SIGKILL)
         code, _, errors = await up.ended()
 
         assert code == 1
         assert errors.startswith("manta: ")
         assert "Traceback" not in errors
-        await traces.gone()
+        await nothing_lives(tmp_path, traces)
         assert left(tmp_path) == []
-
-
-def part(pid: int, victim: str) -> int:
-    """One of its processes: by the words of its command line, or the cell's first."""
-    family = descendants(pid)
-    launcher = next(one for one in family if "localcluster.node.cell" in command_line(one))
-    if victim == "init":
-        return descendants(launcher)[1]
-    return next(one for one in family if victim in command_line(one))
-
-
-def command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
 async def test_manta_up_ends_well_with_ctrl_c(tmp_path: Path) -> None:
@@ -235,30 +166,32 @@ async def test_a_cluster_that_is_kept_stays_until_ctrl_c(tmp_path: Path) -> None
         assert code == 130
 
 
-async def test_a_wrong_field_is_shown_with_its_line(tmp_path: Path) -> None:
-    """In the server's words: it knows every field."""
+async def test_everything_wrong_with_a_file_is_shown_with_its_lines_and_nothing_starts(tmp_path: Path) -> None:
+    """What the schema does not know, and what only the operator's rules see."""
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text((SAMPLES / "rayjob.yaml").read_text().replace("shutdownAfterJobFinishes", "shutdownAfterJob"))
+    text = (SAMPLES / "rayjob.yaml").read_text()
+    wrong.write_text(text.replace("shutdownAfterJobFinishes: true", "shutDown: true\n  ttlSecondsAfterFinished: 10"))
 
     async with manta(tmp_path, *scripted("run", wrong)) as run:
+        code, output, errors = await run.ended()
+
+    assert (code, output) == (2, "")
+    assert "manta: nothing was started, 2 things are wrong" in errors
+    assert f"{wrong}:23:3: spec.shutDown: there is no such field\n      shutDown: true\n      ^" in errors
+    assert f"{wrong}:24:3: spec.ttlSecondsAfterFinished: " in errors
+    assert left(tmp_path) == [wrong]
+
+
+async def test_a_name_that_is_taken_ends_with_one(tmp_path: Path) -> None:
+    """What only the server can know, with its words."""
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("---\n".join([(SAMPLES / "raycluster.yaml").read_text()] * 2))
+
+    async with manta(tmp_path, *scripted("run", twice)) as run:
         code, _, errors = await run.ended()
 
     assert code == 1
-    assert 'unknown field "spec.shutdownAfterJob"' in errors
-    assert f"{wrong}:23\n      shutdownAfterJob: true\n" in errors
-
-
-async def test_a_job_that_the_operator_finds_invalid_ends_with_one_and_its_reason(tmp_path: Path) -> None:
-    """The schema allows it; the rules do not."""
-    wrong = tmp_path / "wrong.yaml"
-    text = (SAMPLES / "rayjob.yaml").read_text()
-    wrong.write_text(text.replace("shutdownAfterJobFinishes: true", "ttlSecondsAfterFinished: 10"))
-
-    async with manta(tmp_path, *scripted("run", wrong)) as run:
-        code, output, _ = await run.ended()
-
-    assert code == 1
-    assert "the job failed: ValidationFailed" in output
+    assert 'manta: RayCluster default/playground is refused: rayclusters.ray.io "playground" already exists' in errors
 
 
 async def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
@@ -278,8 +211,9 @@ async def test_a_machine_without_namespaces_is_told_what_to_allow(tmp_path: Path
     async with manta(tmp_path, *scripted("run", SAMPLES / "rayjob.yaml"), program=program) as run:
         code, _, errors = await run.ended()
 
+    who = "root"  # of its user namespace, whoever runs this
     assert code == 1
-    assert errors.startswith("manta: this machine does not let root make namespaces")
+    assert errors.startswith(f"manta: this machine does not let {who} make namespaces")
     assert "user.max_user_namespaces" in errors
     assert left(tmp_path) == []
 

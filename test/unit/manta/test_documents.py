@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manta.documents import Unusable, parsed, read_documents
+from manta.documents import Steps, Unusable, parsed, path_text, read_documents, steps_of
 
 JOB = """\
 # a job
@@ -38,24 +38,59 @@ def test_a_field_is_shown_with_its_line_and_a_mark_under_it() -> None:
     """Counted from the beginning of the file, not of the document."""
     (document,) = parsed("job.yaml", f"---\n{JOB}")
 
-    assert document.shown("spec.entrypint") == (
-        "job.yaml:8\n      entrypint: python train.py\n      ^^^^^^^^^^^^^^^^^^^^^^^^^^"
-    )
+    assert document.where("spec.entrypint") == "job.yaml:8:3"
+    assert document.excerpt("spec.entrypint") == ("      entrypint: python train.py\n      ^^^^^^^^^^^^^^^^^^^^^^^^^^")
+
+
+def test_a_field_within_braces_is_marked_alone() -> None:
+    """The rest of its line has nothing to do with it."""
+    (document,) = parsed("a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a, labels: {b: 1}}\n")
+
+    assert document.where("metadata.labels") == "a.yaml:3:21"
+    assert document.excerpt("metadata.labels").endswith("\n" + " " * 24 + "^" * len("labels: {b: 1}"))
+
+
+def test_a_key_that_stands_twice_is_known_with_its_second_place() -> None:
+    """The last one would win, silently."""
+    (document,) = parsed("job.yaml", JOB + "  entrypint: other\n")
+
+    assert [path_text(steps) for steps in document.repeated] == ["spec.entrypint"]
+    assert document.where("spec.entrypint") == "job.yaml:13:3"
+
+
+def test_keys_are_text() -> None:
+    """As JSON has them: a label `1: a` has the name "1"."""
+    (document,) = parsed("a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a, labels: {1: a, true: b}}\n")
+
+    assert document.body["metadata"]["labels"] == {"1": "a", "true": "b"}
+
+
+@pytest.mark.parametrize(
+    ("path", "steps"),
+    [
+        ("spec.a[0].b", ("spec", "a", 0, "b")),
+        ("spec.clusterSelector[ray.io/cluster]", ("spec", "clusterSelector", "ray.io/cluster")),
+        ("", ()),
+    ],
+)
+def test_a_path_is_read_step_by_step(path: str, steps: Steps) -> None:
+    """Keys with dots stand in brackets."""
+    assert steps_of(path) == steps
 
 
 def test_a_field_of_a_list_item_is_found_by_its_index() -> None:
     """As the server names it."""
     (document,) = parsed("job.yaml", JOB)
 
-    assert document.line_of("spec.rayClusterSpec.workerGroupSpecs[1].replicas") == 12
+    assert document.place_of("spec.rayClusterSpec.workerGroupSpecs[1].replicas").line == 12
 
 
 def test_a_missing_field_is_shown_where_it_should_stand() -> None:
     """The nearest thing around it that the file has."""
     (document,) = parsed("job.yaml", JOB)
 
-    assert document.line_of("spec.rayClusterSpec.headGroupSpec.template") == 8
-    assert document.line_of("status.nothing") == 2
+    assert document.place_of("spec.rayClusterSpec.headGroupSpec.template").line == 8
+    assert document.where("status.nothing") == "job.yaml:2:1"
 
 
 def test_a_date_stays_text() -> None:
@@ -73,7 +108,7 @@ def test_a_date_stays_text() -> None:
         ("- a\n- b\n", "job.yaml:1: expected an object with apiVersion and kind"),
         ("\nkind: RayJob\nmetadata: {name: a}\n", "job.yaml:2: the object that begins here has no apiVersion"),
         ("apiVersion: v1\nkind: A\n", "job.yaml:1: the object that begins here has no metadata"),
-        ("apiVersion: v1\nkind: A\nmetadata: text\n", "job.yaml:3: metadata is no object"),
+        ("apiVersion: v1\nkind: A\nmetadata: text\n", "job.yaml:3:1: metadata is no object"),
     ],
 )
 def test_what_is_no_object_is_refused_with_its_place(text: str, words: str) -> None:

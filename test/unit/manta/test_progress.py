@@ -87,6 +87,21 @@ def test_a_job_that_failed_ends_with_one_and_says_why() -> None:
     assert progress.verdict == Verdict(1, "the job failed: AppFailed: exit code 3")
 
 
+def test_a_failed_job_is_one_sentence_and_what_it_said_last_stands_apart() -> None:
+    """Ray joins the two in one message of up to 20,000 characters."""
+    progress = a_followed_job()
+    message = "Job entrypoint failed with exit code 1, last available logs (truncated to 20,000 chars):\na\nb\n"
+
+    list(
+        progress.object_changed(
+            a_job_status(jobDeploymentStatus="Failed", jobStatus="FAILED", reason="AppFailed", message=message)
+        )
+    )
+
+    sentence = "the job failed: AppFailed: Job entrypoint failed with exit code 1"
+    assert progress.verdict == Verdict(1, sentence, ("a", "b"))
+
+
 def test_a_job_that_the_operator_finds_invalid_ends_with_one() -> None:
     """It would stay like that for ever."""
     progress = Progress("RayJob", "train")
@@ -161,34 +176,72 @@ def test_a_pod_says_which_init_container_it_waits_for() -> None:
     assert lines == [Line("pod", "w", "Init: wait-gcs-ready")]
 
 
+def troubles(progress: Progress, *pods: Json) -> list[Line]:
+    """What is told after these changes."""
+    for pod in pods:
+        list(progress.pod_changed("MODIFIED", pod))
+    return list(progress.troubles_told())
+
+
 def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_out() -> None:
     """Once, however often the scheduler tries."""
     progress = a_followed_job()
     condition = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
     pod = a_pod("w", phase="Pending", conditions=[condition])
 
-    state, trouble = progress.pod_changed("ADDED", pod)
-    again = list(progress.pod_changed("MODIFIED", pod))
+    (trouble,) = troubles(progress, pod)
+    again = troubles(progress, pod)
 
-    assert state == Line("pod", "w", "Unschedulable")
-    assert trouble.what == "trouble"
+    assert (trouble.what, trouble.about) == ("trouble", "w")
     assert "1 Insufficient cpu" in trouble.text
     assert "--node-resources NAME=AMOUNT" in trouble.text
     assert again == []
 
 
+def test_trouble_that_pods_share_is_told_once_with_their_number() -> None:
+    """Head and workers have the same image, and other containers."""
+    progress = a_followed_job()
+    pods = [
+        a_pod(name, phase="Pending", containerStatuses=[waiting("ErrImagePull", "cannot pull x", container=container)])
+        for name, container in (("h", "ray-head"), ("w1", "ray-worker"), ("w2", "ray-worker"))
+    ]
+
+    together = troubles(progress, *pods)
+    late = troubles(
+        progress, a_pod("w3", phase="Pending", containerStatuses=[waiting("ErrImagePull", "cannot pull x")])
+    )
+
+    assert together == [Line("trouble", "h and 2 more", "ErrImagePull: cannot pull x")]
+    assert late == []
+    assert progress.given_up() == Verdict(1, "gave up: 4 pods (h, ...) ErrImagePull: cannot pull x")
+
+
+def test_other_trouble_of_the_same_pod_is_told() -> None:
+    """Once there is room for it, its image may be unknown."""
+    progress = a_followed_job()
+    condition = {"type": "PodScheduled", "status": "False", "message": "1 Insufficient cpu."}
+
+    first = troubles(progress, a_pod("w", phase="Pending", conditions=[condition]))
+    then = troubles(progress, a_pod("w", phase="Pending", containerStatuses=[waiting("ErrImagePull", "no")]))
+
+    assert len(first) == 1
+    assert then == [Line("trouble", "w", "ErrImagePull: no")]
+
+
 def test_an_unknown_image_is_told_once_in_the_words_that_say_what_to_do() -> None:
-    """The words of the back-off that follows only say that it is tried again."""
+    """The words of the back-off that follows only say that it is tried again, and so does the change of states."""
     progress = a_followed_job()
     unknown = a_pod("w", phase="Pending", containerStatuses=[waiting("ErrImagePull", "cannot pull x: map it")])
     backing_off = a_pod("w", phase="Pending", containerStatuses=[waiting("ImagePullBackOff", "Back-off pulling x")])
 
     first = list(progress.pod_changed("ADDED", unknown))
-    later = list(progress.pod_changed("MODIFIED", backing_off))
+    told = troubles(progress)
+    later = [*progress.pod_changed("MODIFIED", backing_off), *progress.pod_changed("MODIFIED", unknown)]
 
-    assert first[-1] == Line("trouble", "w", "container ray-worker: ErrImagePull: cannot pull x: map it")
-    assert [line.what for line in later] == ["pod"]
-    assert progress.given_up() == Verdict(1, "gave up: pod w container ray-worker: ErrImagePull: cannot pull x: map it")
+    assert first == [Line("pod", "w", "ErrImagePull")]
+    assert told == [Line("trouble", "w", "ErrImagePull: cannot pull x: map it")]
+    assert [*later, *troubles(progress)] == []
+    assert progress.given_up() == Verdict(1, "gave up: pod w ErrImagePull: cannot pull x: map it")
 
 
 def test_a_pod_that_got_what_it_needed_is_stuck_no_longer() -> None:
@@ -225,14 +278,18 @@ def test_a_stuck_pod_that_goes_is_stuck_no_longer() -> None:
 def test_a_container_that_crashes_again_and_again_is_named_for_its_last_words() -> None:
     """Its log says more than its state."""
     progress = a_followed_job()
-    crashing = a_pod(
-        "h", role="head", containerStatuses=[waiting("CrashLoopBackOff", "back-off 10s", container="ray-head")]
-    )
+    ended = {"lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}
+    crashing = [
+        a_pod(name, role="head", containerStatuses=[ended | waiting("CrashLoopBackOff", f"back-off {seconds}s {name}")])
+        for name, seconds in (("h", 10), ("h", 20), ("i", 10))
+    ]
 
-    list(progress.pod_changed("MODIFIED", crashing))
-    list(progress.pod_changed("MODIFIED", crashing))
+    told = troubles(progress, *crashing)
+    again = troubles(progress, *crashing)
 
-    assert progress.crashed == [("h", "ray-head")]
+    assert told == [Line("trouble", "h and 1 more", "CrashLoopBackOff: exit code 3")]
+    assert again == []
+    assert progress.crashed == [("h", "ray-worker")]
 
 
 def an_event(name: str, reason: str, note: str, *, kind: str = "Pod", type_: str = "Warning") -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Coroutine
@@ -12,10 +13,11 @@ import pytest
 
 from localcluster.node.forward import PortTaken
 from manta.api import Refused, message_of, path_of
+from manta.checking import Rejected, usable
 from manta.documents import Unusable, parsed
 from manta.ending import Stopped, heeding_signals
 from manta.local import NotStarted
-from manta.run import Refusal, ending_well, refusal, run, usable
+from manta.run import Refusal, ending_well, refusal, run
 
 JOB = """\
 apiVersion: ray.io/v1
@@ -25,6 +27,7 @@ metadata:
 spec:
   entrypint: python train.py
   backoffLimit: lots
+  rayClusterSpec: []
 """
 
 
@@ -36,7 +39,7 @@ def test_an_unknown_field_is_shown_with_its_line_under_the_servers_words() -> No
 
     assert shown.splitlines() == [
         'RayJob default/train is refused: strict decoding error: unknown field "spec.entrypint"',
-        "job.yaml:6",
+        "job.yaml:6:3",
         "      entrypint: python train.py",
         "      ^^^^^^^^^^^^^^^^^^^^^^^^^^",
     ]
@@ -60,19 +63,33 @@ def test_a_kind_that_nobody_serves_is_named() -> None:
     assert shown == "RayJob default/train is refused: the local cluster does not serve example.com/v1 RayJob"
 
 
-def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts() -> None:
-    """Its CRD is there, so the API would take it, and nothing would ever happen."""
-    documents = list(parsed("serve.yaml", "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: s}\n"))
+def test_documents_with_findings_start_nothing_and_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file cannot be used; everything that is wrong is told at once."""
+    assert ending_well(failing(rejected(JOB))) == 2
 
-    with pytest.raises(Unusable, match=r"^serve.yaml:2: this version runs RayCluster and RayJob, not yet RayService"):
-        usable(documents)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("manta: nothing was started, 3 things are wrong\njob.yaml:6:3: spec.entrypint: ")
 
 
-def test_other_peoples_kinds_of_that_name_are_not_refused() -> None:
-    """Only ours are known not to work."""
-    documents = list(parsed("a.yaml", "apiVersion: example.com/v1\nkind: RayService\nmetadata: {name: s}\n"))
+def test_findings_are_objects_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the last line is the verdict, as after a run."""
+    assert ending_well(failing(rejected(JOB)), "json") == 2
 
-    assert usable(documents) == documents
+    told = capsys.readouterr()
+    *found, end = [json.loads(line) for line in told.out.splitlines()]
+    assert told.err == ""
+    assert [(one["what"], one["line"], one["path"]) for one in found[:2]] == [
+        ("finding", 6, "spec.entrypint"),
+        ("finding", 7, "spec.backoffLimit"),
+    ]
+    assert end == {"what": "end", "code": 2, "text": "nothing was started"}
+
+
+def rejected(text: str) -> Rejected:
+    with pytest.raises(Rejected) as told:
+        usable(parsed("job.yaml", text))
+    return told.value
 
 
 async def failing(error: Exception) -> int:

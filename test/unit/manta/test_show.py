@@ -27,6 +27,17 @@ def test_plain_lines_mark_trouble_and_carry_no_colours() -> None:
     assert log.strip() == "| Job submitted"
 
 
+def test_what_is_no_news_is_kept_for_programs_alone() -> None:
+    """A person has seen it, or need not."""
+    plain, programs = io.StringIO(), io.StringIO()
+
+    Plain(plain).log("ray job status hello", news=False)
+    Json(programs).log("ray job status hello", news=False)
+
+    assert plain.getvalue() == ""
+    assert json.loads(programs.getvalue())["text"] == "ray job status hello"
+
+
 def test_every_json_line_is_an_object_and_the_last_one_holds_the_exit_code() -> None:
     """For scripts: no line needs the one before it."""
     out = io.StringIO()

@@ -1,0 +1,40 @@
+"""Whether documents can be used at all: asked before anything starts, answered with everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from api.v1.wire import GROUP
+from manta.documents import Document, Unusable
+from manta.findings import Finding, findings
+
+__all__ = ["Rejected", "usable"]
+
+NOT_YET: Final = frozenset({"RayService", "RayCronJob"})
+
+
+class Rejected(Unusable):
+    """Documents with findings that deny; the message shows all findings with their lines."""
+
+    def __init__(self, found: Sequence[Finding]) -> None:
+        things = "one thing is" if len(found) == 1 else f"{len(found)} things are"
+        super().__init__("\n".join([f"nothing was started, {things} wrong", *map(str, found)]))
+        self.findings = tuple(found)
+
+
+def usable(documents: Iterable[Document]) -> list[Finding]:
+    """What is worth telling, though it can be used. Raises Rejected with everything when something denies."""
+    documents = list(documents)
+    found = [*findings(documents), *not_run_yet(documents)]
+    if any(one.denies for one in found):
+        raise Rejected(found)
+    return found
+
+
+def not_run_yet(documents: Iterable[Document]) -> Iterator[Finding]:
+    """Kinds that the API would take, and nothing would ever happen."""
+    for document in documents:
+        if document.kind in NOT_YET and str(document.body["apiVersion"]).startswith(f"{GROUP}/"):
+            text = f"this version runs RayCluster and RayJob, not yet {document.kind}"
+            yield Finding(document, "kind", text)

@@ -1,0 +1,84 @@
+"""A pod in a word, and what keeps it from running: read from what node and scheduler put on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["CRASHING", "IMAGE_TROUBLE", "UNSCHEDULABLE", "PodState", "state_of"]
+
+IMAGE_TROUBLE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+CRASHING: Final = "CrashLoopBackOff"
+OTHER_TROUBLE: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+UNSCHEDULABLE: Final = "Unschedulable"
+MORE_ROOM: Final = (
+    "the one node is this machine; ask for less in resources.requests, or say that it has more: "
+    "--node-resources NAME=AMOUNT"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """`trouble` says what keeps the pod from running, or ""; pods with the same trouble have the same words."""
+
+    word: str
+    trouble: str = ""
+    container: str = ""  # the one that is in trouble
+
+    @property
+    def stuck(self) -> bool:
+        """It cannot start as things are, however long one waits."""
+        return self.word == UNSCHEDULABLE or self.word in IMAGE_TROUBLE
+
+
+def state_of(pod: Mapping[str, Any]) -> PodState:
+    """What is the matter with it just now."""
+    status: Mapping[str, Any] = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp"):
+        return PodState("Terminating")
+    phase = status.get("phase", "Pending")
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled") or {}
+    if scheduled.get("status") == "False":
+        return PodState(UNSCHEDULABLE, f"cannot be scheduled: {scheduled.get('message', '')} ({MORE_ROOM})")
+    for container in containers(status):
+        if (troubled := in_trouble(container)) is not None:
+            return troubled
+    if phase == "Running" and (conditions.get("Ready") or {}).get("status") == "True":
+        return PodState("Ready")
+    return PodState(starting(status) if phase == "Pending" else phase)
+
+
+def containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Init containers first: they run first."""
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def in_trouble(container: Mapping[str, Any]) -> PodState | None:
+    """A container that waits for what does not come by itself, or None."""
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason, name = waiting.get("reason", ""), container["name"]
+    if reason == CRASHING:  # its message counts the seconds until the next try, and names the pod: news every time
+        return PodState(reason, f"{reason}: {how_it_ended(container)}", name)
+    if reason in IMAGE_TROUBLE or reason in OTHER_TROUBLE:
+        return PodState(reason, f"{reason}: {waiting.get('message', '')}", name)
+    return None
+
+
+def how_it_ended(container: Mapping[str, Any]) -> str:
+    """The last run of a container that crashes."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    if "exitCode" not in ended:
+        return "it ends again and again"
+    reason = ended.get("reason", "")
+    return f"exit code {ended['exitCode']}{f' ({reason})' if reason not in ('', 'Error') else ''}"
+
+
+def starting(status: Mapping[str, Any]) -> str:
+    """A Pending pod: which of its init containers runs, if one does."""
+    for container in status.get("initContainerStatuses") or ():
+        if "running" in (container.get("state") or {}):
+            return f"Init: {container['name']}"
+    return "Pending"

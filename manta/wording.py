@@ -1,0 +1,96 @@
+"""The API server's complaints about a field in a person's words: what stands there, and what is expected. Pure.
+
+The server's own words are literal and long (spec kube-api §1); these are for a line below which the field is shown.
+What is not recognised is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+__all__ = ["cause_text", "decoding_trouble"]
+
+TYPES: Final = {
+    "integer": "a whole number",
+    "int32": "a whole number",
+    "int64": "a whole number",
+    "number": "a number",
+    "float64": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "bool": "true or false",
+    "object": "an object with fields",
+    "array": "a list",
+    "integer,string": "a whole number or a text",
+}
+LONGEST_SHOWN: Final = 60
+OF_TYPE: Final = re.compile(r" in body must be of type (?P<wanted>[\w,-]+): ")
+SUPPORTED: Final = re.compile(r'supported values: (?P<values>".*")$')
+BOUND: Final = re.compile(r"^Invalid value: .* in body (?P<rule>should .*)$", re.DOTALL)
+INVALID: Final = re.compile(r"^Invalid value: (?:\"(?:[^\"\\]|\\.)*\"|[^:]*): (?P<rule>.*)$", re.DOTALL)
+UNMARSHAL: Final = re.compile(
+    r"cannot unmarshal (?P<found>\w+) into Go struct field [A-Z]\w*\.(?P<path>[\w.]+)(?: of type (?P<wanted>\S+))?"
+)
+GO_TYPES: Final = {"map[string]string": "an object of texts", "bool": "true or false", "string": "a text"}
+QUOTE_IT: Final = "put it into quotes, to make it a text"
+
+
+def cause_text(reason: str, message: str, value: Any) -> tuple[str, str]:
+    """One cause of a refusal as (sentence, hint), given the value that stands in the field."""
+    if reason == "FieldValueRequired":
+        return "is missing", ""
+    if (typed := OF_TYPE.search(message)) and reason == "FieldValueTypeInvalid":
+        return mistyped(TYPES.get(typed["wanted"], typed["wanted"]), value)
+    if supported := SUPPORTED.search(message):
+        return f"found {shown(value)}, expected one of {supported['values']}", ""
+    if rule := BOUND.match(message):
+        return f"found {shown(value)}, which {rule['rule']}", ""
+    if rule := INVALID.match(message):
+        return f"found {shown(value)}: {rule['rule']}", ""
+    return message, ""
+
+
+def mistyped(wanted: str, value: Any) -> tuple[str, str]:
+    """A value of another type; a text that was meant often needs just its quotes."""
+    scalar = isinstance(value, bool | int | float)
+    hint = QUOTE_IT if wanted == TYPES["string"] and scalar else ""
+    return f"found {described(value)}, expected {wanted}", hint
+
+
+def decoding_trouble(message: str, kind: str) -> tuple[str, str]:
+    """(path, sentence) of a body that could not be read as the kind at all; the path is "" if it names none."""
+    told = UNMARSHAL.search(message)
+    if told is None:
+        return "", f"cannot be read as a {kind}: {message}"
+    path = told["path"]
+    if "ObjectMeta." in message:
+        path = f"metadata.{path}"
+    found, wanted = TYPES.get(told["found"], told["found"]), told["wanted"] or ""
+    if not wanted:
+        return path, f"found {found}, which cannot stand here"
+    return path, f"found {found}, expected {GO_TYPES.get(wanted, TYPES.get(wanted, wanted))}"
+
+
+def described(value: Any) -> str:
+    """A value with its type: the text "two", the number 3, a list, an object."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return json.dumps(value)
+        case str():
+            return f"the text {shown(value)}"
+        case int() | float():
+            return f"the number {value}"
+        case list():
+            return "a list"
+        case _:
+            return "an object with fields"
+
+
+def shown(value: Any) -> str:
+    """The value itself, not too much of it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -1,0 +1,264 @@
+"""What is wrong with documents, without a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api.v1.gates import DEFAULT_GATES
+from controller.settings import GATES
+from manta.checking import Rejected, usable
+from manta.documents import parsed, read_documents
+from manta.findings import findings
+
+SAMPLES = Path(__file__).parents[3] / "config" / "samples"
+
+CLUSTER = """
+    rayVersion: "2.52.0"
+    headGroupSpec:
+      rayStartParams: {}
+      template: {spec: {containers: [{name: ray-head, image: "rayproject/ray:2.52.0"}]}}
+"""
+JOB = f"""\
+apiVersion: ray.io/v1
+kind: RayJob
+metadata: {{name: train}}
+spec:
+  entrypoint: python train.py
+  rayClusterSpec:{CLUSTER}"""
+
+
+def told(text: str) -> list[str]:
+    """The first line of each finding: place, path, sentence."""
+    return [str(one).splitlines()[0] for one in findings(parsed("job.yaml", text))]
+
+
+def hints(text: str) -> list[str]:
+    return [one.hint for one in findings(parsed("job.yaml", text))]
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_nothing_is_wrong_with_our_samples(sample: Path) -> None:
+    """They are what new users run first."""
+    assert findings(read_documents(str(sample))) == []
+
+
+def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+    """One look at the file mends it all."""
+    text = JOB.replace("entrypoint", "entrypint") + "  backoffLimit: lots\n---\n" + JOB.replace("train}", "Train}")
+
+    assert [line.split(": ")[:2] for line in told(text)] == [
+        ["job.yaml:5:3", "spec.entrypint"],
+        ["job.yaml:11:3", "spec.backoffLimit"],
+        ["job.yaml:15:12", "metadata.name"],
+    ]
+
+
+def test_a_finding_shows_its_line_with_a_mark_and_the_way_out() -> None:
+    """Place, path and sentence come first, as compilers have it."""
+    (found,) = findings(parsed("job.yaml", JOB.replace("entrypoint", "entrypint")))
+
+    assert str(found).splitlines() == [
+        "job.yaml:5:3: spec.entrypint: there is no such field",
+        "      entrypint: python train.py",
+        "      ^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "    did you mean entrypoint?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("backoffLimit: lots", 'found the text "lots", expected a whole number'),
+        ("backoffLimit: 1.5", "found the number 1.5, expected a whole number"),
+        ("suspend: 1", "found the number 1, expected true or false"),
+        ("jobId: 12", "found the number 12, expected a text"),
+        ("jobId: {a: b}", "found an object with fields, expected a text"),
+        ("clusterSelector: [a]", "found a list, expected an object with fields"),
+    ],
+)
+def test_a_wrong_type_is_one_sentence_of_what_is_there_and_what_is_expected(field: str, words: str) -> None:
+    """Not the server's three."""
+    name = field.partition(":")[0]
+
+    assert told(f"{JOB}  {field}\n") == [f"job.yaml:11:3: spec.{name}: {words}"]
+
+
+def test_a_number_where_a_text_belongs_needs_its_quotes() -> None:
+    """`rayVersion: 2.52` is the mistake that everybody makes once."""
+    assert hints(JOB.replace('"2.52.0"', "2.52")) == ["put it into quotes, to make it a text"]
+
+
+def test_a_list_that_is_no_list_is_told_once() -> None:
+    """And nobody looks into it."""
+    assert told(f"{JOB}    workerGroupSpecs: 3\n") == [
+        "job.yaml:11:5: spec.rayClusterSpec.workerGroupSpecs: found the number 3, expected a list"
+    ]
+
+
+def test_a_field_that_is_missing_is_shown_at_what_lacks_it() -> None:
+    """There is no line of its own."""
+    text = f"{JOB}    workerGroupSpecs:\n      - groupName: small\n"
+
+    assert told(text) == ["job.yaml:12:9: spec.rayClusterSpec.workerGroupSpecs[0].template: is missing"]
+
+
+def test_a_value_out_of_bounds_says_what_it_should_be() -> None:
+    """In the schema's words, which are short enough; the rule that says the same is not told, others are."""
+    text = f"{JOB}  backoffLimit: -1\n  preRunningDeadlineSeconds: 0\n"
+
+    assert told(text) == [
+        "job.yaml:11:3: spec.backoffLimit: The RayJob spec is invalid: backoffLimit must be a positive integer [J33]",
+        "job.yaml:12:3: spec.preRunningDeadlineSeconds: found 0, which should be greater than or equal to 1",
+    ]
+
+
+def test_what_only_a_rule_of_the_operator_sees_is_told_with_its_id() -> None:
+    """The schema has nothing against it, and the job would fail once all has started."""
+    (found,) = findings(parsed("job.yaml", f"{JOB}  ttlSecondsAfterFinished: 10\n"))
+
+    assert (found.rule, found.path, found.denies) == ("J3", "spec.ttlSecondsAfterFinished", True)
+    assert str(found).splitlines()[0].endswith("cannot have TTLSecondsAfterFinished [J3]")
+
+
+def test_a_rule_inside_a_jobs_cluster_points_to_where_it_really_stands() -> None:
+    """The cluster's own rules are asked with the job's path in front."""
+    worker = "{name: ray-worker, image: a}"
+    text = f"""{JOB}    workerGroupSpecs:
+      - groupName: small
+        replicas: 1
+        minReplicas: 5
+        maxReplicas: 3
+        rayStartParams: {{}}
+        template: {{spec: {{containers: [{worker}]}}}}
+"""
+
+    (found,) = findings(parsed("job.yaml", text))
+
+    assert found.path.startswith("spec.rayClusterSpec.workerGroupSpecs[0]")
+    assert found.document.place_of(found.path).line in range(12, 18)
+
+
+def test_what_is_only_unwise_does_not_deny() -> None:
+    """It is told, and the run goes on."""
+    text = f"""apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {{name: a}}
+spec:
+  enableInTreeAutoscaling: true
+  autoscalerOptions: {{version: v1}}
+{CLUSTER.replace(chr(10) + "    ", chr(10) + "  ").lstrip(chr(10))}  workerGroupSpecs:
+    - groupName: small
+      rayStartParams: {{}}
+      template: {{spec: {{restartPolicy: Always, containers: [{{name: w, image: a}}]}}}}
+"""
+
+    documents = list(parsed("cluster.yaml", text))
+
+    assert [(one.rule, one.denies) for one in usable(documents)] == [("C65", False)]
+
+
+def test_a_key_that_stands_twice_is_told() -> None:
+    """The last one would win, silently."""
+    assert told(f"{JOB}  entrypoint: other\n") == ["job.yaml:11:3: spec.entrypoint: stands here twice"]
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are() -> None:
+    """KubeRay had alpha and beta."""
+    text = JOB.replace("ray.io/v1", "ray.io/v1beta1")
+
+    assert told(text) == ["job.yaml:1:1: apiVersion: the local cluster does not serve RayJob of ray.io/v1beta1"]
+    assert hints(text) == ["RayJob is served as ray.io/v1 and ray.io/v1alpha1"]
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "hint"),
+    [
+        ("ray.io/v1", "RayJub", "did you mean RayJob (ray.io/v1 and ray.io/v1alpha1)?"),
+        ("ray.io/v1", "rayjob", "did you mean RayJob (ray.io/v1 and ray.io/v1alpha1)?"),
+        ("v1", "Configmap", "did you mean ConfigMap (v1)?"),
+        ("batch/v2", "Job", "Job is served as batch/v1"),
+        ("apps/v1", "Zookeeper", "apps/v1 has Deployment and ReplicaSet"),
+        ("example.com/v1", "Zookeeper", ""),
+    ],
+)
+def test_a_kind_that_is_not_served_comes_with_what_might_be_meant(api_version: str, kind: str, hint: str) -> None:
+    """As far as anything comes near."""
+    text = f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+
+    assert hints(text) == [hint]
+
+
+def test_a_kind_that_the_file_itself_defines_is_left_to_the_server() -> None:
+    """A definition and its objects may well come together."""
+    definition = """apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: toys.example.com}
+spec: {group: example.com, names: {kind: Toy, plural: toys}, scope: Namespaced, versions: [{name: v1}]}
+"""
+
+    assert told(f"{definition}---\napiVersion: example.com/v1\nkind: Toy\nmetadata: {{name: a}}\n") == []
+
+
+def test_built_in_kinds_are_read_too() -> None:
+    """The code of a job often comes as a ConfigMap."""
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A, labels: {a: 1}}\n"
+
+    assert told(text) == ["job.yaml:3:21: metadata.labels: found a number, expected a text"]
+    assert told(text.replace(", labels: {a: 1}", "") + "dato: {}\n") == [
+        told(text.replace(", labels: {a: 1}", ""))[0],
+        "job.yaml:4:1: dato: there is no such field",
+    ]
+
+
+def test_a_generated_name_is_judged_by_what_becomes_of_it() -> None:
+    """Five letters more; the server keeps at most 58 of its prefix."""
+    good = JOB.replace("name: train", "generateName: train-")
+    bad = JOB.replace("name: train", f"generateName: {'a' * 45}-")
+
+    assert told(good) == []
+    assert [line.split(": ")[1] for line in told(bad)] == ["metadata.name"]
+
+
+@pytest.mark.parametrize("kind", ["RayService", "RayCronJob"])
+def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts(kind: str) -> None:
+    """Its CRD is there, so the API would take it, and nothing would ever happen."""
+    documents = list(parsed("a.yaml", f"apiVersion: ray.io/v1\nkind: {kind}\nmetadata: {{name: s}}\n"))
+
+    with pytest.raises(Rejected, match=rf"a.yaml:2:1: kind: this version runs RayCluster and RayJob, not yet {kind}"):
+        usable(documents)
+
+
+def test_what_is_found_comes_for_programs_too() -> None:
+    """`--output json`, and editors."""
+    (found,) = findings(parsed("job.yaml", JOB.replace("entrypoint", "entrypint")))
+
+    assert found.members == {
+        "file": "job.yaml",
+        "line": 5,
+        "column": 3,
+        "object": "RayJob default/train",
+        "denies": True,
+        "path": "spec.entrypint",
+        "message": "there is no such field",
+        "hint": "did you mean entrypoint?",
+        "rule": "",
+    }
+
+
+def test_gates_are_those_of_an_operator_without_flags() -> None:
+    """Which is what `manta` starts."""
+    assert {name: default for name, (default, _) in GATES.items()} == DEFAULT_GATES
+
+
+def test_a_gate_that_is_on_allows_what_it_is_for() -> None:
+    """A linter may be told of the operator that it writes for."""
+    text = f"{JOB}    networkPolicy: {{}}\n"
+
+    off, on = (
+        findings(parsed("job.yaml", text), {**DEFAULT_GATES, "RayClusterNetworkPolicy": gate}) for gate in (False, True)
+    )
+
+    assert [one.path for one in off] == ["spec.rayClusterSpec.networkPolicy"]
+    assert on == []
