@@ -2,8 +2,10 @@
 
 `python -m localcluster.testing.deadly --journal FILE [--nth N --at before|after|answered] ARGUMENTS OF INSIDE` kills
 the operator's real process while its N-th write is on the way: before it takes effect, after that but before its
-answer, or when the answer is out. What restarts it is the cell. Every write of the operator is a line of the journal,
-and its death one more: what a test reads afterwards. Events are not counted, they are told by the way.
+answer, or when the answer is out. What restarts it is the cell. It dies at the latest at the write that tells the end
+of a RayJob: under load some words about it are put into one, and there are fewer writes than there were last time.
+Every write of the operator is a line of the journal, and its death one more: what a test reads afterwards. Events are
+not counted, they are told by the way.
 """
 
 from __future__ import annotations
@@ -36,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ours, others = parser.parse_known_args(arguments)
     inside = Inside(arguments_of().parse_args(others))
     journal = Journal(ours.journal)
-    faults = Faults(now=wall_clock, crashed=lambda: die(inside.directory, journal), noted=journal.note)
-    faults.crash(When(also=counts, nth=ours.nth), ours.at)
+    fatal = Fatal(ours.nth)
+    faults = Faults(now=wall_clock, crashed=lambda: die(inside.directory, journal, fatal.at), noted=journal.note)
+    if ours.nth:
+        faults.crash(When(also=fatal.strikes), ours.at)
     asyncio.run(serve(inside, faults=faults))
     return 0
 
@@ -45,6 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def counts(asked: Asked) -> bool:
     """Is it one of the writes among which the n-th is sought?"""
     return asked.write and fnmatchcase(asked.agent, OPERATOR) and not asked.resource.startswith("events")
+
+
+def tells_the_end(asked: Asked) -> bool:
+    """Is it the word that a RayJob is over?"""
+    status = asked.body.get("status") if isinstance(asked.body, dict) else None
+    return asked.resource == "rayjobs.ray.io" and (status or {}).get("jobDeploymentStatus") in ("Complete", "Failed")
+
+
+class Fatal:
+    """Which write is the fatal one; `at` is its number."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth, self.at = nth, 0
+
+    def strikes(self, asked: Asked) -> bool:
+        """To be asked once for each request."""
+        if not counts(asked):
+            return False
+        self.at += 1
+        return self.at == self.nth or tells_the_end(asked)
 
 
 class Journal:
@@ -64,7 +88,7 @@ class Journal:
             file.write(json.dumps(what) + "\n")
 
 
-def die(directory: Path, journal: Journal) -> None:
+def die(directory: Path, journal: Journal, at: int) -> None:
     """SIGKILL to the operator; returns once it is dead, so that no answer finds it alive."""
     pid = operator(directory)
     descriptor = os.pidfd_open(pid)
@@ -75,7 +99,7 @@ def die(directory: Path, journal: Journal) -> None:
         poll.poll()
     finally:
         os.close(descriptor)
-    journal.add(died=pid)
+    journal.add(died=pid, at=at)
 
 
 def operator(directory: Path) -> int:

@@ -42,7 +42,7 @@ CAPACITY = {"cpu": "8", "memory": "16Gi"}  # what pods may ask for, whatever thi
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The operator dies at its n-th write (0: it lives)."""
+    """The operator dies at its n-th write, or the one that tells the end of a RayJob (0: it lives)."""
 
     nth: int = 0
     at: Crash = "before"
@@ -113,9 +113,9 @@ class Real(History):
         """What the operator wrote so far, but events."""
         return [line for line in self._lines() if "verb" in line]
 
-    def deaths(self) -> int:
-        """How often it was killed."""
-        return len([line for line in self._lines() if "died" in line])
+    def deaths(self) -> list[int]:
+        """At which of its writes it was killed."""
+        return [line["at"] for line in self._lines() if "died" in line]
 
     async def watch(self, resource: str, version: str) -> None:
         """Notes what happens from then on, for ever."""
