@@ -3,6 +3,8 @@
 
 config/crd/bases/*.yaml   the CRDs as the reference ships them: without descriptions
 api/crds/*.json           the same with our descriptions, as package data (JSON: YAML loads slowly)
+config/rbac/*.yaml        what the operator may do, from controller/rights.py; roles for people who edit or view
+config/namespaced/role.yaml   the same rights in a single namespace
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ sys.path.insert(0, str(ROOT))
 
 from api.crd import CoreSchemas, custom_resource_definition  # noqa: E402
 from api.v1.definitions import DEFINITIONS  # noqa: E402
+from controller.rights import LEADER_ELECTION, RIGHTS, rules  # noqa: E402
+
+OPERATOR = "kuberay-operator"  # the reference's names: tools look them up
+FULL = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
 def outputs() -> Iterator[tuple[Path, str]]:
@@ -33,11 +39,42 @@ def outputs() -> Iterator[tuple[Path, str]]:
         text = json.dumps(described, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
         yield ROOT / "api" / "crds" / f"{resource.plural}.{resource.group}.json", text + "\n"
 
+    yield from roles()
 
-def as_yaml(content: Any) -> str:
+
+def roles() -> Iterator[tuple[Path, str]]:
+    """The operator's rights, and roles that an administrator may give to people."""
+    folder, source = ROOT / "config" / "rbac", "controller/rights.py; change the table there instead"
+    yield folder / "role.yaml", as_yaml(role("ClusterRole", OPERATOR, rules(RIGHTS)), source)
+    election = role("Role", f"{OPERATOR}-leader-election", rules(LEADER_ELECTION))
+    yield folder / "leader_election_role.yaml", as_yaml(election, source)
+    namespaced = role("Role", OPERATOR, rules(RIGHTS))
+    yield ROOT / "config" / "namespaced" / "role.yaml", as_yaml(namespaced, source)
+    for definition in DEFINITIONS:
+        resource = definition.resource
+        for name, verbs in (("editor", FULL), ("viewer", ["get", "list", "watch"])):
+            people = [
+                {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs},
+                {"apiGroups": [resource.group], "resources": [f"{resource.plural}/status"], "verbs": ["get"]},
+            ]
+            content = role("ClusterRole", f"{resource.kind.lower()}-{name}-role", people)
+            yield folder / f"{resource.kind.lower()}_{name}_role.yaml", as_yaml(content, "hack/generate.py")
+
+
+def role(kind: str, name: str, granted: list[dict[str, list[str]]]) -> dict[str, Any]:
+    """An RBAC role."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "rules": granted,
+    }
+
+
+def as_yaml(content: Any, source: str = "api/v1; change the models instead") -> str:
     """YAML as kustomize would write it: sorted keys, no aliases, no folding."""
     text: str = yaml.dump(content, Dumper=Dumper, sort_keys=True, width=10**6, default_flow_style=False)
-    return f"# Written by hack/generate.py from api/v1; change the models instead.\n---\n{text}"
+    return f"# Written by hack/generate.py from {source}.\n---\n{text}"
 
 
 class Dumper(yaml.CSafeDumper):

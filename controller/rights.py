@@ -1,0 +1,84 @@
+"""What the operator may do, each with its reason: the one place from which config/rbac is written (hack/generate.py).
+
+Least rights: nothing is listed or watched but what a cache holds, no Secret is ever listed, and no rule has a wildcard.
+A right stands here because a line of code needs it; `get` is for the look after a write whose answer was lost. Tests
+hold the requests of whole lives against this table, and the e2e runs hold the API server's audit log against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from api.core import (
+    EVENTS,
+    INGRESSES,
+    JOBS,
+    LEASES,
+    PODS,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+)
+from api.meta import Resource
+from api.v1 import wire
+
+__all__ = ["LEADER_ELECTION", "RIGHTS", "Right", "rules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Verbs on one resource, `plural` or `plural/subresource`, and what for."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+
+
+def _on(resource: Resource, verbs: str, why: str, *, below: str = "") -> Right:
+    return Right(resource.group, resource.plural + (f"/{below}" if below else ""), tuple(verbs.split()), why)
+
+
+RAY: Final = (wire.RAY_CLUSTERS, wire.RAY_JOBS, wire.RAY_SERVICES, wire.RAY_CRON_JOBS)
+
+
+def _rights() -> Iterator[Right]:
+    yield _on(
+        wire.RAY_CLUSTERS, "get list watch create patch delete", "made for RayJobs; tickets; suspended or deleted"
+    )
+    yield _on(wire.RAY_JOBS, "get list watch patch delete", "finalizer; deleted after they finished, if asked")
+    for resource in RAY[:2]:
+        yield _on(resource, "get patch", "written once at the end of a pass", below="status")
+        yield _on(resource, "update", "children that block their owner's deletion", below="finalizers")
+    yield _on(PODS, "get list watch create patch delete", "head and workers; the autoscaler is given the first four")
+    yield _on(PODS, "patch", "given to the autoscaler, which resizes in place", below="resize")
+    yield _on(SERVICES, "get list watch create patch delete", "head, headless and serve Services")
+    yield _on(INGRESSES, "get list watch create patch", "the dashboard's way in, if asked")
+    yield _on(JOBS, "get list watch create patch delete", "submitters of RayJobs")
+    yield _on(SECRETS, "get create", "the token of a cluster with authentication: by name, never listed")
+    for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS):
+        yield _on(resource, "get list watch create", "the autoscaler's identity")
+    yield _on(EVENTS, "create patch", "what happened, and how often")
+
+
+RIGHTS: Final = tuple(_rights())
+# In the namespace of the lease alone.
+LEADER_ELECTION: Final = (
+    _on(LEASES, "get create update", "one lease: who may write"),
+    _on(EVENTS, "create patch", "who became leader"),
+)
+
+
+def rules(rights: tuple[Right, ...]) -> list[dict[str, list[str]]]:
+    """As an RBAC role lists them: one rule for all resources of a group with the same verbs."""
+    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for right in rights:
+        grouped.setdefault((right.group, tuple(sorted(right.verbs))), []).append(right.resource)
+    return [
+        {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
+        for (group, verbs), resources in sorted(grouped.items())
+    ]
