@@ -215,6 +215,10 @@ class Cluster:
         namespaced = next(one.namespaced for one in await self.api.served() if one.name == resource)
         return namespace if namespaced else ""
 
+    def follow(self, resource: str, told: Callable[[Json | None, Json | None], None]) -> None:
+        """Call `told(old, new)` for each object of a resource as it is and as it changes; None is absent."""
+        self._mirrors.of(resource).subscribe(told)
+
     # Time ----------------------------------------------------------------------------------------------------------
 
     @property
@@ -264,8 +268,13 @@ class Cluster:
             raise RuntimeError("no operator runs")
         return self._operator.kit
 
+    @property
+    def operating(self) -> bool:
+        """Does an operator run, or start?"""
+        return self._operator is not None
+
     async def start_operator(self) -> None:
-        """Start one; returns once its controllers work. One that runs already goes on: there are two then."""
+        """Start one; returns once its controllers work, or it was killed. One that runs goes on: there are two then."""
         operator = self._operator = Incarnation(len(self._incarnations) + 1)
         self._incarnations.append(operator)
         operator.task = self._group.create_task(self._operate(operator), name=f"operator {operator.number}")
@@ -440,7 +449,8 @@ async def _furnished() -> Store:
     if not _PAST:
         past: list[tuple[str, Change]] = []
         journal = Store(journal=lambda name, change: past.append((name, change)))
-        first = LocalApi(ApiServer(now=lambda: START, chance=random.Random(0), store=journal))
+        chance = random.Random("before the story")  # none of a story's seeds: it would give the same uids once more
+        first = LocalApi(ApiServer(now=lambda: START, chance=chance, store=journal))
         for definition in custom_resource_definitions():
             await first.create(DEFINITIONS, "", definition)
         _PAST.extend(past)

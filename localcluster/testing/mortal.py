@@ -27,8 +27,9 @@ class Incarnation:
     task: asyncio.Task[None] | None = None
 
     def kill(self) -> None:
-        """From now on it is dead; its tasks are told to end."""
+        """From now on it is dead; its tasks are told to end. Nobody waits any longer for it to be up."""
         self.dead = True
+        self.up.set()
         if self.task is not None:
             self.task.cancel()
 
