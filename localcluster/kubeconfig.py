@@ -12,13 +12,13 @@ __all__ = ["write_kubeconfig"]
 def write_kubeconfig(path: Path, url: str, token: str) -> None:
     """A kubeconfig with one cluster, which only its owner may read (JSON is YAML).
 
-    The token stands in the URL, as a password: kubectl sends a user's token over TLS only.
+    The token stands in the path of the server: kubectl sends a user's token over TLS only, and opens no stream (exec,
+    port-forward) to a URL that holds a password.
     """
-    scheme, _, rest = url.partition("://")
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "manta", "cluster": {"server": f"{scheme}://admin:{token}@{rest}"}}],
+        "clusters": [{"name": "manta", "cluster": {"server": f"{url}/{token}"}}],
         "users": [{"name": "admin", "user": {}}],
         "contexts": [{"name": "manta", "context": {"cluster": "manta", "user": "admin"}}],
         "current-context": "manta",

@@ -49,6 +49,8 @@ VERBS_ON_MANY = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 VERBS_ON_ALL = {"GET": "list"}  # across namespaces
 VERBS_BELOW = VERBS_ON_ONE | {"POST": "create"}
 
+STREAMS = ("exec", "attach", "portforward")
+STREAMS_MISSING = "this local cluster does not serve {} yet; kubectl exec, cp, attach and port-forward do not work here"
 NOT_ALLOWED = "the server does not allow this method on the requested resource"
 NOT_FOUND = "the server could not find the requested resource"
 
@@ -61,6 +63,7 @@ class HttpFace:
         self.dial: Dial | None = None
         self._server = server
         self._credentials = _credentials(token)
+        self._prefix = f"/{token}/" if token else ""  # whoever knows this path knows the token
         self._documents = Documents(server.registry)
         self._shaper = Shaper(Tables(server.registry), now)
         self._watches: set[Watch] = set()
@@ -74,7 +77,10 @@ class HttpFace:
         """The answer to one request; what is refused is an answer too."""
         path = request.rel_url.raw_path
         try:
-            self._authenticate(request, path)
+            if self._prefix and path.startswith(self._prefix):
+                path = path[len(self._prefix) - 1 :]
+            else:
+                self._authenticate(request, path)
             target = route(path, self._server.registry)
             if target is None:
                 return _document(self._documents.get(request.method, path, request.headers, request.host), request)
@@ -106,6 +112,8 @@ class HttpFace:
             return await self._proxied(request, target)
         if target.subresource == "log":
             return await self._log(request, asked)
+        if target.subresource in STREAMS:
+            raise Refusal(501, "NotImplemented", STREAMS_MISSING.format(target.subresource), {})
         watch = request.method == "GET" and not target.name and (query.watch or target.watch)
         form = answer_form(request.headers.get("Accept", ""), watch=watch, custom=target.resource.custom)
         if watch:

@@ -193,6 +193,31 @@ async def test_the_token_is_asked_for() -> None:
         assert await code("/apis", None) == 403
 
 
+async def test_the_token_may_be_the_first_part_of_the_path() -> None:
+    """What a kubeconfig can hold that every client understands, over plain HTTP; the rest of the path is as ever."""
+    async with serving(a_face("secret")) as url, aiohttp.ClientSession(url) as session:
+
+        async def answered(path: str) -> tuple[int, str]:
+            async with session.get(path) as answer:
+                return answer.status, (await answer.text())[:30]
+
+        assert (await answered(f"/secret{PODS}"))[0] == 200
+        assert (await answered("/secret/apis"))[0] == 200
+        assert await answered("/secret/nowhere") == (404, "404 page not found\n")
+        for path in (f"/wrong{PODS}", f"/secretive{PODS}"):
+            assert (await answered(path))[0] == 403, path
+
+
+@pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
+async def test_a_stream_into_a_pod_is_refused_in_words(stream: str) -> None:
+    """kubectl shows the message of the Status."""
+    async with a_client(a_face()) as session, session.get(f"{PODS}/p/{stream}?command=ls") as answer:
+        status = await answer.json()
+
+    assert (answer.status, status["reason"]) == (501, "NotImplemented")
+    assert status["message"].startswith(f"this local cluster does not serve {stream} yet")
+
+
 async def test_protobuf_bodies_are_415_for_now() -> None:
     """Also for built-in kinds (TOP-1)."""
     async with (
