@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from api.v1.wire import GROUP
 from manta.documents import Document, Unusable
 from manta.findings import Finding, findings
+from manta.notyet import NOT_YET, sentence
 
 __all__ = ["Rejected", "usable"]
-
-NOT_YET: Final = frozenset({"RayService", "RayCronJob"})
 
 
 class Rejected(Unusable):
@@ -34,7 +32,7 @@ def usable(documents: Iterable[Document]) -> list[Finding]:
 
 def not_run_yet(documents: Iterable[Document]) -> Iterator[Finding]:
     """Kinds that the API would take, and nothing would ever happen."""
+    kinds = {resource.kind for resource in NOT_YET}
     for document in documents:
-        if document.kind in NOT_YET and str(document.body["apiVersion"]).startswith(f"{GROUP}/"):
-            text = f"this version runs RayCluster and RayJob, not yet {document.kind}"
-            yield Finding(document, "kind", text)
+        if document.kind in kinds and str(document.body["apiVersion"]).startswith(f"{GROUP}/"):
+            yield Finding(document, "kind", sentence(document.kind))

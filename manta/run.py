@@ -24,6 +24,7 @@ from manta.ending import Stopped, heeding_signals
 from manta.findings import Finding
 from manta.follow import follow
 from manta.local import Local, NotStarted, local_cluster
+from manta.notyet import telling_what_is_not_run
 from manta.progress import Progress, Verdict
 from manta.show import Show, chosen
 
@@ -140,7 +141,7 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
             show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
             warn(advice, show)
             await apply(local, documents, show)
-            async with sharing_dashboards(local, show):
+            async with sharing_dashboards(local, show), telling_what_is_not_run(local.api, show):
                 show.stage("ready; Ctrl-C ends it")
                 sys.stderr.write(f"manta: {await local.cell.ended()}\n")
     return 1
