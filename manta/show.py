@@ -117,6 +117,7 @@ class Rich:
 
         self.progress, self.began = progress, time.monotonic()
         self.console = Console(highlight=False)
+        self.spinner: Any = None
         self.live = Live(console=self.console, refresh_per_second=8, get_renderable=self.table, transient=True)
 
     @contextmanager
@@ -126,27 +127,47 @@ class Rich:
             yield self
 
     def table(self) -> Any:
-        """The pods, and what the whole is doing."""
+        """What the whole is doing, and the pods: as many as half of the terminal holds."""
+        from rich.console import Group
         from rich.spinner import Spinner
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         progress = self.progress
         title = progress.stage or f"{progress.kind} {progress.name}  {progress.phase}"
-        table.add_row(Spinner("dots", text=f" {time.monotonic() - self.began:5.1f}s  {title}"))
-        for pod in sorted(self.progress.pods.values(), key=lambda one: (one.role, one.name)):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, style="dim")
+        table.add_column(no_wrap=True)
+        pods = sorted(progress.pods.values(), key=lambda one: (one.role, one.name))
+        room = max(self.console.height // 2, 3)
+        for pod in pods[:room]:
             colour = "green" if pod.ready else "yellow"
-            table.add_row(f"   [{colour}]●[/] {pod.name}  [dim]{pod.role}[/]  [{colour}]{pod.state}[/]")
-        return table
+            table.add_row(Text.assemble(("   ● ", colour), pod.name), pod.role, Text(pod.state, colour))
+        more = [Text(f"   and {len(pods) - room} more", "dim")] if len(pods) > room else []
+        self.spinner = self.spinner or Spinner("dots")  # the same one each time, or it would not turn
+        self.spinner.update(text=Text(f" {self.seconds}  {title}", no_wrap=True, overflow="ellipsis"))
+        return Group(self.spinner, table, *more)
+
+    @property
+    def seconds(self) -> str:
+        """Since the start, as all lines show them."""
+        return f"{time.monotonic() - self.began:6.1f}s"
+
+    def hang(self, first: Any, others: Any, body: Any) -> None:
+        """A line that may be longer than the terminal is wide: what goes on below stands below its beginning."""
+        width = max(self.console.width - first.cell_len, 20)
+        for index, piece in enumerate(body.wrap(self.console, width, overflow="fold") or [body]):
+            self.console.print(others if index else first, piece, sep="", soft_wrap=True)
 
     def tell(self, line: Line) -> None:
         """See Show."""
-        from rich.markup import escape
+        from rich.text import Text
 
         self.progress.stage = ""
         style = {"trouble": "red", "event": "red", "phase": "bold", "pod": "dim"}.get(line.what, "")
-        text = f"{time.monotonic() - self.began:6.1f}s  {line.about}: {line.text}"
-        self.console.print(f"[{style}]{escape(text)}[/]" if style else escape(text))
+        body = Text(f"{line.about}: {line.text}", style)
+        self.hang(Text(f"{self.seconds}  ", style), Text(" " * 9), body)
 
     def log(self, text: str, *, news: bool = True) -> None:
         """See Show."""
@@ -154,11 +175,12 @@ class Rich:
 
         if not news:
             return
-        self.console.print(Text.assemble(("         │ ", "cyan"), Text.from_ansi(text)))
+        bar = Text("         │ ", "cyan")
+        self.hang(bar, bar, Text.from_ansi(text))
 
     def say(self, text: str) -> None:
-        """See Show."""
-        self.console.print(_escaped(text))
+        """See Show. Long lines are left to the terminal, so that a command in them can be copied."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def stage(self, text: str) -> None:
         """See Show."""
@@ -166,15 +188,10 @@ class Rich:
 
     def end(self, verdict: Verdict) -> None:
         """See Show."""
-        colour = "green" if verdict.code == 0 else "red"
-        text = f"{time.monotonic() - self.began:6.1f}s  {verdict.text}"
-        self.console.print(f"[bold {colour}]{_escaped(text)}[/]")
+        from rich.text import Text
 
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        style = "bold green" if verdict.code == 0 else "bold red"
+        self.hang(Text(f"{self.seconds}  ", style), Text(" " * 9), Text(verdict.text, style))
 
 
 @contextmanager

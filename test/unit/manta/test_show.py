@@ -70,6 +70,55 @@ def test_the_table_on_a_terminal_shows_the_phase_and_every_pod() -> None:
     assert worker.split() == ["●", "w", "worker", "Pending"]
 
 
+def on_a_terminal(width: int, height: int, progress: Progress | None = None) -> Rich:
+    """One whose output can be read."""
+    show = Rich(progress or Progress("RayJob", "train"))
+    show.console = Console(width=width, height=height, file=io.StringIO(), highlight=False)
+    return show
+
+
+def test_a_table_of_many_pods_leaves_room_for_what_happens() -> None:
+    """Half of the terminal at most."""
+    progress = Progress("RayCluster", "big")
+    progress.pods = {f"w{number:02}": PodLine(f"w{number:02}", "worker") for number in range(40)}
+    show = on_a_terminal(80, 20, progress)
+
+    with show.console.capture() as captured:
+        show.console.print(show.table())
+
+    title, *pods, more = captured.get().splitlines()
+    assert "RayCluster big" in title
+    assert len(pods) == 10
+    assert more.strip() == "and 30 more"
+
+
+def test_long_lines_go_on_below_their_beginning() -> None:
+    """The bar that marks the job's own output stands in front of every piece of it."""
+    show = on_a_terminal(40, 20)
+
+    with show.console.capture() as captured:
+        show.log("x" * 50)
+        show.log("")
+        show.tell(Line("pod", "a" * 10, "b " * 20))
+
+    log, rest, empty, told, *more = captured.get().splitlines()
+    assert (log, rest) == ("         │ " + "x" * 29, "         │ " + "x" * 21)
+    assert empty.strip() == "│"
+    assert told.startswith("   0.0s  aaaaaaaaaa: b b")
+    assert more
+    assert all(line.startswith(" " * 9 + "b") for line in more)
+
+
+def test_a_command_to_copy_is_left_in_one_piece() -> None:
+    """A line break of ours would be copied with it, or cut a path."""
+    show = on_a_terminal(40, 20)
+
+    with show.console.capture() as captured:
+        show.say(f"kubectl --kubeconfig [here]/{'x' * 60} get pods")
+
+    assert captured.get().splitlines() == [f"kubectl --kubeconfig [here]/{'x' * 60} get pods"]
+
+
 def test_the_table_says_what_is_being_made_until_the_object_says_something_itself() -> None:
     """The making of an image takes minutes, and the object's phase does not tell of it."""
     progress = Progress("RayJob", "train", phase="Initializing")
