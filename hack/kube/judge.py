@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hack.kube.build import CannotBuild, find
 
-__all__ = ["AUDIT_LOG", "Judge", "judge"]
+__all__ = ["AUDIT_LOG", "ApiServer", "Judge", "judge"]
 
 NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 READY_SECONDS = 60.0  # 2 to 8 s on an idle machine; a busy one may take long
@@ -63,6 +63,7 @@ class Judge:
     token: str
     etcd: str
     kubeconfig: Path
+    api_server: ApiServer
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -74,11 +75,40 @@ class Judge:
         revision = int(self._etcd("kv/range", {"key": "AA=="})["header"]["revision"])
         self._etcd("kv/compaction", {"revision": revision, "physical": True})
 
+    def start_api_server(self) -> None:
+        """Start the API server, and wait until it is ready."""
+        self.api_server.start()
+        self.api_server.wait_until(self.ca_file.is_file)
+        self.api_server.wait_until(lambda: _answers(self, "/readyz"))
+
     def _etcd(self, path: str, body: dict[str, object]) -> dict[str, dict[str, str]]:
         request = urllib.request.Request(f"{self.etcd}/v3/{path}", data=json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=10) as answer:
             said: dict[str, dict[str, str]] = json.load(answer)
         return said
+
+
+class ApiServer:
+    """The API server's process: it can be away for a while, and comes back on the same port with the same store."""
+
+    def __init__(self, folder: Path, program: Path, flags: Sequence[str]) -> None:
+        self._folder = folder
+        self._command: tuple[str | Path, ...] = (program, *flags)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._block = ExitStack()
+
+    def start(self) -> None:
+        """Start it; it need not answer yet."""
+        self._process = self._block.enter_context(_running(self._folder, self._command))
+
+    def stop(self) -> None:
+        """End it at once; whoever is connected hears nothing more."""
+        self._block.close()
+
+    def wait_until(self, there: Callable[[], bool]) -> None:
+        """Until that holds. Raises RuntimeError with the logs' ends when it ends first, or takes a minute."""
+        assert self._process is not None
+        _until(there, self._process, self._folder)
 
 
 @contextmanager
@@ -97,13 +127,14 @@ def judge() -> Iterator[Judge]:
         _write_secrets(folder, token)
         (folder / "audit-policy.json").write_text(json.dumps(AUDITED))
         stack.enter_context(_running(folder, [programs["etcd"], *_etcd_flags(folder, etcd, ports[1])]))
-        api = stack.enter_context(_running(folder, [programs["kube-apiserver"], *_api_flags(folder, etcd, ports[2])]))
+        api = ApiServer(folder, programs["kube-apiserver"], _api_flags(folder, etcd, ports[2]))
+        stack.callback(api.stop)
         certificate = folder / "certificates" / "apiserver.crt"
-        found = Judge(f"https://127.0.0.1:{ports[2]}", certificate, token, etcd, folder / "kubeconfig")
-        _until_ready(found, api, folder)
+        found = Judge(f"https://127.0.0.1:{ports[2]}", certificate, token, etcd, folder / "kubeconfig", api)
+        found.start_api_server()
         found.kubeconfig.write_text(_kubeconfig(found))
         stack.enter_context(_running(folder, [programs["kube-controller-manager"], *_manager_flags(folder)]))
-        _until(lambda: _answers(found, "/api/v1/namespaces/default/serviceaccounts/default"), api, folder)
+        api.wait_until(lambda: _answers(found, "/api/v1/namespaces/default/serviceaccounts/default"))
         yield found
 
 
@@ -194,7 +225,7 @@ def _free_ports(count: int) -> list[int]:
 def _running(folder: Path, command: Sequence[str | Path]) -> Iterator[subprocess.Popen[bytes]]:
     name = Path(command[0]).name
     tied = [sys.executable, "-S", str(Path(__file__).with_name("tied.py")), str(os.getpid())]
-    with (folder / f"{name}.log").open("wb") as log:
+    with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             [*tied, *map(str, command)], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder
         )
@@ -209,11 +240,6 @@ def _running(folder: Path, command: Sequence[str | Path]) -> Iterator[subprocess
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _until_ready(found: Judge, api: subprocess.Popen[bytes], folder: Path) -> None:
-    _until(found.ca_file.is_file, api, folder)
-    _until(lambda: _answers(found, "/readyz"), api, folder)
 
 
 def _until(there: Callable[[], bool], api: subprocess.Popen[bytes], folder: Path) -> None:

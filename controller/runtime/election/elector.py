@@ -37,7 +37,7 @@ _log = structlog.get_logger("leader election")
 
 
 class LeaseLost(RuntimeProblem):
-    """We led, and must not write any more; the message says why."""
+    """We led, and somebody else does now, or we cannot go on; the message says why."""
 
 
 class LeaseClient(Protocol):
@@ -116,6 +116,8 @@ class Elector:
         self._view = View()
         self._told: tuple[str, float] = ("", 0.0)
         self._leader = ""
+        self._tried_at = float("-inf")
+        self._paused = False
         # Read by other threads; a float is replaced whole.
         self._write_until = float("-inf")
         self._leads = False
@@ -142,10 +144,10 @@ class Elector:
         return int((self.held.get("spec") or {}).get("leaseTransitions") or 0)
 
     async def check(self) -> str | None:
-        """For liveness: leading without having renewed for long (LE-9)."""
-        age = self._time() - self._view.sent_at
+        """For liveness: leading without having *tried* to renew for long (LE-9). A server that is away is no reason."""
+        age = self._time() - self._tried_at
         if self._leads and age > self.timing.duration + HEALTH_TOLERANCE_SECONDS:
-            return f"leading, and the last renewal was {age:.0f} s ago"
+            return f"leading, and the last try to renew was {age:.0f} s ago"
         return None
 
     # On the elector's loop
@@ -160,13 +162,17 @@ class Elector:
         _log.info("leading", lease=self._place, identity=self.lease.identity, transitions=self.transitions)
 
     async def hold(self) -> NoReturn:
-        """Renew until that fails for the renew deadline, or somebody else has the lease. Always ends in LeaseLost."""
+        """Renew until somebody else has the lease. Always ends in LeaseLost.
+
+        While the server cannot be asked, nothing is written and nothing is given up: nobody else can get the lease
+        either, or we see that as soon as we can look. So an outage costs no restart.
+        """
         try:
             while True:
                 await asyncio.sleep(self.timing.retry)
-                self._give_up_in_time()
+                self._check_heart()
                 await self._try()
-                self._give_up_in_time()
+                self._check_holder()
         except LeaseLost as lost:
             self._on_lost(lost)
             raise
@@ -193,21 +199,24 @@ class Elector:
         self._view = replace(self._view, lease=None)
         _log.info("released the lease", lease=self._place)
 
-    def _give_up_in_time(self) -> None:
-        """Raises LeaseLost once we must not write any more, or must not go on holding it."""
-        if not self._view_is_ours:
-            raise LeaseLost(f"the lease {self._place} is held by {self._leader or 'nobody'} now")
-        age = self._time() - self._view.sent_at
-        if age >= self.timing.renew_deadline:
-            raise LeaseLost(
-                f"the lease {self._place} could not be renewed for {age:.0f} s: {self._told[0] or 'no answer'}"
-            )
+    def _check_heart(self) -> None:
+        """Raises LeaseLost when the loop that works has died: a stuck operator must not stay leader (LE-8)."""
         if self._heartbeat is not None and self._heartbeat.silent_seconds > self.timing.renew_deadline:
             raise LeaseLost(f"the event loop has stood still for {self._heartbeat.silent_seconds:.0f} s")
 
+    def _check_holder(self) -> None:
+        """Raises LeaseLost when the lease is not ours any more; says when writing pauses, and when it goes on."""
+        if not self._view_is_ours:
+            raise LeaseLost(f"the lease {self._place} is held by {self._leader or 'nobody'} now")
+        paused, self._paused = self._paused, not self.may_write()
+        if self._paused and not paused:
+            _log.warning("nothing is written until the lease can be renewed", lease=self._place)
+        elif paused and not self._paused:
+            _log.info("the lease is renewed, and nobody else had it: writing again", lease=self._place)
+
     async def _try(self) -> bool:
         """One try within its time (LE-3): whether we lead after it."""
-        started = self._time()
+        started = self._tried_at = self._time()
         try:
             async with asyncio.timeout(self.timing.try_seconds):
                 won = await self._renewed_directly() or await self._looked_and_written()
@@ -229,6 +238,8 @@ class Elector:
 
     async def _looked_and_written(self) -> bool:
         await self._look()
+        if self._leads and not self._view_is_ours and not (self._view.lease is None and self.may_write()):
+            return False  # somebody had it since: to take it now would hide that from the work that goes on here
         return await self._write()
 
     async def _look(self) -> None:
