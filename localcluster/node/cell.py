@@ -179,14 +179,27 @@ def launch(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
         sys.stderr.write(_in_a_sentence(error))
         return 1
     kernel.die_with_parent()  # a new user namespace made the kernel forget it
+    if _closed(lifeline):  # manta died before the kernel knew that we follow it
+        return 1
+    alive_read, alive_write = os.pipe()  # init sees by it whether we died before the kernel knew that it follows us
     init = os.fork()
     if init == 0:
+        os.close(alive_write)
         kernel.die_with_parent()
-        os._exit(_init(lifeline, report, description))
+        os._exit(1 if _closed(alive_read) else _init(lifeline, report, description))
     os.close(lifeline)
     os.close(report)
     _, status = os.waitpid(init, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _closed(pipe: int) -> bool:
+    """Has everybody gone who could write into it?"""
+    import select
+
+    poll = select.poll()
+    poll.register(pipe, 0)
+    return bool(poll.poll(0))
 
 
 def _init(lifeline: int, report: int, description: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,18 @@ from localcluster.httpapi import HttpApi
 from localcluster.node import kernel
 from localcluster.node.cell import Cell, Program, a_cell
 
-__all__ = ["Celled", "Traces", "a_celled_cluster", "a_pod", "a_service", "created", "descendants", "mentioned"]
+__all__ = [
+    "Celled",
+    "Traces",
+    "a_celled_cluster",
+    "a_pod",
+    "a_service",
+    "created",
+    "descendants",
+    "is_ready",
+    "mentioned",
+    "nothing_lives",
+]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -178,10 +190,10 @@ def descendants(pid: int) -> list[int]:
 
 
 class Traces:
-    """The processes below one, to see later that all of them are gone."""
+    """Some processes, to see later that all of them are gone: those below one, or those that `mentioned` finds."""
 
-    def __init__(self, pid: int) -> None:
-        self._descriptors = [descriptor for one in descendants(pid) for descriptor in _open(one)]
+    def __init__(self, *pids: int) -> None:
+        self._descriptors = [descriptor for pid in pids for one in descendants(pid) for descriptor in _open(one)]
 
     async def gone(self) -> None:
         """Until all of them have ended. Raises TimeoutError for one that stays."""
@@ -204,18 +216,35 @@ def _open(pid: int) -> list[int]:
         return []
 
 
-def mentioned(text: str) -> list[str]:
-    """The command lines of this machine's processes that have to do with a folder: by name, or because it is mounted.
+async def nothing_lives(folder: Path, traces: Traces) -> None:
+    """No process of that run, and with them none of its namespaces, mounts and interfaces.
+
+    What began after the traces were taken is waited for, too: the kernel ends a cell within moments, not at once. A
+    mount or an interface outside of the cell would be seen by this process, which lives where the machine does.
+    """
+    await traces.gone()
+    await Traces(*mentioned(str(folder))).gone()
+    assert mentioned(str(folder)) == {}
+    assert [name for name in interfaces() if re.fullmatch(r"manta\d+|pod\d+", name)] == []
+
+
+def interfaces() -> list[str]:
+    """The network interfaces that this process can see."""
+    return [line.split(":")[0].strip() for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]]
+
+
+def mentioned(text: str) -> dict[int, str]:
+    """The machine's processes that have to do with a folder, with their command lines: by name, or it is mounted.
 
     Every process of a cell has, since the cell's and every pod's mounts come from the cluster's folder. Namespaces live
     as long as their processes; to compare their numbers would prove nothing, the kernel gives them away again at once.
     """
-    found = []
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().replace("\0", " ")
             if text in command or text in (process / "mountinfo").read_text():
-                found.append(f"{process.name} {command}")
+                found[int(process.name)] = command
         except OSError:
             continue  # it ended, or is a zombie of which nothing but the name is left
     return found

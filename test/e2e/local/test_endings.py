@@ -1,159 +1,182 @@
-"""Whatever ends `manta run`, at whatever moment: no process, namespace, mount or interface of it stays."""
+"""Whatever ends `manta run` with real Ray, at whatever moment: nothing of it stays, and the next start works.
+
+What can be ended before there are pods, test_manta_ends.py ends at every step of the start.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from localcluster.testing.celled import Traces, descendants, mentioned
+from localcluster.testing.celled import nothing_lives
+from localcluster.testing.manta_process import NETWORK_TOOLS, SAMPLES, Manta, left, manta, next_start_works, without
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
 
-ROOT = Path(__file__).parents[3]
-SAMPLE = ROOT / "config" / "samples" / "rayjob.yaml"
-HIDDEN = ("wget", "nft", "iptables", "ip", "unshare", "nsenter", "mount")
+# What `manta run` says, from its start to its end.
+BEGINNING = "starting the local cluster"
+SERVED = "local cluster on http"
+CREATED = "RayJob default/hello created"
+INITIALIZING = "RayJob hello: Initializing"
+HEAD_RUNS = r"-head-\w+: Running"
+WORKER_WAITS = r"-worker-\w+: Init: wait-gcs-ready"
+WORKER_RUNS = r"-worker-\w+: Running"
+WORKER_READY = r"-worker-\w+: Ready"
+JOB_RUNS = "RayJob hello: Running"
+JOB_SPEAKS = r"\| nodes: 2"
+JOB_WORKS = r"\| from "
+CLEANING = "cleaning up"
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`manta run`, as a process of its own."""
-
-    process: asyncio.subprocess.Process
-
-    async def line(self, number: int) -> None:
-        """Until it has printed so many lines."""
-        assert self.process.stdout is not None
-        for _ in range(number):
-            assert await self.process.stdout.readline(), "it ended early"
-
-    def find(self, *words: str) -> int:
-        """The PID of its process whose command line has all these words; its own for none."""
-        for pid in descendants(self.process.pid) if words else [self.process.pid]:
-            if all(word in command_line(pid) for word in words):
-                return pid
-        raise AssertionError(f"no process of it is {words}")
+ON_AND_ON = "python -c \"import ray, time; ray.init(); print('nodes:', len(ray.nodes())); time.sleep(3600)\""
 
 
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def without(hidden: Sequence[str], folder: Path) -> Path:
-    """A folder for PATH with all that is on PATH now, but some."""
-    folder.mkdir()
-    for one in os.environ["PATH"].split(":"):
-        for program in Path(one).glob("*"):
-            if program.name not in hidden and not (folder / program.name).is_symlink():
-                (folder / program.name).symlink_to(program)
-    return folder
+def a_job(folder: Path, *, endless: bool) -> Path:
+    """The sample with one worker; an endless one runs until somebody ends it."""
+    job = yaml.safe_load((SAMPLES / "rayjob.yaml").read_text())
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replicas"] = 1
+    if endless:
+        job["spec"]["entrypoint"] = ON_AND_ON
+    file = folder / "job.yaml"
+    file.write_text(yaml.safe_dump(job))
+    return file
 
 
 @asynccontextmanager
-async def manta_run(directory: Path, **environment: str) -> AsyncIterator[Run]:
-    """The sample job; afterwards nothing that has to do with `directory` lives on."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "manta", "run", "--output", "plain", str(SAMPLE)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "TMPDIR": str(directory), "PYTHONPATH": str(ROOT), **environment},
-        start_new_session=True,
-    )
-    try:
-        yield Run(process)
-    finally:
-        traces = Traces(process.pid) if process.returncode is None else None
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-        if traces is not None:
-            await traces.gone()
-    assert mentioned(str(directory)) == []
+async def manta_run(folder: Path, *, endless: bool = False, **environment: str) -> AsyncIterator[Manta]:
+    """That job; what is temporary stands in `folder`/t."""
+    (folder / "t").mkdir()
+    file = a_job(folder, endless=endless)
+    async with manta(folder / "t", "run", "--output", "plain", file, environment=environment) as run:
+        yield run
 
 
-@pytest.mark.parametrize("line", range(1, 11))
-async def test_ctrl_c_ends_everything(line: int, tmp_path: Path) -> None:
-    """At ten moments, from the first sign of life to running nodes."""
+CTRL_C = (
+    *(BEGINNING, SERVED, CREATED, INITIALIZING, WORKER_WAITS, HEAD_RUNS),
+    *(WORKER_RUNS, WORKER_READY, JOB_RUNS, JOB_SPEAKS),
+)
+
+
+@pytest.mark.parametrize("moment", CTRL_C)
+async def test_ctrl_c_ends_everything(moment: str, tmp_path: Path) -> None:
+    """At ten moments; like a terminal, the signal goes to the whole foreground group."""
+    async with manta_run(tmp_path, endless=True) as run:
+        await run.line_with(moment)
+        traces = run.traces()
+
+        os.killpg(run.process.pid, signal.SIGINT)
+        code, _, errors = await run.ended()
+
+        assert code == 130
+        assert errors == "\ninterrupted; everything that was started is gone\n"
+        await nothing_lives(run.folder, traces)
+        assert left(run.folder) == []
+        await next_start_works(run.folder)
+
+
+async def test_ctrl_c_while_it_cleans_up_does_not_cut_that_short(tmp_path: Path) -> None:
+    """The job had ended; whether the signal still finds somebody who heeds it is chance."""
     async with manta_run(tmp_path) as run:
-        await run.line(line)
-        traces = Traces(run.process.pid)
+        await run.line_with(CLEANING)
+        traces = run.traces()
 
-        run.process.send_signal(signal.SIGINT)
-        await run.process.communicate()
+        os.killpg(run.process.pid, signal.SIGINT)
+        code, _, _ = await run.ended()
 
-        assert run.process.returncode == 130
-        await traces.gone()
-        assert mentioned(str(tmp_path)) == []
+        assert code in (0, 130)
+        await nothing_lives(run.folder, traces)
+        assert left(run.folder) == []
 
 
 KILLED = [
-    pytest.param(1, (), id="manta, 1"),
-    pytest.param(2, ("localcluster.node.cell",), id="launcher, 2"),
-    pytest.param(3, ("localcluster.inside",), id="local cluster, 3"),
-    pytest.param(4, (), id="manta, 4"),
-    pytest.param(5, ("localcluster.inside",), id="local cluster, 5"),
-    pytest.param(6, ("localcluster.node.cell",), id="launcher, 6"),
-    pytest.param(7, (), id="manta, 7"),
-    pytest.param(9, ("localcluster.inside",), id="local cluster, 9"),
-    pytest.param(10, (), id="manta, 10"),
+    pytest.param("manta", CREATED, id="manta, job created"),
+    pytest.param("manta", WORKER_RUNS, id="manta, worker runs"),
+    pytest.param("manta", JOB_SPEAKS, id="manta, job runs"),
+    pytest.param("launcher", INITIALIZING, id="launcher, job initializing"),
+    pytest.param("launcher", JOB_RUNS, id="launcher, job runs"),
+    pytest.param("init", HEAD_RUNS, id="init, head runs"),
+    pytest.param("init", JOB_SPEAKS, id="init, job runs"),
+    pytest.param("local cluster", WORKER_WAITS, id="local cluster, worker waits"),
+    pytest.param("local cluster", WORKER_READY, id="local cluster, worker ready"),
+    pytest.param("local cluster", JOB_SPEAKS, id="local cluster, job runs"),
 ]
 
 
-@pytest.mark.parametrize(("line", "victim"), KILLED)
-async def test_the_death_of_one_is_the_end_of_all(line: int, victim: tuple[str, ...], tmp_path: Path) -> None:
-    """SIGKILL gives nobody a chance to clean up: the kernel does it."""
+@pytest.mark.parametrize(("victim", "moment"), KILLED)
+async def test_the_death_of_one_is_the_end_of_all(victim: str, moment: str, tmp_path: Path) -> None:
+    """SIGKILL gives nobody a chance to clean up: the kernel does, and the next start removes a folder that stayed."""
+    async with manta_run(tmp_path, endless=True) as run:
+        await run.line_with(moment)
+        traces = run.traces()
+
+        os.kill(run.part(victim), signal.SIGKILL)
+        code, _, errors = await run.ended()
+
+        assert code == (-signal.SIGKILL if victim == "manta" else 1), errors
+        assert "Traceback" not in errors
+        await nothing_lives(run.folder, traces)
+        assert victim == "manta" or left(run.folder) == []
+        await next_start_works(run.folder)
+
+
+SURVIVED = [
+    pytest.param([(CREATED, "operator"), (WORKER_RUNS, "operator"), (JOB_WORKS, "operator")], id="operator"),
+    pytest.param([(WORKER_RUNS, "worker"), (JOB_WORKS, "supervisor of worker")], id="worker, its supervisor"),
+    pytest.param([(WORKER_RUNS, "supervisor of worker"), (JOB_WORKS, "worker")], id="supervisor of a worker, worker"),
+    pytest.param([(HEAD_RUNS, "supervisor of head")], id="supervisor of the starting head"),
+    pytest.param([(HEAD_RUNS, "head")], id="starting head"),
+]
+
+
+@pytest.mark.parametrize("deaths", SURVIVED)
+async def test_what_is_not_essential_is_started_again_and_the_job_succeeds(
+    deaths: Sequence[tuple[str, str]], tmp_path: Path
+) -> None:
+    """The operator by the cell, a container by the kubelet; afterwards nothing is left, as always."""
     async with manta_run(tmp_path) as run:
-        await run.line(line)
-        traces = Traces(run.process.pid)
+        for moment, victim in deaths:
+            await run.line_with(moment)
+            os.kill(run.part(victim), signal.SIGKILL)
+        await run.line_with(CLEANING)
+        traces = run.traces()
+        code, output, errors = await run.ended()
 
-        os.kill(run.find(*victim), signal.SIGKILL)
-        await run.process.communicate()
-
-        assert run.process.returncode != 0
-        await traces.gone()
-        assert mentioned(str(tmp_path)) == []
-
-
-async def test_the_death_of_init_is_the_end_of_all(tmp_path: Path) -> None:
-    """PID 1 of the cell is the launcher's only child."""
-    async with manta_run(tmp_path) as run:
-        await run.line(6)
-        traces = Traces(run.process.pid)
-        _, init, *_ = descendants(run.find("localcluster.node.cell"))
-
-        os.kill(init, signal.SIGKILL)
-        await run.process.communicate()
-
-        assert run.process.returncode != 0
-        await traces.gone()
+        assert code == 0, output + errors
+        assert "sum of squares below a million: 333332833333500000" in output
+        await nothing_lives(run.folder, traces)
+        assert left(run.folder) == []
+        await next_start_works(run.folder)
 
 
-async def test_a_killed_operator_is_started_again_and_the_job_still_succeeds(tmp_path: Path) -> None:
-    """It is not essential: nothing is lost with it."""
-    async with manta_run(tmp_path) as run:
-        await run.line(6)
+@pytest.mark.parametrize("victim", ["head", "supervisor of head"])
+async def test_a_job_dies_with_its_head_and_nothing_stays(victim: str, tmp_path: Path) -> None:
+    """Its driver ran there: that is a failed job, with its exit code and a sentence."""
+    async with manta_run(tmp_path, endless=True) as run:
+        await run.line_with(JOB_SPEAKS)
 
-        os.kill(run.find("-m controller"), signal.SIGKILL)
-        await run.process.communicate()
+        os.kill(run.part(victim), signal.SIGKILL)
+        await run.line_with(CLEANING)
+        traces = run.traces()
+        code, output, errors = await run.ended()
 
-        assert run.process.returncode == 0
+        assert code == 1, output + errors
+        assert "the job failed: " in output
+        await nothing_lives(run.folder, traces)
+        assert left(run.folder) == []
+        await next_start_works(run.folder)
 
 
 async def test_a_machine_without_network_tools_runs_a_job_too(tmp_path: Path) -> None:
     """Probes bring their own wget; all else is system calls."""
-    programs = without(HIDDEN, tmp_path / "bin")
+    programs = without(NETWORK_TOOLS, tmp_path / "bin")
     async with manta_run(tmp_path, PATH=str(programs)) as run:
-        output, _ = await run.process.communicate()
+        code, output, errors = await run.ended()
 
-        assert run.process.returncode == 0, output.decode()
-        assert "sum of squares below a million: 333332833333500000" in output.decode()
+        assert code == 0, output + errors
+        assert "sum of squares below a million: 333332833333500000" in output
+        assert left(run.folder) == []

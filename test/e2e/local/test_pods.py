@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service, mentioned
+from localcluster.node.cell import Program
+from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service, nothing_lives
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager
 async def a_cluster(directory: Path) -> AsyncIterator[Celled]:
     """A cluster in a cell, of which nothing stays."""
-    before = seen_outside()
+    before = mounts()
     async with a_celled_cluster(directory, directory / "cache") as cluster:
         yield cluster
         traces = Traces(cluster.cell.process.pid)
-    await traces.gone()
-    assert mentioned(str(directory)) == []
-    assert seen_outside() == before
+    await nothing_lives(directory, traces)
+    assert mounts() == before
 
 
-def seen_outside() -> tuple[str, list[str]]:
-    """The machine's mounts and interfaces."""
-    interfaces = [line.split(":")[0] for line in Path("/proc/net/dev").read_text().splitlines()]
-    return Path("/proc/self/mounts").read_text(), interfaces
+def mounts() -> str:
+    """The machine's."""
+    return Path("/proc/self/mounts").read_text()
+
+
+async def test_a_cell_whose_owner_died_before_it_began_starts_nothing(tmp_path: Path) -> None:
+    """The kernel ends it with its owner only from when it was asked to: the lifeline tells of an earlier death."""
+    began = tmp_path / "began"
+    program = Program("any", ("touch", str(began)))
+    (lifeline, owner), (report_read, report) = os.pipe(), os.pipe()
+    os.close(owner)
+
+    cell = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "localcluster.node.cell", str(lifeline), str(report)),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=(lifeline, report),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    for one in (lifeline, report):
+        os.close(one)
+    await cell.communicate(json.dumps({"hostname": "any", "programs": [asdict(program)]}).encode())
+
+    assert cell.returncode == 1
+    assert os.read(report_read, 1) == b""
+    assert not os.access(began, os.F_OK)
+    os.close(report_read)
 
 
 async def test_a_container_writes_its_log_and_ends_with_its_exit_code(tmp_path: Path) -> None:

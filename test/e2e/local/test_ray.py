@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from localcluster.node.images import Images
-from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, is_ready, mentioned
+from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, is_ready, nothing_lives
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(300)]
 
@@ -53,8 +53,7 @@ async def a_ray(directory: Path) -> AsyncIterator[Celled]:
             await cluster.until("pods", golden(name)["metadata"]["name"], is_ready, namespace="ns")
         yield cluster
         traces = Traces(cluster.cell.process.pid)
-    await traces.gone()
-    assert mentioned(str(directory)) == []
+    await nothing_lives(directory, traces)
 
 
 @pytest.mark.spec("ray-side:S10-1")
