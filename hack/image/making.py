@@ -90,9 +90,15 @@ def make(name: str, folder: Path = CACHE / "archives") -> Made:
     image = IMAGES[name]
     target = folder / f"{name}.tar"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("w") as lock:
+    with (folder / f".{name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        write(target, image.names, image.layers(), image.config)
+        layers = image.layers()
+        contents = f"{image.names} {image.config} {[layer.digest for layer in layers]}"
+        lock.seek(0)
+        if lock.read() != contents or not target.exists():
+            lock.truncate(0)
+            write(target, image.names, layers, image.config)
+            lock.write(contents)
     return Made(target, image.names, time.monotonic() - began)
 
 

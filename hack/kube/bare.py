@@ -199,23 +199,31 @@ async def running() -> AsyncIterator[tuple[Node, Cell]]:
     debian = laid_out(PACKAGES, _say)
     archives = [make(name).path for name in ("pause", "coredns")]
     clock.phase("programs and images made")
-    with _state() as state:
-        layout = Layout(state, programs, debian)
-        token = _prepare(layout)
-        note = _note(layout)
-        program = Program("node", (sys.executable, "-m", "hack.kube.inside", str(note)), log=str(state / "inside.log"))
-        async with (
-            a_cell([program], hostname=NODE_NAME) as cell,
-            forwarding(str(state / "dialer"), "127.0.0.1", API_PORT) as port,
-        ):
-            node = Node(state, layout.kubeconfig("outside"), programs["kubectl"])
-            node.kubeconfig.write_text(kubeconfig(f"https://127.0.0.1:{port}", layout.secret("ca.crt"), token))
-            await _alive(cell, state, _started(node, archives, clock))
-            try:
-                yield node, cell
-            finally:
-                clock.phase("lived")
-    clock.phase("taken away")
+    try:
+        with _state() as state:
+            async with _living(Layout(state, programs, debian), archives, clock) as found:
+                try:
+                    yield found
+                finally:
+                    clock.phase("lived")
+    finally:
+        clock.phase("taken away")
+
+
+@asynccontextmanager
+async def _living(layout: Layout, archives: Sequence[Path], clock: Clock) -> AsyncIterator[tuple[Node, Cell]]:
+    """The node in its state folder, ready when the block is entered."""
+    token, state = _prepare(layout), layout.state
+    note = _note(layout)
+    program = Program("node", (sys.executable, "-m", "hack.kube.inside", str(note)), log=str(state / "inside.log"))
+    async with (
+        a_cell([program], hostname=NODE_NAME) as cell,
+        forwarding(str(state / "dialer"), "127.0.0.1", API_PORT) as port,
+    ):
+        node = Node(state, layout.kubeconfig("outside"), layout.programs["kubectl"])
+        node.kubeconfig.write_text(kubeconfig(f"https://127.0.0.1:{port}", layout.secret("ca.crt"), token))
+        await _alive(cell, state, _started(node, archives, clock))
+        yield node, cell
 
 
 def _prepare(layout: Layout) -> str:

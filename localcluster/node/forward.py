@@ -114,7 +114,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-    except ConnectionError:
+    except OSError:  # ending the writing of a socket that was reset is ENOTCONN, which is no ConnectionError
         writer.transport.abort()  # the other side is gone: so is this one
 
 
