@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from localcluster.node import kernel
 from localcluster.node.images import DONE, EXTRAS, Environment
 from localcluster.node.interfaces import Fault
 
-__all__ = ["find_python", "main", "settings_for_uv"]
+__all__ = ["find_python", "main", "settings_for_uv", "why_not"]
 
 # pip's settings and uv's names for them
 _HANDED_ON: Final = {
@@ -31,6 +32,10 @@ _HANDED_ON: Final = {
     "cert": "SSL_CERT_FILE",
     "trusted-host": "UV_INSECURE_HOST",
 }
+# What uv says when no wheel fits the interpreter, which it found instead, and when there is no such version at all.
+_NO_WHEEL: Final = re.compile(r"\bray\S* has no wheels with a matching|we only found wheels for `ray`")
+_TAGS: Final = re.compile(r"we only found wheels for `ray` .* tags?: (.*)")
+_NO_VERSION: Final = re.compile(r"there is no version of ray\b")
 _ASK: Final = (
     "import sys; print('%d.%d' % sys.version_info[:2]); print(getattr(sys, '_base_executable', sys.executable))"
 )
@@ -69,10 +74,10 @@ def make(folder: Path, wanted: Environment, environ: Mapping[str, str]) -> None:
         python = _choose_python(wanted, environ)
         settings = {**environ, **settings_for_uv(_pip_settings(environ), environ), "UV_PYTHON_DOWNLOADS": "never"}
         _say(line=f"making an environment with Ray {wanted.ray} on Python {_version(python)}")
-        _uv(["venv", "--seed", "--no-project", "--python", python, str(folder)], settings, wanted)
+        _uv(["venv", "--seed", "--no-project", "--python", python, str(folder)], settings, wanted, _version(python))
         requirements = [f"ray[{EXTRAS}]=={wanted.ray}", *wanted.packages]
         into = ["--python", str(folder / "bin" / "python")]
-        _uv(["pip", "install", "--compile-bytecode", *into, *requirements], settings, wanted)
+        _uv(["pip", "install", "--compile-bytecode", *into, *requirements], settings, wanted, _version(python))
         unfinished = folder / f"{DONE}.unfinished"
         unfinished.write_text(json.dumps({"ray": wanted.ray, "python": _version(python), "packages": wanted.packages}))
         unfinished.replace(folder / DONE)
@@ -138,7 +143,7 @@ def _pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environment) -> None:
+def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environment, python: str) -> None:
     """Its words are passed on as they come. Raises Fault with the last of them."""
     with subprocess.Popen(
         [sys.executable, "-m", "uv", *arguments],
@@ -156,10 +161,22 @@ def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environme
             _say(line=line.rstrip())
     if process.returncode == 0:
         return
-    why = " ".join(line.strip() for line in said[-6:] if line.strip())
-    running = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    pythons = f"Python {wanted.python} (wanted) or {running} (running)" if wanted.python else f"Python {running}"
-    raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray} and {pythons}: {why}")
+    raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray}: {why_not(said, wanted, python)}")
+
+
+def why_not(said: Sequence[str], wanted: Environment, python: str) -> str:
+    """What uv said, as a sentence and the way out; its own last words if they are none of those known here."""
+    missing = f" (there is no python{wanted.python} on PATH)" if wanted.python not in ("", python) else ""
+    words = " ".join(line.strip() for line in said if line.strip())
+    if _NO_WHEEL.search(words):
+        minors = sorted({int(minor) for tags in _TAGS.findall(words) for minor in re.findall(r"cp3(\d+)", tags)})
+        others = ", ".join(f"3.{minor}" for minor in minors)
+        way = f"Put a Python that it has wheels for on PATH ({others})" if others else "Put another Python on PATH"
+        return f"it has no wheel for Python {python}{missing}. {way}, or take a Ray that has one for Python {python}"
+    if _NO_VERSION.search(words):
+        return f"the package index has no ray=={wanted.ray}. Take a version that it has"
+    last = " ".join(line.strip() for line in said[-6:] if line.strip())
+    return f"with Python {python}{missing}: {last}"
 
 
 if __name__ == "__main__":

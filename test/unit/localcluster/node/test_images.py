@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.node.imagemaking import find_python, settings_for_uv
+from localcluster.node.imagemaking import find_python, settings_for_uv, why_not
 from localcluster.node.images import DONE, Environment, Images
 from localcluster.node.interfaces import Fault
 
@@ -164,3 +164,38 @@ def test_pips_settings_hold_for_uv_unless_the_user_set_uvs() -> None:
 
     assert settings_for_uv(pip, {}) == {"UV_DEFAULT_INDEX": "mirror", "SSL_CERT_FILE": "/ca.pem"}
     assert settings_for_uv(pip, {"UV_DEFAULT_INDEX": "own"}) == {"SSL_CERT_FILE": "/ca.pem"}
+
+
+NO_WHEEL = """\
+Using Python 3.11.7 environment at: /x
+error: No solution found when resolving dependencies
+  cause: Because ray[default]==1.13.0 has no wheels with a matching Python ABI tag (e.g., `cp311`) and you require \
+ray[default]==1.13.0, we can conclude that your requirements are unsatisfiable.
+
+hint: You require CPython 3.11 (`cp311`), but we only found wheels for `ray` (v1.13.0) with the following Python ABI \
+tags: `cp36m`, `cp37m`, `cp38`, `cp310`"""
+
+
+def test_a_ray_without_a_wheel_for_any_python_here_is_told_in_a_sentence_with_the_way_out() -> None:
+    """Both Pythons are named, the one that the tag wants and the one that was tried, and those that would do."""
+    assert why_not(NO_WHEEL.splitlines(), Environment("1.13.0", "3.7"), "3.11") == (
+        "it has no wheel for Python 3.11 (there is no python3.7 on PATH). Put a Python that it has wheels for on PATH "
+        "(3.6, 3.7, 3.8, 3.10), or take a Ray that has one for Python 3.11"
+    )
+    assert why_not(NO_WHEEL.splitlines()[:3], Environment("1.13.0"), "3.11").startswith(
+        "it has no wheel for Python 3.11. Put another Python on PATH"
+    )
+
+
+def test_a_ray_that_was_never_released_is_told_as_that() -> None:
+    """Often a version of the image that has no package of the same number."""
+    said = ["error: No solution found", "cause: Because there is no version of ray[default]==2.999.0 and you require"]
+
+    assert why_not(said, Environment("2.999.0"), "3.11").startswith("the package index has no ray==2.999.0")
+
+
+def test_whatever_else_went_wrong_is_told_in_its_own_last_words() -> None:
+    """A network that is not there, a disk that is full."""
+    said = [*(f"line {number}" for number in range(20)), "error: No space left on device"]
+
+    assert why_not(said, Environment("2.52.0"), "3.11").endswith("line 19 error: No space left on device")
