@@ -48,14 +48,14 @@ async def tell_all(api: Api, resource: Resource, show: Show) -> None:
 
 
 async def tell(api: Api, resource: Resource, body: Mapping[str, Any], show: Show) -> None:
-    """One object. The event is best effort: the namespace may be on its way out."""
-    metadata = body["metadata"]
-    about = f"{resource.kind} {metadata['namespace']}/{metadata['name']}"
-    show.say(f"! {about}: {sentence(resource.kind)}; nothing will happen")
+    """One object: its event first, so that it is there once the line is."""
+    metadata, said = body["metadata"], ""
     try:
         await api.create(warning(resource, metadata, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())))
-    except Refused as refused:
-        show.say(f"! no event could be written about it: {refused.message}")
+    except Refused as refused:  # the namespace may be on its way out
+        said = f" (and no event could be written about it: {refused.message})"
+    about = f"{resource.kind} {metadata['namespace']}/{metadata['name']}"
+    show.say(f"! {about}: {sentence(resource.kind)}; nothing will happen{said}")
 
 
 def warning(resource: Resource, metadata: Mapping[str, Any], now: str) -> dict[str, Any]:

@@ -162,10 +162,10 @@ class Progress:
                 self.crashed.append((name, state.container))
 
     def given_up(self) -> Verdict:
-        """What cannot start as things are, for a run that waits no longer."""
+        """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble."""
         causes: dict[str, list[str]] = {}
         for name, why in self.stuck.items():
-            causes.setdefault(why, []).append(name)
+            causes.setdefault(why.partition(". ")[0], []).append(name)
         told = [
             f"pod {names[0]} {why}" if len(names) == 1 else f"{len(names)} pods ({names[0]}, ...) {why}"
             for why, names in causes.items()

@@ -44,6 +44,7 @@ class Plain:
 
     def __init__(self, out: TextIO) -> None:
         self.out, self.began = out, time.monotonic()
+        self.staged: set[str] = set()
 
     def write(self, text: str) -> None:
         """One line."""
@@ -66,7 +67,8 @@ class Plain:
 
     def stage(self, text: str) -> None:
         """See Show."""
-        if text:
+        if text and text not in self.staged:  # what is tried again says the same again
+            self.staged.add(text)
             self.write(f"{time.monotonic() - self.began:6.1f}s  {text}")
 
     def end(self, verdict: Verdict) -> None:
