@@ -179,14 +179,16 @@ class Images:
         path = [*path, *self.environ.get("PATH", os.defpath).split(":"), str(self.folder / "bin")]
         environment = {"PATH": ":".join(path), "HOME": home, "LANG": "C.UTF-8"}
         profile = (str(self.folder / "profile"), "/etc/profile")
-        hidden = [(one, one) for one in path if one.startswith(OWN_TMP) and Path(one).is_dir()]
+        needed = [*path, sys.base_prefix]
+        hidden = [(one, one) for one in needed if one.startswith(OWN_TMP) and Path(one).is_dir()]
         return Image(id_, environment, home, entrypoint, arguments, (profile, *hidden))
 
     def furnish(self) -> None:
         """Write what every image has: `wget`, and a profile that leaves PATH alone (`bash -l` reads it)."""
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
         script = Path(wget.__file__).read_text()
-        _written(self.folder / "bin" / "wget", f"#!{sys.executable} -IS\n{script}", 0o755)
+        python = getattr(sys, "_base_executable", sys.executable)  # containers do not see the environment we run in
+        _written(self.folder / "bin" / "wget", f"#!{python} -IS\n{script}", 0o755)
         _written(self.folder / "profile", "# The image's environment holds for login shells, too.\n", 0o644)
 
 

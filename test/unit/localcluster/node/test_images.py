@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,27 @@ def test_programs_of_path_that_a_containers_own_tmp_would_hide_are_shown_again(t
     shown = {target for _, target in found.mounts}
     assert (f"{tmp_path}/bin" in shown) == str(tmp_path).startswith("/tmp/")
     assert "/usr/bin" not in shown
+
+
+def test_the_stand_in_wget_does_not_need_the_environment_that_manta_runs_in(tmp_path: Path) -> None:
+    """That may stand below /tmp, which every container has for itself."""
+    store = images(tmp_path)
+
+    store.furnish()
+
+    interpreter = (store.folder / "bin" / "wget").read_text().split("\n")[0].removeprefix("#!").split(" ")[0]
+    assert Path(interpreter).is_relative_to(sys.base_prefix)
+
+
+def test_a_python_below_tmp_is_shown_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments and the stand-in wget run on it."""
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    store = images(tmp_path, '[images."m"]\nmachine = true')
+
+    found = store.find("m")
+
+    assert found is not None
+    assert ((str(tmp_path), str(tmp_path)) in found.mounts) == str(tmp_path).startswith("/tmp/")
 
 
 def test_a_python_is_one_that_runs(tmp_path: Path) -> None:
