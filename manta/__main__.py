@@ -53,7 +53,10 @@ def command() -> None:
         port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 0,
         kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
     ) -> None:
-        """Run a file on a local cluster of its own, follow it, clean up. Ends 0 if the job succeeded, else 1."""
+        """Run a file on a local cluster of its own, follow it, clean up.
+
+        Ends 0 if the job succeeded, 1 if not, 2 if the file cannot be used.
+        """
         from manta.run import Wishes
         from manta.run import run as run_file
 

@@ -9,14 +9,11 @@ from typing import Any, TypeAlias
 
 import aiohttp
 
+from manta.served import served_kind
+
 __all__ = ["Api", "Refused", "connected", "path_of"]
 
 Json: TypeAlias = dict[str, Any]
-
-CLUSTER_SCOPED = frozenset(
-    {"Namespace", "Node", "PriorityClass", "StorageClass", "PersistentVolume", "CustomResourceDefinition"}
-    | {"ClusterRole", "ClusterRoleBinding"}
-)
 
 
 class Refused(Exception):
@@ -28,17 +25,16 @@ class Refused(Exception):
 
 
 def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
-    """The URL path of a kind's collection, or of one object."""
-    plural = plural_of(kind.lower())
+    """The URL path of a kind's collection, or of one object; what nobody knows here is guessed, and namespaced."""
+    served = served_kind(api_version, kind)
+    plural = plural_of(kind.lower()) if served is None else served.resource.plural
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-    scope = "" if kind in CLUSTER_SCOPED else f"/namespaces/{namespace}"
+    scope = f"/namespaces/{namespace}" if served is None or served.resource.namespaced else ""
     return f"{root}{scope}/{plural}" + (f"/{name}" if name else "")
 
 
 def plural_of(word: str) -> str:
     """As kubectl guesses it when it does not ask either."""
-    if word == "endpoints":
-        return word
     if word.endswith(("s", "x", "ch")):
         return f"{word}es"
     return f"{word[:-1]}ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else f"{word}s"

@@ -185,8 +185,10 @@ def test_without_a_signal_the_exit_code_is_the_runs_own() -> None:
         (("ray.io/v1", "RayJob"), "/apis/ray.io/v1/namespaces/ml/rayjobs"),
         (("networking.k8s.io/v1", "NetworkPolicy"), "/apis/networking.k8s.io/v1/namespaces/ml/networkpolicies"),
         (("networking.k8s.io/v1", "Ingress"), "/apis/networking.k8s.io/v1/namespaces/ml/ingresses"),
+        (("v1", "Endpoints"), "/api/v1/namespaces/ml/endpoints"),
+        (("example.com/v1", "Toy"), "/apis/example.com/v1/namespaces/ml/toys"),
+        (("example.com/v1", "Policy"), "/apis/example.com/v1/namespaces/ml/policies"),
         (("scheduling.k8s.io/v1", "PriorityClass"), "/apis/scheduling.k8s.io/v1/priorityclasses"),
-        (("storage.k8s.io/v1", "StorageClass"), "/apis/storage.k8s.io/v1/storageclasses"),
     ],
 )
 def test_a_kinds_path_is_known_without_asking(kind: tuple[str, str], path: str) -> None:

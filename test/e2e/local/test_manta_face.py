@@ -1,0 +1,114 @@
+"""What a user of `manta run` and `manta up` is told when something cannot be done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from localcluster.testing.manta_process import SAMPLES, Manta, manta, scripted
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def kubectl() -> Path:
+    """The one that the conformance tests built."""
+    found = sorted((Path.home() / ".cache" / "manta" / "kube").glob("v1.*/**/kubectl"))
+    if not found:
+        pytest.skip("there is no kubectl in the cache; `make conformance` builds it, once")
+    return found[-1]
+
+
+async def ask(kubectl: Path, config: Path, *words: str) -> tuple[str, str]:
+    """Output and errors."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(kubectl), *words),
+        env={**os.environ, "KUBECONFIG": str(config)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    return output.decode(), errors.decode()
+
+
+async def stop(up: Manta) -> None:
+    up.process.send_signal(signal.SIGINT)
+    code, _, errors = await up.ended()
+    assert code == 0, errors
+
+
+async def test_a_ray_without_a_wheel_for_any_python_here_ends_the_run_with_both_named(tmp_path: Path) -> None:
+    """Neither is Python 3.7 here, nor had that Ray a wheel for one that is."""
+    job = tmp_path / "job.yaml"
+    job.write_text((SAMPLES / "rayjob-http.yaml").read_text().replace("ray:2.52.0", "ray:1.13.0-py37"))
+
+    async with manta(tmp_path, "run", "--output", "plain", job) as run:
+        code, output, errors = await run.ended()
+
+    assert (code, errors) == (1, "")
+    (trouble,) = (line for line in output.splitlines() if "! " in line)
+    assert "cannot make an environment with Ray 1.13.0: it has no wheel for Python 3." in trouble
+    assert "(there is no python3.7 on PATH). Put a Python that it has wheels for on PATH (3.6, 3.7, " in trouble
+    verdict = next(line for line in output.splitlines() if "gave up" in line)
+    assert verdict.endswith("(there is no python3.7 on PATH)")
+    assert output.count("making an environment with Ray 1.13.0") == 1
+
+
+async def test_trouble_that_pods_share_is_told_once_with_their_number(tmp_path: Path) -> None:
+    """One line with the way out, and a verdict."""
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text((SAMPLES / "raycluster.yaml").read_text().replace("rayproject/ray:2.52.0", "example.com/none:1"))
+
+    async with manta(tmp_path, "run", "--output", "plain", cluster) as run:
+        code, output, _ = await run.ended()
+
+    assert code == 1
+    (trouble,) = (line for line in output.splitlines() if "! " in line)
+    assert " and 1 more: ErrImagePull: cannot pull example.com/none:1: images are not pulled here. Use " in trouble
+    assert output.count("images are not pulled here") == 2
+
+
+async def test_a_kind_that_nothing_runs_is_told_on_the_object_and_in_manta_up(tmp_path: Path, kubectl: Path) -> None:
+    """kubectl applies it without a word: the API serves its definition."""
+    config, cron = tmp_path / "config", tmp_path / "cron.json"
+    template = {"entrypoint": "a", "rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}
+    spec = {"schedule": "* * * * *", "jobTemplate": template}
+    kind = {"apiVersion": "ray.io/v1", "kind": "RayCronJob", "metadata": {"name": "nightly"}}
+    cron.write_text(json.dumps({**kind, "spec": spec}))
+    async with manta(tmp_path, *scripted("up", "--port", "0", "--kubeconfig", config)) as up:
+        await up.line_with("ready; Ctrl-C ends it")
+
+        applied, errors = await ask(kubectl, config, "apply", "-f", str(cron))
+        told = await up.line_with("RayCronJob default/nightly")
+        events, _ = await ask(kubectl, config, "get", "events", "-o", "jsonpath={.items[*].message}")
+
+        assert applied == "raycronjob.ray.io/nightly created\n", errors
+        assert told == (
+            "! RayCronJob default/nightly: this version runs RayCluster and RayJob, not yet RayCronJob; "
+            "nothing will happen\n"
+        )
+        assert "this version runs RayCluster and RayJob, not yet RayCronJob" in events
+        await stop(up)
+
+
+async def test_kubectl_is_told_that_streams_are_not_there_yet(tmp_path: Path, kubectl: Path) -> None:
+    """Its own words were `malformed ws url` before."""
+    config = tmp_path / "config"
+    arguments = ("up", "--port", "0", "--apply", SAMPLES / "raycluster.yaml", "--kubeconfig", config)
+    async with manta(tmp_path, *scripted(*arguments)) as up:
+        await up.line_with("ready; Ctrl-C ends it")
+        selector = "-lray.io/node-type=head"
+        await ask(kubectl, config, "wait", "pod", selector, "--for=create")
+        running = "--for=jsonpath={.status.phase}=Running"  # kubectl itself refuses to forward to another one
+        pod, _ = await ask(kubectl, config, "wait", "pod", selector, running, "-o", "jsonpath={.metadata.name}")
+
+        for words in (("exec", pod, "--", "ls"), ("attach", pod), ("port-forward", pod, "8265")):
+            _, errors = await ask(kubectl, config, *words)
+
+            assert "kubectl exec, cp, attach and port-forward do not work here" in errors
+        await stop(up)
