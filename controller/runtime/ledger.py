@@ -4,20 +4,26 @@ A cached read must not be older than our own writes. The client enters each writ
 completes the entry before its caller goes on; a cache asks which entries stand in the way of a read, and takes away
 those that its store has reached. An entry carries the UID of the controlling owner, so that a read through an owner
 waits for that owner's writes alone (design.md §2): one hanging write delays one object.
+
+It also carries the passes that wrote it, so that a key is not even looked at before the cache has what its last pass
+wrote (spec runtime §8.4): who waits in a read holds a worker, who waits before the pass holds none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from api.meta import Ref, Resource
 from controller.runtime.versions import MalformedVersion, at_least, is_valid, newest
 
-__all__ = ["TTL_SECONDS", "Entry", "Ledger", "Seen", "Store"]
+__all__ = ["TTL_SECONDS", "WRITER", "Entry", "Ledger", "Seen", "Store"]
 
 TTL_SECONDS = 300.0  # an entry that was not reached by then never will be; must not happen (RYW-5)
+
+WRITER: ContextVar[Hashable] = ContextVar("WRITER", default=None)  # whose pass is at work: a controller's key
 
 
 class Seen(Protocol):
@@ -59,6 +65,7 @@ class Entry:
     gone: set[str] = field(default_factory=set)  # UIDs that must have left the store, or be on their way out
     uncertain: bool = False  # an answer was lost: only a live read tells
     at: float = 0.0  # when it was last touched
+    writers: set[Hashable] = field(default_factory=set)  # whose passes wrote it
 
     @property
     def finished(self) -> bool:
@@ -71,7 +78,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self._open: dict[Resource, dict[Ref, Entry]] = {}
+        self._by_writer: dict[Hashable, set[Entry]] = {}
         self.expired = 0  # entries that ran into their TTL
+        self.released: Callable[[Hashable], None] = lambda writer: None  # called when nothing is open of that writer
         self.ended: Callable[[], None] = lambda: None  # called after each write that ended, however it did
 
     def watch(self, resource: Resource) -> None:
@@ -86,6 +95,10 @@ class Ledger:
         entry = entries.get(ref)
         if entry is None:
             entry = entries[ref] = Entry(resource, ref)
+        writer = WRITER.get()
+        if writer is not None:
+            entry.writers.add(writer)
+            self._by_writer.setdefault(writer, set()).add(entry)
         entry.in_flight += 1
         entry.at = now
         entry.owner_uid = owner_uid or entry.owner_uid
@@ -158,6 +171,10 @@ class Ledger:
             return [one for one in entries.values() if one.owner_uid == owner_uid]
         return [one for one in entries.values() if not namespace or one.ref.namespace == namespace]
 
+    def of_writer(self, writer: Hashable) -> Sequence[Entry]:
+        """What is open of what that pass, or those before it, wrote."""
+        return tuple(self._by_writer.get(writer, ()))
+
     def settle(self, resource: Resource, store: Store, now: float, *, namespace: str | None = None) -> None:
         """Take away what the store, of one namespace or of all, has reached by now, and what is too old."""
         entries = self._open.get(resource)
@@ -168,7 +185,7 @@ class Ledger:
                 continue
             self.settle_one(entry, store)
             if entry.at + TTL_SECONDS <= now and not entry.in_flight and entries.get(entry.ref) is entry:
-                del entries[entry.ref]
+                self._drop(entry)
                 self.expired += 1
 
     def settle_one(self, entry: Entry, store: Store) -> bool:
@@ -196,9 +213,17 @@ class Ledger:
         self.ended()
 
     def _drop_finished(self, entry: Entry) -> None:
-        entries = self._open.get(entry.resource, {})
-        if entry.finished and entries.get(entry.ref) is entry:
-            del entries[entry.ref]
+        if entry.finished and self._open.get(entry.resource, {}).get(entry.ref) is entry:
+            self._drop(entry)
+
+    def _drop(self, entry: Entry) -> None:
+        del self._open[entry.resource][entry.ref]
+        for writer in entry.writers:
+            left = self._by_writer[writer]
+            left.discard(entry)
+            if not left:
+                del self._by_writer[writer]
+                self.released(writer)
 
 
 def _later(one: str, other: str) -> str:

@@ -25,6 +25,7 @@ from controller.runtime.contained import contained
 from controller.runtime.errors import ApiError, Conflict, NotLeading, RuntimeProblem, StaleCache, Terminal
 from controller.runtime.handlers import Source, for_object
 from controller.runtime.interfaces import Clock, Reconciler
+from controller.runtime.ledger import WRITER
 from controller.runtime.metrics import Metrics
 from controller.runtime.plan import Result
 from controller.runtime.queue.workqueue import LOW, Held, ShutDown, WorkQueue
@@ -37,6 +38,7 @@ TIMEOUT = timedelta(minutes=2)
 DRAIN = timedelta(seconds=30)
 QUIET_CONFLICTS = 3  # in a row; more of them say that two writers fight
 STALE_PAUSE = timedelta(seconds=1)
+GATE = timedelta(seconds=5)  # longest time that a key is put off because the caches lag (RYW-11)
 ZERO = timedelta(0)
 _BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, ArithmeticError)
 
@@ -86,6 +88,8 @@ class Controller:
         self._workers = workers
         self._timeout = timeout.total_seconds()
         self._tracer = tracer
+        self._caches: Caches | None = None
+        self._parked: dict[Ref, float] = {}  # since when
         self._count_results(metrics)
 
     def _count_results(self, metrics: Metrics) -> None:
@@ -99,6 +103,8 @@ class Controller:
         self._timeouts = metrics.reconcile_timeouts.labels(name)
         self._seconds = metrics.reconcile_seconds.labels(name)
         self._active = metrics.active_workers.labels(name)
+        self._gate_parked = metrics.gate_parked.labels(name)
+        self._gate_timeouts = metrics.gate_timeouts.labels(name)
         metrics.workers.labels(name).set(self._workers)
 
     def wake(self, key: Ref, *, after: timedelta = ZERO) -> None:
@@ -117,6 +123,7 @@ class Controller:
         says so, since a write of it may still be on its way.
         """
         left: Sequence[Ref] = ()
+        self._caches = caches
         async with self._listening(caches) as listeners:
             await self._synced(listeners)
             async with background(*((f"{self.name} worker {n}", self._work()) for n in range(self._workers))):
@@ -170,12 +177,41 @@ class Controller:
     async def _work(self) -> None:
         """One worker: keys until the queue is shut down. Each is a task, so what it binds for its logs is its own."""
         bind_contextvars(controller=self.name)
+        worker = asyncio.current_task()
+        assert worker is not None
         while True:
             try:
                 async with self.queue.hold() as held:
-                    await self._pass(held)
+                    if not self._parks(held):
+                        # For whoever looks at the tasks; like its log context it stays until the worker's next key.
+                        worker.set_name(f"{self.name} {held.key.namespace}/{held.key.name}")
+                        await self._pass(held)
             except ShutDown:
                 return
+
+    def _parks(self, held: Held[Ref]) -> bool:
+        """Put the key off, as long as the caches lack what its last pass wrote (spec runtime §8.4); it keeps no worker.
+
+        The event that brings the last of it wakes the key, and after `GATE` it is looked at all the same: then its
+        reads wait. Failures are not counted.
+        """
+        key, caches = held.key, self._caches
+        if caches is None or not caches.behind((self.name, key)):
+            if self._parked:
+                self._parked.pop(key, None)
+            return False
+        now = self._clock.monotonic()
+        if key not in self._parked:
+            self._parked[key] = now
+            self._gate_parked.inc()
+        left = self._parked[key] + GATE.total_seconds() - now
+        if left <= 0:
+            del self._parked[key]
+            self._gate_timeouts.inc()
+            return False
+        caches.when_caught_up((self.name, key), partial(self.queue.add, key, priority=held.priority))
+        self.queue.add(key, after=timedelta(seconds=left), priority=held.priority)
+        return True
 
     async def _pass(self, held: Held[Ref]) -> None:
         """One reconcile of one key, and what becomes of the key."""
@@ -190,7 +226,7 @@ class Controller:
             reconcile_id=reconcile_id,
             attempt=self.queue.failures(key) + 1,
         )
-        _name_task(f"{self.name} {key.namespace}/{key.name}")
+        WRITER.set((self.name, key))  # its writes are its own, for as long as it is bound
         self._active.inc()
         try:
             with self._tracer(self.name, key, reconcile_id):
@@ -291,13 +327,6 @@ def _is_bug(error: Exception) -> bool:
     if isinstance(error, ExceptionGroup):
         return any(_is_bug(one) for one in error.exceptions)
     return isinstance(error, _BUGS)
-
-
-def _name_task(name: str) -> None:
-    """What is at work, for whoever looks at the tasks; stays until the worker's next key, like its log context."""
-    task = asyncio.current_task()
-    assert task is not None
-    task.set_name(name)
 
 
 def _being_cancelled() -> bool:

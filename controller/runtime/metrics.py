@@ -277,4 +277,10 @@ class Metrics:
         self.stale_wait_seconds = self._histogram(
             "controller_stale_read_wait_seconds", "How long they waited.", (0.001, 0.01, 0.1, 0.5, 1, 5), "kind"
         )
+        self.gate_parked = self._counter(
+            "controller_stale_gate_parked_total", "Keys put off until the caches had what they wrote.", "controller"
+        )
+        self.gate_timeouts = self._counter(
+            "controller_stale_gate_timeouts_total", "Keys put off for as long as may be.", "controller"
+        )
         self.stale_timeouts = self._counter("controller_stale_read_timeouts_total", "Reads given up.", "kind")

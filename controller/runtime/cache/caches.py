@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -60,6 +60,8 @@ class Caches:
         self._informers: dict[Resource, list[Informer]] = {}
         loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._ledger.ended = self._changes.happened
+        self._ledger.released = self._caught_up
+        self._behind: dict[Hashable, Callable[[], None]] = {}
         for one in watched:
             if one.resource in self._informers:
                 raise ValueError(f"{one.resource.plural} are declared twice")
@@ -178,6 +180,31 @@ class Caches:
         return iter([informer for informers in self._informers.values() for informer in informers])
 
     # Waiting for our own writes
+
+    def behind(self, writer: Hashable) -> bool:
+        """Do the caches lack something that this writer wrote?
+
+        What only a live read can tell is no reason to wait: the read will ask. A kind that is not watched is none
+        either.
+        """
+        return any(self._lacks(entry) for entry in self._ledger.of_writer(writer))
+
+    def when_caught_up(self, writer: Hashable, tell: Callable[[], None]) -> None:
+        """Call `tell`, once, when the caches lack nothing any more of what this writer wrote."""
+        self._behind[writer] = tell
+
+    def _lacks(self, entry: Entry) -> bool:
+        """An entry that is settled meanwhile is taken away here."""
+        if entry.uncertain and not entry.in_flight:
+            return False
+        informers = self._informers[entry.resource]
+        store = next((one.store for one in informers if one.namespace in (None, entry.ref.namespace)), None)
+        return store is not None and not self._ledger.settle_one(entry, store)
+
+    def _caught_up(self, writer: Hashable) -> None:
+        tell = self._behind.pop(writer, None)
+        if tell is not None:
+            tell()
 
     async def _fresh(
         self, informer: Informer, *, ref: Ref | None = None, owner_uid: str = "", namespace: str = ""

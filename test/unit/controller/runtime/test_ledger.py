@@ -9,7 +9,7 @@ import pytest
 
 from api.core import PODS, SERVICES
 from api.meta import Ref
-from controller.runtime.ledger import Ledger
+from controller.runtime.ledger import TTL_SECONDS, WRITER, Ledger
 
 POD = Ref("Pod", "ns", "a")
 
@@ -251,3 +251,37 @@ def test_an_opaque_version_is_not_waited_for() -> None:
     ledger.wrote(ledger.begin(PODS, POD, 0.0), "abc", {"app": "ray"})
 
     assert list(ledger) == []
+
+
+def test_a_writer_is_released_when_the_last_of_its_writes_is_settled() -> None:
+    """Once; what another wrote is not its business."""
+    ledger = a_ledger()
+    released: list[object] = []
+    ledger.released = released.append
+    token = WRITER.set("mine")
+    first, second = (ledger.begin(PODS, ref, 0.0) for ref in (POD, Ref("Pod", "ns", "b")))
+    WRITER.reset(token)
+    ledger.begin(PODS, Ref("Pod", "ns", "c"), 0.0)
+
+    ledger.failed(first)
+    ledger.wrote(second, "10", {"app": "ray"})
+    assert (released, len(ledger.of_writer("mine"))) == ([], 1)
+    ledger.settle(PODS, CacheAt("10"), 1.0)
+
+    assert (released, ledger.of_writer("mine")) == (["mine"], ())
+
+
+def test_two_writers_of_one_object_are_both_released() -> None:
+    """And an entry that expires lets go of its writers, too."""
+    ledger = a_ledger()
+    released: list[object] = []
+    ledger.released = released.append
+    for writer in ("one", "other"):
+        token = WRITER.set(writer)
+        ledger.wrote(ledger.begin(PODS, POD, 0.0), "10", {"app": "ray"})
+        WRITER.reset(token)
+
+    ledger.settle(PODS, CacheAt("9"), TTL_SECONDS)
+
+    assert sorted(map(str, released)) == ["one", "other"]
+    assert (ledger.of_writer("one"), ledger.of_writer("other")) == ((), ())

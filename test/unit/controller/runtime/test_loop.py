@@ -47,6 +47,11 @@ class Script:
         return DONE
 
     @property
+    def looks(self) -> list[tuple[int, str]]:
+        """Second and name of each pass."""
+        return [(round(at), name) for at, name in self.started]
+
+    @property
     def pauses(self) -> list[float]:
         times = [at for at, _ in self.started]
         return [then - at for at, then in pairwise(times)]
@@ -80,14 +85,17 @@ class Running:
         self.streams: list[Stream] = []
         self.script = reconciler
         clock, rng = SystemClock(), random.Random(1)
-        client = RestClient(ScriptedTransport(self._respond), clock=clock, identity=Identity("op", "1"))
-        self.caches = Caches(client, [Watched(PODS)], clock=clock, rng=rng, metrics=self.metrics)
+        self.client = RestClient(ScriptedTransport(self._respond), clock=clock, identity=Identity("op", "1"))
+        self.caches = Caches(self.client, [Watched(PODS)], clock=clock, rng=rng, metrics=self.metrics)
         self.sources = [Source(PODS, for_object)]
         self.controller = Controller(
             "pods", reconciler, self.sources, clock=clock, rng=rng, metrics=self.metrics, **options
         )
 
     def _respond(self, exchange: Exchange) -> None:
+        if not exchange.watches:
+            exchange.answer(a_pod(exchange.body["metadata"]["name"], 20), 201)
+            return
         stream = exchange.stream()
         self.streams.append(stream)
         stream.bookmark("Pod", "10", ends_initial_events=True)
@@ -379,3 +387,95 @@ async def test_a_controller_that_ended_is_told_nothing_more() -> None:
 
         assert informer.listeners == 0
     assert [name for _, name in at.script.started] == ["a"]
+
+
+# The gate: what a pass wrote comes in before the next one looks
+
+
+def creating(at: list[Running], then: Pass) -> Pass:
+    """A pass that creates a pod and goes on; the server answers at once, the cache hears of it later."""
+
+    async def one(key: Ref) -> Result:
+        await at[0].client.create(PODS, a_pod("child", 0))
+        return await then(key)
+
+    return one
+
+
+@asynccontextmanager
+async def writing(*then: Pass, **options: Any) -> AsyncIterator[Running]:
+    """Each pass creates a pod first."""
+    place: list[Running] = []
+    async with running(*(creating(place, one) for one in then), **options) as at:
+        place.append(at)
+        yield at
+
+
+@pytest.mark.spec("runtime:RYW-11")
+async def test_a_key_waits_without_a_worker_until_the_cache_has_what_its_last_pass_wrote() -> None:
+    """The event that brings it wakes the key; the only worker does other work meanwhile."""
+    async with writing(returning(DONE), workers=1) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(1)
+        at.controller.wake(A)
+        at.controller.wake(Ref("Pod", "ns", "b"))
+        await asyncio.sleep(2)
+        at.streams[0].event("ADDED", a_pod("child", 20))
+        await asyncio.sleep(60)
+
+        assert at.script.looks[:2] == [(0, "a"), (1, "b")]
+        assert sorted(at.script.looks[2:]) == [(3, "a"), (3, "child")]
+        assert at.count("controller_stale_gate_parked_total") == 1
+        assert at.count("controller_stale_gate_timeouts_total") == 0
+
+
+@pytest.mark.spec("runtime:RYW-11")
+async def test_a_key_waits_for_five_seconds_at_most_however_often_it_is_woken() -> None:
+    """Then its reads wait themselves."""
+    async with writing(returning(DONE), workers=1) as at:
+        at.controller.wake(A)
+        for _ in range(4):
+            await asyncio.sleep(1)
+            at.controller.wake(A)
+        await asyncio.sleep(60)
+
+        assert at.script.looks == [(0, "a"), (6, "a")]
+        assert at.count("controller_stale_gate_parked_total") == 1
+        assert at.count("controller_stale_gate_timeouts_total") == 1
+
+
+@pytest.mark.spec("runtime:RYW-12")
+async def test_to_wait_for_the_cache_counts_neither_as_a_failure_nor_as_a_success() -> None:
+    """The back-off goes on where it was."""
+
+    async def failing(key: Ref) -> Result:
+        if key == A:
+            raise ValueError("x")
+        return DONE
+
+    async with writing(failing, workers=1) as at:
+        at.controller.wake(A)
+        await asyncio.sleep(2)
+        at.script.passes += [failing] * 3
+        at.streams[0].event("ADDED", a_pod("child", 20))
+        await asyncio.sleep(60)
+
+        mine = [started for started, name in at.script.started if name == "a"]
+        pauses = [then - before for before, then in pairwise(mine)]
+        assert pauses == pytest.approx([2.0, 0.01, 0.02], rel=0.11, abs=0.0005)
+
+
+@pytest.mark.spec("runtime:RYW-12")
+async def test_a_key_that_waited_for_the_cache_has_its_priority_still() -> None:
+    """What came at the first load stays behind what users do."""
+    async with writing(returning(DONE), workers=1) as at:
+        at.controller.queue.add(A, priority=-100)
+        await asyncio.sleep(1)
+        at.controller.queue.add(A, priority=-100)
+        await asyncio.sleep(1)
+        at.streams[0].event("ADDED", a_pod("child", 20))
+        at.script.passes.append(taking(1))
+        at.controller.wake(Ref("Pod", "ns", "b"))
+        await asyncio.sleep(0.5)
+
+        assert at.controller.queue.statistics().ready_by_priority == {0: 1, -100: 1}
