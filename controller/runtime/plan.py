@@ -5,9 +5,9 @@ and every one of them into an Outcome; the kind's `report` reads the outcomes; `
 status. Pure data: no I/O, no clock.
 
 The order inside a plan (design.md §2): what protects (`record`) first, and alone; then `steps`, one after the other.
-A step has lanes that do not depend on each other; in a lane writes go out in batches of 1, 2, 4, ... and the first
-refusal ends the lane, and after its step the plan: a server that refuses all pods is asked once a pass, not a
-hundred times.
+A step has lanes that do not depend on each other; in a lane writes go out in batches of 1, 2, 4, ... (`apply` says when
+the first may be larger) and the first refusal ends the lane, and after its step the plan: a server that refuses all
+pods is asked once a pass, not a hundred times.
 """
 
 from __future__ import annotations

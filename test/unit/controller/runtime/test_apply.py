@@ -11,7 +11,7 @@ import pytest
 from api.core import JOBS, PODS
 from api.meta import Json, Resource
 from controller.runtime import errors
-from controller.runtime.apply import apply
+from controller.runtime.apply import WARM, apply
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.clock import SystemClock
 from controller.runtime.plan import Create, Delete, MergePatch, Outcome, Plan, Step, Verdict, Write
@@ -229,23 +229,51 @@ async def test_a_conflict_ends_its_lane() -> None:
     assert [one.verdict for one in outcomes] == [Verdict.CONFLICT, Verdict.SKIPPED]
 
 
-async def test_a_lane_that_goes_well_doubles_its_batches() -> None:
-    """1, 2, 4, ...: each batch side by side, the next one when it is done."""
+async def batches(plan: Plan) -> list[int]:
+    """How many requests are open at once, batch after batch, at a server that accepts all."""
     wire = ScriptedTransport()
     client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
-    plan = Plan(steps=(Step.of(*(creating(f"p{n}") for n in range(10))),))
     sizes: list[int] = []
     async with asyncio.TaskGroup() as group:
         task = group.create_task(apply(client, plan, "mine"))
-        while sum(sizes) < 10:
+        while sum(sizes) < len(plan.writes):
             await asyncio.sleep(0.001)
             fresh = wire.log[sum(sizes) :]
             sizes.append(len(fresh))
             for exchange in fresh:
                 exchange.answer(a_pod(), 201)
-
-    assert sizes == [1, 2, 4, 3]
     assert all(one.good for one in task.result())
+    return sizes
+
+
+async def test_a_lane_that_goes_well_doubles_its_batches() -> None:
+    """1, 2, 4, ...: each batch side by side, the next one when it is done."""
+    assert await batches(Plan(steps=(Step.of(*(creating(f"p{n}") for n in range(10))),))) == [1, 2, 4, 3]
+
+
+async def test_what_an_earlier_step_did_well_opens_the_next_with_a_larger_batch() -> None:
+    """The head was accepted, so its first four workers go out together; a job says nothing about pods."""
+    workers = Step.of(*(creating(f"w{n}") for n in range(7)))
+
+    assert await batches(Plan(steps=(Step.of(creating("head")), workers))) == [1, 4, 3]
+    assert await batches(Plan(steps=(Step.of(creating("job", JOBS)), workers))) == [1, 1, 2, 4]
+
+
+async def test_where_the_quota_ends_at_the_head_four_workers_are_refused_and_the_rest_not_tried() -> None:
+    """The price of the larger batch, and its bound."""
+
+    def respond(exchange: Exchange) -> None:
+        name = exchange.body["metadata"]["name"]
+        exchange.answer(a_pod(name), 201) if name == "head" else exchange.refuse(403, "Forbidden")
+
+    wire = ScriptedTransport(respond)
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+    workers = Step.of(*(creating(f"w{n}") for n in range(100)))
+
+    outcomes = await apply(client, Plan(steps=(Step.of(creating("head")), workers)), "mine")
+
+    assert len(wire.log) == 1 + WARM
+    assert [one.verdict for one in outcomes[1:]] == [Verdict.REFUSED] * WARM + [Verdict.SKIPPED] * 96
 
 
 async def test_one_stale_slot_does_not_hold_back_the_others_of_its_lane() -> None:
