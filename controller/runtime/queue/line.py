@@ -186,7 +186,10 @@ class Line(Generic[K]):
         if level is None:
             level = self._levels[priority] = OrderedDict()
             self._by_priority = sorted(self._levels, reverse=True)
-        level.setdefault(group, OrderedDict())[key] = None
+        keys = level.get(group)
+        if keys is None:
+            keys = level[group] = OrderedDict()
+        keys[key] = None
 
     def _part(self, key: K, entry: _Ready) -> None:
         level = self._levels[entry.priority]

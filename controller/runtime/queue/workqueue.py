@@ -119,16 +119,17 @@ class WorkQueue(Generic[K]):
         """
         return _Hold(self)
 
-    def _begun(self, taken: tuple[K, int, float]) -> tuple[Held[K], float]:
-        key, priority, since = taken
-        started = self._line.in_work[key]
-        self._queue_seconds.observe(started - since)
-        return Held(key, priority, started - since), started
-
-    def _take(self) -> tuple[K, int, float] | None:
+    def _take(self) -> tuple[Held[K], float] | None:
+        """The next key, if one is ready, and when its work began: now."""
         if self._shut_down:
             raise ShutDown
-        return self._line.take(self._clock.monotonic())
+        now = self._clock.monotonic()
+        taken = self._line.take(now)
+        if taken is None:
+            return None
+        key, priority, since = taken
+        self._queue_seconds.observe(now - since)
+        return Held(key, priority, now - since), now
 
     async def _until_ready(self) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -148,7 +149,8 @@ class WorkQueue(Generic[K]):
         before = self._line.became_ready
         self._line.done(key, now)
         self._woke(before)
-        self._arm()
+        if self._line.waiting_count:
+            self._arm()
         if not self._line.in_work:
             for future in self._emptied:
                 if not future.done():
@@ -258,7 +260,7 @@ class _Hold(Generic[K]):
         queue = self._queue
         while (taken := queue._take()) is None:
             await queue._until_ready()
-        self._held, self._started = queue._begun(taken)
+        self._held, self._started = taken
         return self._held
 
     async def __aexit__(self, *_: object) -> None:
