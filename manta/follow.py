@@ -135,10 +135,10 @@ async def cell_ends(local: Local, progress: Progress, over: asyncio.Event) -> No
 async def patience_ends(progress: Progress, news: News, over: asyncio.Event) -> None:
     """Gives up when pods cannot start for long, and nothing runs that could change it."""
     while not over.is_set():
-        await until(lambda: bool(progress.stuck) and not progress.began, news)
+        await until(lambda: progress.hopeless, news)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await until(lambda: not progress.stuck or progress.began, news)
+                await until(lambda: not progress.hopeless, news)
         except TimeoutError:
             progress.verdict = progress.verdict or progress.given_up()
             over.set()

@@ -67,6 +67,8 @@ class Progress:
     told: set[str] = field(default_factory=set)
     untold: dict[str, list[tuple[str, PodState]]] = field(default_factory=dict)  # trouble -> the pods that are in it
     stuck: dict[str, str] = field(default_factory=dict)  # pod -> why it cannot start, as things are
+    refused: str = ""  # why the operator does not work on a cluster, unless it does: then it was just advice
+    worked_on: bool = False  # there is a status
     crashed: list[tuple[str, str]] = field(default_factory=list)  # pods and containers whose last log is worth a look
     began: bool = False  # the job ran, or the cluster was ready
 
@@ -100,6 +102,7 @@ class Progress:
     def cluster_changed(self, status: Mapping[str, Any]) -> Iterator[Line]:
         """Its state and how many workers are there."""
         self.cluster = self.name
+        self.worked_on = self.worked_on or bool(status)
         self.head_ip = (status.get("head") or {}).get("podIP", "")
         ready, desired = status.get("readyWorkerReplicas", 0), status.get("desiredWorkerReplicas", 0)
         state = status.get("state", "") or "starting"
@@ -161,8 +164,16 @@ class Progress:
             if state.word == CRASHING:
                 self.crashed.append((name, state.container))
 
+    @property
+    def hopeless(self) -> bool:
+        """Nothing will happen as things are."""
+        waits = bool(self.stuck) or (bool(self.refused) and not self.worked_on)
+        return waits and not self.began
+
     def given_up(self) -> Verdict:
         """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble."""
+        if self.refused and not self.worked_on:
+            return Verdict(1, f"gave up: {self.refused}")
         causes: dict[str, list[str]] = {}
         for name, why in self.stuck.items():
             causes.setdefault(why.partition(". ")[0], []).append(name)
@@ -193,6 +204,8 @@ class Progress:
         if note in self.told:
             return
         self.told.add(note)
+        if about.get("kind") == self.kind == "RayCluster" and is_refusal(event):
+            self.refused = note
         yield Line("event", f"{about.get('kind')} {about.get('name')}", f"{event.get('reason')}: {note}")
 
     def concerns(self, about: Mapping[str, Any]) -> bool:
@@ -206,6 +219,11 @@ class Progress:
             return False
         reason = event.get("reason")
         return reason in {"FailedScheduling", "BackOff", "Failed"} or (reason == "Unhealthy" and not pod.was_ready)
+
+
+def is_refusal(event: Mapping[str, Any]) -> bool:
+    """The operator's word for a spec or name that it does not work on, or that is unwise."""
+    return str(event.get("reason", "")).startswith("InvalidRayCluster")
 
 
 def failure(reason: str, message: str) -> Verdict:

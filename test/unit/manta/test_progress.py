@@ -327,3 +327,27 @@ def test_a_probe_that_fails_is_news_only_once_the_pod_was_ready() -> None:
 
     assert early == []
     assert late == [Line("event", "Pod h", "Unhealthy: Readiness probe failed: ")]
+
+
+def test_a_cluster_that_the_operator_refuses_is_hopeless_until_it_works_on_it() -> None:
+    """It writes no status then, and waits for a changed object."""
+    progress = Progress("RayCluster", "r")
+    list(progress.object_changed({"metadata": {"name": "r"}}))
+    note = "The RayCluster spec is invalid default/r: not supported yet: mutual TLS (spec.tlsOptions)"
+
+    list(progress.event_told(an_event("r", "InvalidRayClusterSpec", note, kind="RayCluster")))
+    refused = progress.hopeless, progress.given_up()
+    list(progress.object_changed({"metadata": {"name": "r"}, "status": {"desiredWorkerReplicas": 1}}))
+
+    assert refused == (True, Verdict(1, f"gave up: {note}"))
+    assert not progress.hopeless
+
+
+def test_advice_about_a_cluster_that_is_worked_on_ends_nothing() -> None:
+    """It has the same reason, and comes before the status or after it."""
+    progress = Progress("RayCluster", "r")
+    list(progress.object_changed({"status": {"desiredWorkerReplicas": 1}}))
+
+    list(progress.event_told(an_event("r", "InvalidRayClusterSpec", "RayCluster spec warning", kind="RayCluster")))
+
+    assert not progress.hopeless
