@@ -37,9 +37,13 @@ def place(temporary: Path) -> Path:
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """The folder is ours inside the block, and gone after it. The lock goes with this process, however that ends."""
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    unseen = directory / ".lock"
+    lock = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unseen.rename(
+            directory / "lock"
+        )  # a run that begins now would take one that is not locked yet for a dead run's
         yield
     finally:
         shutil.rmtree(directory, ignore_errors=True)

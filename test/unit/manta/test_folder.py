@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 from pathlib import Path
 
@@ -42,3 +43,22 @@ def test_what_killed_runs_left_goes_and_what_runs_stays(monkeypatch: pytest.Monk
         clear_away()
 
         assert sorted(tmp_path.iterdir()) == sorted([running, just_made])
+
+
+def test_a_run_that_just_begins_is_not_cleared_away_by_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever it has done when the other looks: its lock is only seen once it is locked."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    lock = fcntl.flock
+
+    def flock_after_another_began(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            clear_away()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_after_another_began)
+    directory = new_folder()
+
+    with held(directory):
+        clear_away()
+
+        assert directory.exists()
