@@ -117,9 +117,9 @@ class Progress:
     # Pods
 
     def pod_changed(self, type_: str, pod: Mapping[str, Any]) -> Iterator[Line]:
-        """A pod of the followed object's cluster, or its submitter."""
-        role = self.role_of(pod)
+        """A pod of the followed object's cluster, or its submitter; also of a cluster that a retry replaced."""
         name = pod["metadata"]["name"]
+        role = self.pods[name].role if name in self.pods else self.role_of(pod)
         if not role:
             return
         if type_ == "DELETED":

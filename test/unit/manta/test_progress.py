@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 def a_job_status(**status: Any) -> Json:
-    return {"metadata": {"name": "train"}, "status": {"rayClusterName": "train-abcde", **status}}
+    return {"metadata": {"name": "train"}, "status": {"rayClusterName": "train-abcde"} | status}
 
 
 def a_pod(name: str, *, role: str = "worker", cluster: str = "train-abcde", **status: Any) -> Json:
@@ -273,6 +273,19 @@ def test_a_stuck_pod_that_goes_is_stuck_no_longer() -> None:
 
     assert lines == [Line("pod", "w", "gone")]
     assert progress.stuck == {}
+
+
+def test_the_pods_of_a_cluster_that_a_retry_replaced_are_told_until_they_are_gone() -> None:
+    """The job has another cluster by then; its old head would stand in the table for ever."""
+    progress = a_followed_job()
+    old = a_pod("old", role="head", **READY)
+    list(progress.pod_changed("ADDED", old))
+    list(progress.object_changed(a_job_status(jobDeploymentStatus="Initializing", rayClusterName="train-fghij")))
+
+    lines = list(progress.pod_changed("DELETED", old))
+
+    assert lines == [Line("pod", "old", "gone")]
+    assert progress.pods == {}
 
 
 def test_a_container_that_crashes_again_and_again_is_named_for_its_last_words() -> None:
