@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from api.crds.installed import custom_resource_definitions
+from controller.runtime.cache.caches import CacheNotSynced
 from controller.runtime.client.transport import connected
 from controller.runtime.clock import LoopClock
 from controller.runtime.manager import Kit
@@ -88,6 +89,7 @@ class Cluster:
         self.api = LocalApi(server, field_manager="story")
         self.dashboards = Dashboards(now=clock.now, find_head=self._find_head)
         self.crashes = 0
+        self.died_at = timedelta(days=-1)  # when the operator crashed last, in terms of `elapsed`
         self._nodes = nodes
         self._mirrors, self._group, self._settings = mirrors, group, settings
         self._seed, self._restart_after = seed, restart_after
@@ -295,7 +297,10 @@ class Cluster:
             operator.kill()
 
     def _crashed(self) -> None:
+        if self._operator is None:
+            return  # a request that the dead one had sent before
         self.crashes += 1
+        self.died_at = self.elapsed
         self.kill_operator()
         if self._restart_after is not None:
             self._restarting = self._group.create_task(self._restart(self._restart_after))
@@ -324,9 +329,12 @@ class Cluster:
                 operator.kit = kit
                 operator.up.set()
                 await asyncio.Event().wait()
-        except Exception:
-            if not operator.dead:  # how a killed process takes it is nobody's business
+        except Exception as error:
+            if operator.dead:  # how a killed process takes it is nobody's business
+                return
+            if not isinstance(error, CacheNotSynced) or self._restart_after is None:
                 raise
+            self._crashed()  # it gave up, and is started again
 
     # Heads ---------------------------------------------------------------------------------------------------------
 
