@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from localcluster.testing.celled import descendants
-from localcluster.testing.real import CLUSTERS, PODS, Real, a_real_cluster, a_small_ray
+from localcluster.testing.real import CLUSTERS, PODS, RAYJOBS, Real, a_real_cluster, a_small_ray
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
@@ -86,9 +86,12 @@ async def test_a_cluster_grows_shrinks_sleeps_and_wakes(tmp_path: Path) -> None:
 
 
 async def test_a_head_that_dies_is_started_again_in_its_pod(tmp_path: Path) -> None:
-    """restartPolicy Always, as pods have it that say nothing: the kubelet does it, and the operator only tells."""
+    """restartPolicy Always, as pods have it that say nothing: the kubelet does it, and the operator only tells.
+
+    The worker finds the new head, and the cluster is of use again.
+    """
     async with a_real_cluster(tmp_path) as real:
-        before = await created(real, a_small_ray(workers=1))
+        before = await created(real, a_small_ray(workers=1, shared=tmp_path))
 
         kill_the_head(real)
 
@@ -96,7 +99,26 @@ async def test_a_head_that_dies_is_started_again_in_its_pod(tmp_path: Path) -> N
         await real.until(CLUSTERS, "r", lambda cluster: condition(cluster, "HeadPodReady") == "True")
         (head,) = of_type(real.now(PODS), "head")
         assert real.now(PODS)[head]["status"]["containerStatuses"][0]["restartCount"] == 1
+        await real.api.create(RAYJOBS, "default", a_job_for_two())
+        job = await real.until(RAYJOBS, "count", lambda job: "endTime" in (job.get("status") or {}))
+        assert job["status"]["jobStatus"] == "SUCCEEDED"
+        assert (tmp_path / "nodes").read_text() == "2"
         assert {pod["metadata"]["name"] for pod in real.ever(PODS)} == set(before)
+
+
+def a_job_for_two() -> dict[str, Any]:
+    """A RayJob on the cluster `r` that succeeds once there are two nodes, and tells how many."""
+    entrypoint = """python -c "
+import ray, time
+ray.init()
+while (alive := sum(node['Alive'] for node in ray.nodes())) < 2:
+    time.sleep(0.5)
+open('/shared/nodes', 'w').write(str(alive))
+"
+"""
+    spec = {"submissionMode": "HTTPMode", "clusterSelector": {"ray.io/cluster": "r"}, "entrypoint": entrypoint}
+    metadata = {"name": "count", "namespace": "default"}
+    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
 
 
 @pytest.mark.spec("raycluster:E20")
