@@ -95,6 +95,10 @@ class Node:
         """Start a program that was stopped."""
         self._order({"start": program})
 
+    def until_ready(self) -> None:
+        """Wait until the API server answers and is ready, after it was started again. Raises RuntimeError."""
+        self._order({"ready": True})
+
     def _order(self, order: Mapping[str, Any]) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.state / "orders"))

@@ -3,7 +3,8 @@
     python -m hack.kube.inside DESCRIPTION     the only program of the cell that bare.py opens
 
 An order is a JSON line, the answer another: {"run": [...]} runs a command in the cell, {"stop": NAME} and
-{"start": NAME} end and start one of the programs, which otherwise are expected to live: the end of one ends the node.
+{"start": NAME} end and start one of the programs, which otherwise are expected to live (the end of one ends the node),
+{"ready": true} waits until the API server is.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Programs:
         """Start all of them; returns when all are started. `tasks` fails with RuntimeError when one ends by itself."""
         for name in FIRST:
             await self.start(name, tasks)
-        await self._until_ready()
+        await self.until_ready()
         for name in self._commands:
             if name not in FIRST:
                 await self.start(name, tasks)
@@ -142,7 +143,7 @@ class Programs:
             log = (self._layout.state / f"{name}.log").read_text(errors="replace")
             raise RuntimeError(f"{name} ended with exit code {code}; the end of its log:\n{log[-3000:]}")
 
-    async def _until_ready(self) -> None:
+    async def until_ready(self) -> None:
         """Until the API server says that it is ready, as kubectl sees it. Raises TimeoutError."""
         kubectl = [str(self._layout.programs["kubectl"]), f"--kubeconfig={self._layout.kubeconfig('admin')}"]
         async with asyncio.timeout(READY_SECONDS):
@@ -187,9 +188,11 @@ async def _obey(programs: Programs, tasks: asyncio.TaskGroup, order: Mapping[str
                 await programs.stop(name, order.get("signal", signal.SIGKILL))
             case {"start": name}:
                 await programs.start(name, tasks)
+            case {"ready": True}:
+                await programs.until_ready()
             case _:
                 return {"error": f"no such order: {order}"}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TimeoutError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
     return {}
 

@@ -122,3 +122,18 @@ def test_what_belongs_to_a_deleted_owner_is_collected(cluster: Cluster, namespac
 
 def with_namespace(thing: Json, namespace: str) -> Json:
     return {**thing, "metadata": {**thing["metadata"], "namespace": namespace}}
+
+
+def test_an_api_server_that_was_killed_comes_back_with_all_it_knew(cluster: Cluster, namespace: str) -> None:
+    """Whoever tests what an operator does meanwhile, uses this."""
+    if cluster.node is None:
+        pytest.skip(f"{cluster.provider} does not let us kill its API server")
+    cluster.kubectl("create", "configmap", "kept", f"--namespace={namespace}")
+
+    cluster.node.stop("kube-apiserver")
+    with pytest.raises(KubectlFailed):
+        cluster.get("configmap/kept", f"--namespace={namespace}")
+    cluster.node.start("kube-apiserver")
+    cluster.node.until_ready()
+
+    assert cluster.get("configmap/kept", f"--namespace={namespace}")["metadata"]["name"] == "kept"
