@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 import aiohttp
 
-from manta.served import served_kind
-
 __all__ = ["Api", "Refused", "connected", "path_of"]
 
 Json: TypeAlias = dict[str, Any]
@@ -26,6 +24,8 @@ class Refused(Exception):
 
 def path_of(api_version: str, kind: str, namespace: str, name: str = "") -> str:
     """The URL path of a kind's collection, or of one object; what nobody knows here is guessed, and namespaced."""
+    from manta.served import served_kind  # takes a moment to load
+
     served = served_kind(api_version, kind)
     plural = plural_of(kind.lower()) if served is None else served.resource.plural
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"

@@ -1,13 +1,19 @@
-"""Whether documents can be used at all: asked before anything starts, answered with everything that is wrong."""
+"""Whether documents can be used at all: asked before anything starts, answered with everything that is wrong.
+
+The judges are loaded when there is something to judge: `manta up` alone does not wait for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from api.v1.wire import GROUP
 from manta.documents import Document, Unusable
-from manta.findings import Finding, findings
 from manta.notyet import NOT_YET, sentence
+
+if TYPE_CHECKING:
+    from manta.findings import Finding
 
 __all__ = ["Rejected", "usable"]
 
@@ -24,6 +30,10 @@ class Rejected(Unusable):
 def usable(documents: Iterable[Document]) -> list[Finding]:
     """What is worth telling, though it can be used. Raises Rejected with everything when something denies."""
     documents = list(documents)
+    if not documents:
+        return []
+    from manta.findings import findings
+
     found = [*findings(documents), *not_run_yet(documents)]
     if any(one.denies for one in found):
         raise Rejected(found)
@@ -32,6 +42,8 @@ def usable(documents: Iterable[Document]) -> list[Finding]:
 
 def not_run_yet(documents: Iterable[Document]) -> Iterator[Finding]:
     """Kinds that the API would take, and nothing would ever happen."""
+    from manta.findings import Finding
+
     kinds = {resource.kind for resource in NOT_YET}
     for document in documents:
         if document.kind in kinds and str(document.body["apiVersion"]).startswith(f"{GROUP}/"):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -21,12 +21,14 @@ from manta.checking import Rejected, usable
 from manta.dashboards import sharing_dashboards
 from manta.documents import Document, Unusable, read_documents
 from manta.ending import Stopped, heeding_signals
-from manta.findings import Finding
 from manta.follow import follow
 from manta.local import Local, NotStarted, local_cluster
 from manta.notyet import telling_what_is_not_run
 from manta.progress import Progress, Verdict
 from manta.show import Show, chosen
+
+if TYPE_CHECKING:
+    from manta.findings import Finding
 
 __all__ = ["Wishes", "run", "up"]
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -200,3 +202,12 @@ def test_an_answer_that_is_no_status_is_shown_as_it_is() -> None:
     """A proxy between may answer with text."""
     assert message_of(b"404 page not found\n") == "404 page not found"
     assert message_of(b'{"kind": "Status", "message": "no"}') == "no"
+
+
+def test_what_judges_files_is_not_loaded_where_there_are_none() -> None:
+    """`manta up` alone is ready within three seconds, and these take half of one."""
+    program = "import sys, manta.run, manta.checking; manta.checking.usable([]); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "manta.run" in loaded
+    assert {"pydantic", "manta.findings", "localcluster.apiserver.custom"} & set(loaded) == set()
