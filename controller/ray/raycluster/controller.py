@@ -14,7 +14,7 @@ from api.v1.common import Malformed
 from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
 from controller.ray.raycluster.decide import decide, kept_ticket, new_ticket
-from controller.ray.raycluster.observe import observe
+from controller.ray.raycluster.observe import PodViews, observe
 from controller.ray.raycluster.seen import Fresh, Memory, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
@@ -74,12 +74,14 @@ class RayClusterController:
         self._reader, self._client, self._announce = reader, client, announce
         self._options, self._clock, self._rng, self._secret = options, clock, rng, secret
         self._memories: dict[Ref, Memory] = {}
+        self._views: dict[Ref, PodViews] = {}
 
     async def reconcile(self, key: Ref) -> Result:
         """One pass over one cluster."""
         seen = await self._look(key)
         if seen is None:
             self._memories.pop(key, None)
+            self._views.pop(key, None)
             return DONE  # owner references clean up
         fresh = self._fresh()
         plan = decide(seen, self._options, fresh)
@@ -99,7 +101,7 @@ class RayClusterController:
 
     async def _look(self, key: Ref) -> Seen | None:
         try:
-            seen = await observe(self._reader, key, self._options)
+            seen = await observe(self._reader, key, self._options, self._views.setdefault(key, PodViews()))
         except Malformed as problem:
             raise Terminal(f"{key} does not have the shape that its schema asks for: {problem}") from problem
         if seen is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from api import core
 from api.meta import Json, Ref, controller_of
 from api.v1 import wire
@@ -12,12 +14,34 @@ from controller.ray.options import Options
 from controller.ray.raycluster.seen import FINISHED, PodView, Rights, Seen
 from controller.runtime.interfaces import Reader, Record
 
-__all__ = ["observe"]
+__all__ = ["PodViews", "observe"]
 
 NODES = frozenset({wire.HEAD, wire.WORKER})
 
 
-async def observe(reader: Reader, key: Ref, options: Options) -> Seen | None:
+class PodViews:
+    """Views of one cluster's pods, kept from one look to the next.
+
+    A look at a cluster of a thousand pods is mostly their decoding, and each of them brings several looks as it comes
+    up.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], PodView] = {}
+
+    def of(self, records: Iterable[Record]) -> list[PodView]:
+        """The views of those pods, in that order; made for what changed since the last call alone."""
+        before, self._kept = self._kept, {}
+        views = []
+        for record in records:
+            version = (record.uid, record.resource_version)
+            view = before.get(version) or PodView.of(record.object())
+            self._kept[version] = view
+            views.append(view)
+        return views
+
+
+async def observe(reader: Reader, key: Ref, options: Options, views: PodViews) -> Seen | None:
     """The cluster as the caches have it now, or None when it is gone. Raises StaleCache, and Malformed.
 
     Pods of another controller are none of ours, whatever their labels say; pods of nobody count as ours, as
@@ -28,24 +52,23 @@ async def observe(reader: Reader, key: Ref, options: Options) -> Seen | None:
         return None
     body = record.object()
     cluster = RayCluster.from_json(body)
-    pods, predecessors = await _pods(reader, record)
+    pods, predecessors = await _pods(reader, record, views)
     seen = Seen(object=body, cluster=cluster, pods=pods, predecessors=predecessors)
     if cluster.spec is None:
         return seen
     return await _with_children(reader, record, seen, facts_of(cluster, options))
 
 
-async def _pods(reader: Reader, cluster: Record) -> tuple[tuple[PodView, ...], tuple[str, ...]]:
+async def _pods(reader: Reader, cluster: Record, views: PodViews) -> tuple[tuple[PodView, ...], tuple[str, ...]]:
     place, name = cluster.ref.namespace, cluster.ref.name
     found = await reader.labelled(core.PODS, place, wire.LABEL_CLUSTER, name, owner_uid=cluster.uid)
+    nodes = [one for one in found if one.labels.get(wire.LABEL_NODE_TYPE) in NODES]
     ours, predecessors = [], []
-    for record in found:
-        if record.labels.get(wire.LABEL_NODE_TYPE) not in NODES:
-            continue
+    for record, view in zip(nodes, views.of(nodes), strict=True):
         if _ours(record, cluster.uid):
-            ours.append(PodView.of(record.object()))
+            ours.append(view)
         elif _of_a_namesake(record, name):
-            predecessors.append(PodView.of(record.object()))
+            predecessors.append(view)
     alive = tuple(pod.name for pod in predecessors if pod.phase not in FINISHED)
     return tuple(sorted(ours, key=lambda pod: pod.name)), alive
 
