@@ -30,12 +30,13 @@ class CannotLayOut(Exception):
 def closure(packages: Sequence[str]) -> tuple[str, ...]:
     """The files of the packages and of all that they need on an empty system, with versions, sorted.
 
-    Asks apt's lists, not the network. Raises CannotLayOut where there is no apt, or its lists lack one.
+    Asks apt's lists; where they do not know, new ones are fetched. Raises CannotLayOut where there is no apt, or they
+    do not know either.
     """
     done = _apt(["--print-uris", "-qq", "install", *packages])
     if done.returncode != 0:
         said = done.stderr.strip().replace("\n", "; ")
-        raise CannotLayOut(f"apt cannot say what {' '.join(packages)} need: {said} (`apt-get update` renews its lists)")
+        raise CannotLayOut(f"apt cannot say what {' '.join(packages)} need: {said}")
     return tuple(sorted(shlex.split(line)[1] for line in done.stdout.splitlines() if line.startswith("'")))
 
 
@@ -88,14 +89,32 @@ def _unpack(package: Path, root: Path) -> None:
 
 
 def _apt(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """apt-get as if nothing were installed, and without a trace on the machine."""
+    """apt-get as if nothing were installed, and without a trace on the machine.
+
+    A fresh machine has no lists of packages, an old one has some that lead nowhere: then lists of our own are used, and
+    fetched when they do not help either.
+    """
+    lists = CACHE / "apt" / "lists"
+    own = ("-o", f"Dir::State::lists={lists}/")
+    for more in ((), own):
+        done = _apt_get(arguments, more)
+        if done.returncode == 0:
+            return done
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    with (lists.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        renewed = _apt_get(["-qq", "update"], own)
+    return _apt_get(arguments, own) if renewed.returncode == 0 else renewed
+
+
+def _apt_get(arguments: Sequence[str], more: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    if shutil.which("apt-get") is None:
+        raise CannotLayOut("there is no apt-get here: images and the node's programs are made of Debian packages")
     options = (
         "Dir::State::status=/dev/null",
         "APT::Install-Recommends=false",
         "Debug::NoLocking=true",
         "APT::Sandbox::User=root",  # the cache folder is ours alone
     )
-    if shutil.which("apt-get") is None:
-        raise CannotLayOut("there is no apt-get here: images and the node's programs are made of Debian packages")
-    command = ["apt-get", *(word for option in options for word in ("-o", option)), *arguments]
+    command = ["apt-get", *(word for option in options for word in ("-o", option)), *more, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

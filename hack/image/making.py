@@ -53,7 +53,7 @@ UNREAD = (
     "usr/share/lintian/",
     "usr/share/bash-completion/",
     "usr/share/perl5/",
-    "usr/lib/x86_64-linux-gnu/perl",
+    f"usr/lib/{platform.machine()}-linux-gnu/perl",
     "usr/bin/dpkg",
     "usr/sbin/dpkg",
     "var/lib/dpkg/",
@@ -124,13 +124,13 @@ def _operator() -> Sequence[Layer]:
         for package in OURS:
             shutil.copytree(ROOT / package, work / package, ignore=shutil.ignore_patterns("__pycache__"))
         _compile(work)
-        return [Tree(work, "opt/manta"), Entry("manager", MANAGER, mode=0o755)]
+        return [Tree(work, "opt/manta"), Entry("manager", (HERE / "manager").read_text(), mode=0o755)]
 
     ours = [path for package in OURS for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".json")]
     return [
         _debian("operator", PYTHON_PACKAGES, OPERATOR_ACCOUNTS),
         _wheels("operator", "opt/manta"),
-        _cached("operator-code", _digest([*ours, Path(__file__)]), code),
+        _cached("operator-code", _digest([*ours, HERE / "manager", Path(__file__)]), code),
     ]
 
 
@@ -261,15 +261,6 @@ RAY_ACCOUNTS = (
     Entry(RAY_PYTHON, owner=RAY_OWNER),
     Entry("usr/bin/sh", link="bash"),
 )
-MANAGER = """#!/usr/bin/python3.11 -IB
-# The operator. Isolated from its environment: the image alone says which code runs, and its root may be read-only.
-import sys
-
-sys.path.insert(0, "/opt/manta")
-from controller.__main__ import main
-
-main()
-"""
 IMAGES: Mapping[str, Image] = {
     "pause": Image(("manta.test/pause:1",), _pause, Config(entrypoint=["/pause"], user="65535:65535")),
     "coredns": Image(("manta.test/coredns:1",), _coredns, Config(entrypoint=["/coredns"])),
