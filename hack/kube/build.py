@@ -59,12 +59,12 @@ PROGRAMS = {
     program.name: program
     for program in (
         Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
-        Program("kind", "kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind"),
         Program("coredns", "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns"),
         *map(
             _kubernetes,
             ("kube-apiserver", "kube-controller-manager", "kubectl", "kube-scheduler", "kubelet", "kube-proxy"),
         ),
+        Program("kind", "kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind"),
     )
 }
 
