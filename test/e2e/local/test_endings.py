@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from localcluster.node.images import DONE
 from localcluster.testing.celled import nothing_lives
 from localcluster.testing.manta_process import NETWORK_TOOLS, SAMPLES, Manta, left, manta, next_start_works, without
 
@@ -152,13 +153,12 @@ async def test_what_is_not_essential_is_started_again_and_the_job_succeeds(
         await next_start_works(run.folder)
 
 
-@pytest.mark.parametrize("victim", ["head", "supervisor of head"])
-async def test_a_head_that_dies_under_a_running_job_leaves_no_run_hanging(victim: str, tmp_path: Path) -> None:
-    """Its driver ran there. A new submitter may submit it once more; a job that nobody knows any more has failed."""
+async def test_a_head_that_dies_under_a_running_job_leaves_no_run_hanging(tmp_path: Path) -> None:
+    """Its driver ran there. A new submitter submits it once more, if the head is back in time; else it has failed."""
     async with manta_run(tmp_path) as run:
         await run.line_with(JOB_SPEAKS)
 
-        os.kill(run.part(victim), signal.SIGKILL)
+        os.kill(run.part("head"), signal.SIGKILL)
         await run.line_with(CLEANING)
         traces = run.traces()
         code, output, errors = await run.ended()
@@ -168,6 +168,28 @@ async def test_a_head_that_dies_under_a_running_job_leaves_no_run_hanging(victim
         await nothing_lives(run.folder, traces)
         assert left(run.folder) == []
         await next_start_works(run.folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["INT", "KILL"])
+async def test_the_making_of_an_image_ends_with_the_run(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """It goes on outside of the cell, which has no network; its processes follow their parents."""
+    cache = tmp_path / "cache"
+    async with manta_run(tmp_path, XDG_CACHE_HOME=str(cache)) as run:
+        await run.line_with(r"Resolved \d+ packages")
+        traces = run.traces()
+
+        run.process.send_signal(number)
+        ended, _, errors = await run.ended()
+
+        assert ended == code, errors
+        await nothing_lives(tmp_path, traces)
+        assert complete(cache) == []
+        await next_start_works(run.folder)
+
+
+def complete(cache: Path) -> list[Path]:
+    """The images that count as made."""
+    return list((cache / "manta" / "images").glob(f"*/{DONE}"))
 
 
 async def test_a_machine_without_network_tools_runs_a_job_too(tmp_path: Path) -> None:
