@@ -25,11 +25,12 @@ from hack.image.making import make
 from hack.kube.bare import Node, NodeRefused, bare
 from hack.kube.build import CannotBuild, find
 
-__all__ = ["PROVIDERS", "Cluster", "KubectlFailed", "NoCluster", "a_cluster", "choose"]
+__all__ = ["BARE_LOG", "PROVIDERS", "Cluster", "KubectlFailed", "NoCluster", "a_cluster", "choose"]
 
 Json = dict[str, Any]
 LOAD_COMMAND = "E2E_LOAD"  # for `current`: a command that gets the path of an image archive
 KIND_NAME = "manta-e2e"
+BARE_LOG = "bare.log"  # in the artifacts' folder: what the node said, with the time that each phase took
 
 
 class NoCluster(Exception):
@@ -124,7 +125,7 @@ def _docker_runs() -> bool:
 
 @contextmanager
 def _bare(artifacts: Path) -> Iterator[Cluster]:
-    log = artifacts / "bare.log"
+    log = artifacts / BARE_LOG
     try:
         with log.open("w") as report, bare(report) as node:
             try:
@@ -134,8 +135,6 @@ def _bare(artifacts: Path) -> Iterator[Cluster]:
                     shutil.copy(one, artifacts)
     except NodeRefused as refused:
         raise NoCluster(f"{refused}\n{log.read_text()[-3000:]}") from refused
-    finally:
-        print(log.read_text(), file=sys.stderr)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hack.e2e.cluster import Cluster, KubectlFailed, a_cluster
+from hack.e2e.cluster import BARE_LOG, Cluster, KubectlFailed, a_cluster
 
 SETUP_SECONDS = 900  # the first test pays for the cluster, and for images that were never made here
 KEPT = ("pods", "jobs", "services", "events", "rayclusters.ray.io", "rayjobs.ray.io")
+used = pytest.StashKey[Path]()
 reports = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
@@ -35,8 +36,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster of this run; E2E_ARTIFACTS says where traces of failures go."""
     artifacts = Path(os.environ.get("E2E_ARTIFACTS") or request.config.rootpath / ".pytest_cache" / "e2e")
+    request.config.stash[used] = artifacts
     with a_cluster(artifacts) as found:
         yield found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """How long each phase of the bare node took, beside the tests' own times."""
+    artifacts = config.stash.get(used, None)
+    if artifacts is not None and (log := artifacts / BARE_LOG).exists():
+        terminalreporter.section("the node")
+        terminalreporter.write(
+            "".join(f"{line}\n" for line in log.read_text().splitlines() if line.startswith("bare:"))
+        )
 
 
 @pytest.fixture
