@@ -55,10 +55,13 @@ e2e-local: $(READY) ## Real Ray processes on this machine; as root, also as an o
 	  echo "-- $$part took $$(($$(date +%s) - began)) s"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
+faults: $(READY) ## Every write of every life going wrong in every way, and many random walks; `make test` has a sample
+	@MANTA_FAULTS=all MANTA_WALKS=0:100 $(BIN)/python -m pytest test/faults -n 2 --dist worksteal -q
+
 bench: $(READY) ## Figures for benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
 lock: $(READY) ## Compile requirements/*.in into pinned, hashed files
 	@for r in operator local dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements/$$r.in -o requirements/$$r.txt; done
 
-.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local bench lock
+.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local bench lock faults

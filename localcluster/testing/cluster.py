@@ -14,6 +14,7 @@ is the clock virtual.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import shutil
 import tempfile
@@ -243,6 +244,13 @@ class Cluster:
         """The node is back, with all that ran on it."""
         self.kubelet.find()
         self._nodes.found(self.kubelet.settings.name)
+
+    async def submit(self, dashboard: str, job_id: str, entrypoint: str = "python mine.py") -> None:
+        """A user submits a job himself, to the dashboard at that host and port."""
+        body = json.dumps({"entrypoint": entrypoint, "submission_id": job_id}).encode()
+        url, limit = f"http://{dashboard}/api/jobs/", timedelta(seconds=10)
+        code, answer = await self.dashboards.request("POST", url, headers={}, body=body, timeout=limit)
+        assert code == 200, answer
 
     # The operator --------------------------------------------------------------------------------------------------
 
