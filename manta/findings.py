@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from api.v1.gates import DEFAULT_GATES
 from api.v1.rules import raycluster, rayjob
 from api.v1.rules.model import Context, Rule, Severity, all_findings
 from api.v1.wire import GROUP
-from localcluster.api import Refusal
-from localcluster.apiserver.incoming import NotOfItsKind, decode
-from localcluster.apiserver.metadata import validate_metadata
+from localcluster.apiserver.kinds.base import DecodeError, Kind
+from localcluster.apiserver.metadata import decode_metadata, validate_metadata
 from localcluster.apiserver.refusals import Cause
-from localcluster.apiserver.requests import Body
 from manta.documents import Document, Steps, path_text, steps_of
 from manta.served import Nowhere, ServedKind, known_elsewhere, served_kind, way_out
 from manta.wording import cause_text, decoding_trouble
@@ -31,6 +30,7 @@ __all__ = ["Finding", "findings"]
 Json: TypeAlias = dict[str, Any]
 
 RULES: Final[Mapping[str, Sequence[Rule]]] = {"RayCluster": raycluster.RULES, "RayJob": rayjob.RULES}
+THOROUGH: Final = frozenset({"ConfigMap", "Secret"})  # built-in kinds that are read with care: code and keys of a job
 UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood in the way, or repeat one
 MISTYPED: Final = "FieldValueTypeInvalid"
 GENERATED: Final = 5  # letters that the server appends to generateName, of which it keeps at most 58
@@ -91,15 +91,12 @@ def about(document: Document, defined: set[tuple[str, str]], context: Context) -
             yield unserved(document, api_version, kind)
         return
     try:
-        body, problems = decode(served.resource, served.rules, Body(named(document.body)))
-    except NotOfItsKind as error:
+        body, unknown = read(served, named(document.body))
+    except DecodeError as error:
         path, text = decoding_trouble(str(error), kind)
         yield Finding(document, path, text)
         return
-    except Refusal as refusal:
-        yield Finding(document, "", refusal.message)
-        return
-    yield from unknown_fields(document, served, problems)
+    yield from unknown_fields(document, served, unknown)
     causes = causes_of(served, body)
     yield from (from_cause(document, cause) for cause in causes)
     if not any(cause.reason == MISTYPED for cause in causes):  # rules take the types of the schema for granted
@@ -114,6 +111,20 @@ def unserved(document: Document, api_version: str, kind: str) -> Finding:
     return Finding(document, path, f"the local cluster does not serve {kind} of {api_version}", hint)
 
 
+def read(served: ServedKind, body: Json) -> tuple[Json, list[str]]:
+    """The object as the server would read it, and the paths of the fields that it does not know. Raises DecodeError.
+
+    Most built-in kinds are only asked for fields at the top: their decoders take the shape below for granted.
+    """
+    metadata, unknown, wrong = decode_metadata(body["metadata"])
+    if wrong:
+        raise DecodeError(wrong)
+    thorough = served.resource.custom or served.resource.kind in THOROUGH
+    decode = served.rules.decode if thorough else partial(Kind.decode, served.rules)
+    obj, pruned = decode({**body, "metadata": metadata})
+    return obj, [*unknown, *sorted(pruned)]
+
+
 def named(body: Json) -> Json:
     """The object with the longest name that the server might make of its generateName."""
     metadata = body["metadata"]
@@ -123,10 +134,9 @@ def named(body: Json) -> Json:
     return {**body, "metadata": {**metadata, "name": prefix[:LONGEST_PREFIX] + "x" * GENERATED}}
 
 
-def unknown_fields(document: Document, served: ServedKind, problems: Sequence[str]) -> Iterator[Finding]:
+def unknown_fields(document: Document, served: ServedKind, unknown: Sequence[str]) -> Iterator[Finding]:
     """Fields that nobody reads: what a strict server refuses."""
-    for problem in problems:
-        path = problem.removeprefix('unknown field "').removesuffix('"')
+    for path in unknown:
         *around, name = steps_of(path) or ("",)
         near = get_close_matches(str(name), fields_under(served.schema, around), n=1)
         yield Finding(document, path, "there is no such field", f"did you mean {near[0]}?" if near else "")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from api.v1.gates import DEFAULT_GATES
 from controller.settings import GATES
 from manta.checking import Rejected, usable
-from manta.documents import parsed, read_documents
+from manta.documents import Unusable, parsed, read_documents
 from manta.findings import findings
 
 SAMPLES = Path(__file__).parents[3] / "config" / "samples"
@@ -212,6 +217,19 @@ def test_built_in_kinds_are_read_too() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: 3}\n",
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\nspec: {template: []}\n",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: a}\nspec: {names: 3}\n",
+    ],
+)
+def test_built_in_objects_of_odd_shapes_are_left_to_the_server(text: str) -> None:
+    """What fills in their defaults takes their shape for granted."""
+    assert told(text) == []
+
+
 def test_a_generated_name_is_judged_by_what_becomes_of_it() -> None:
     """Five letters more; the server keeps at most 58 of its prefix."""
     good = JOB.replace("name: train", "generateName: train-")
@@ -262,3 +280,31 @@ def test_a_gate_that_is_on_allows_what_it_is_for() -> None:
 
     assert [one.path for one in off] == ["spec.rayClusterSpec.networkPolicy"]
     assert on == []
+
+
+JUNK: tuple[Any, ...] = (None, 3, "x", [], {}, True, 1.5, [None], {"a": None}, -1, "")
+
+
+def spots(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in the document at which something stands."""
+    keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+    below = [value[key] for key in keys if isinstance(value[key], dict | list)]
+    return [(value, key) for key in keys] + [spot for one in below for spot in spots(one)]
+
+
+@pytest.mark.parametrize("sample", ["raycluster", "rayjob-http"])
+def test_whatever_stands_wherever_is_a_finding_and_no_bug_of_ours(sample: str) -> None:
+    """Each place of a sample holds each kind of junk once."""
+    text = (SAMPLES / f"{sample}.yaml").read_text()
+    count = len(spots(yaml.safe_load(text)))
+    denied = 0
+    for index, junk in itertools.product(range(count), JUNK):
+        body = yaml.safe_load(text)
+        around, key = spots(body)[index]
+        around[key] = copy.deepcopy(junk)
+        try:
+            denied += any(one.denies for one in findings(parsed("a.json", json.dumps(body))))
+        except Unusable:
+            denied += 1
+
+    assert denied > 5 * count
