@@ -152,6 +152,11 @@ class Scripted:
         """A matching image can be pulled, and that takes so long; unmentioned ones are here already."""
         self._images[image] = seconds, "", ""
 
+    @property
+    def sandboxes(self) -> int:
+        """How many pods have a place here now."""
+        return len(self._pods)
+
     def containers(self, pod: str = "*") -> list[Container]:
         """What runs now."""
         return [
