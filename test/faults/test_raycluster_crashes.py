@@ -88,3 +88,23 @@ async def test_a_view_that_lags_makes_no_pod_twice() -> None:
 
         assert asked_for(cluster) == {pod.name for pod in await cluster.pods("r")}
         assert len(await cluster.pods("r")) == 4
+
+
+@pytest.mark.parametrize("at", CRASHES)
+async def test_a_crash_in_the_middle_of_a_recreation_leaves_no_old_worker(at: Crash) -> None:
+    """What tells that pods are outdated stands on the head, so the head goes last."""
+    async with a_cluster(restart_after=1) as cluster:
+        await cluster.create(a_raycluster("r", workers=1, upgrade_strategy={"type": "Recreate"}))
+        await cluster.until("RayCluster", "r", phase="ready")
+        old = {pod.uid for pod in await cluster.pods("r")}
+        cluster.faults.crash(When("delete", "pods", agent=OPERATOR), at)
+
+        def change(found: Any) -> None:
+            for part in (found["spec"]["headGroupSpec"], *found["spec"]["workerGroupSpecs"]):
+                part["template"]["spec"]["containers"][0]["command"] = ["sleep", "1"]
+
+        await cluster.edit("RayCluster", "r", change)
+        await cluster.after(180)
+
+        new = {pod.uid for pod in await cluster.pods("r")}
+        assert (len(new), new & old, cluster.crashes) == (2, set(), 1)

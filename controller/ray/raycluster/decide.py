@@ -278,7 +278,9 @@ def _upgrade(seen: Seen, options: Options) -> MergePatch | Lane | None:
         return MergePatch(core.PODS, seen.namespace, head.name, head.uid, body, why=Why(Kind.ADOPT_HEAD))
     if not stored or stored == spec_hash:
         return None
-    return _all_gone(seen, Kind.RECREATE)
+    # The head last: the hash on it says that the others are outdated, also to an operator that died in between.
+    workers = (pod for pod in seen.pods if pod.uid != head.uid)
+    return tuple(_delete(pod, seen, Why(Kind.RECREATE)) for pod in (*workers, head) if not pod.deleting)
 
 
 def _kept_up(seen: Seen, facts: Facts, options: Options, fresh: Fresh, stamp: MergePatch | None) -> Plan:

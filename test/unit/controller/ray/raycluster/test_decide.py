@@ -537,7 +537,7 @@ def recreated(a: Any, *, version: str | None, stored: str | None, **spec: Any) -
 def test_a_changed_spec_replaces_all_pods_where_asked_for(a: Any) -> None:
     plan = recreated(a, version=Options().version, stored="OTHER")
 
-    assert (kinds(plan), names(plan, Delete)) == ([Kind.RECREATE] * 2, ["h", "w"])
+    assert (kinds(plan), names(plan, Delete)) == ([Kind.RECREATE] * 2, ["w", "h"])
 
 
 @pytest.mark.spec("raycluster:E86")
