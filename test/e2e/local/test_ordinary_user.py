@@ -90,7 +90,8 @@ FILES = [
 @pytest.mark.parametrize(("file", "chosen"), FILES)
 def test_all_of_it_holds_for_an_ordinary_user(file: str, chosen: str, home: Path) -> None:
     """No privilege, no capability, no helper program."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    command += ["--durations=5"]
 
     done = as_user([*command, "-k", chosen, f"--basetemp={home / 't'}", str(HERE / file)], home)
 
