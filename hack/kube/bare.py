@@ -55,6 +55,7 @@ PACKAGES = ("containerd", "runc", "containernetworking-plugins", "nftables", "ip
 PREFIX = "manta-bare-"
 LOCK = f".{PREFIX}lock"  # held while state folders are made and swept
 OWNER, NOTE = "owner.lock", "description.json"
+MOST_CHARACTERS = 70  # of the folder for state folders: with what stands in them, a socket's path is at most 107 long
 READY_SECONDS = 120.0
 LOOK_AGAIN_SECONDS = 0.1
 
@@ -198,6 +199,8 @@ async def running() -> AsyncIterator[tuple[Node, Cell]]:
     """The node, in this process; ready when the block is entered. Raises NodeRefused."""
     if os.geteuid() != 0:
         raise NodeRefused("a bare node needs root: containers get cgroups and a network of their own")
+    if len(str(_parent())) > MOST_CHARACTERS:
+        raise NodeRefused(f"sockets cannot stand in {_parent()}, whose path is too long: set TMPDIR to a shorter one")
     clock = Clock()
     programs = find(PROGRAMS, _say)
     debian = laid_out(PACKAGES, _say)

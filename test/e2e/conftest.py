@@ -56,6 +56,8 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     """A namespace of this test's own; when it fails, the objects and logs in it are kept."""
     short = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")[:40]
     name = cluster.kubectl("create", "namespace", "--output=name", f"test-ns-{short}").strip().partition("/")[2]
+    # Made by a controller a moment later; a pod that comes before it is refused.
+    cluster.wait("create", "serviceaccount/default", f"--namespace={name}")
     yield name
     if any(report.failed for report in request.node.stash.get(reports, {}).values()):
         keep(cluster, name)

@@ -7,13 +7,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hack.kube import cgroups
-from hack.kube.bare import PREFIX, sweep
+from hack.kube.bare import PREFIX, NodeRefused, bare, sweep
 
 pytestmark = [pytest.mark.e2e, pytest.mark.root]
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -24,11 +25,12 @@ MOMENTS = ("programs and images made", "control plane up", "images of the node l
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """State folders of this test alone: others may run nodes, too."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    return tmp_path
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """State folders of this test alone: others may run nodes, too. A short path, since sockets stand in it."""
+    with tempfile.TemporaryDirectory(prefix="manta-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -52,6 +54,38 @@ def test_a_node_that_is_killed_leaves_nothing_after_the_next_sweep(own_folder: P
     assert Path("/proc/self/mounts").read_text() == mounts
     assert set(Path("/sys/class/net").iterdir()) == links
     assert machine_settings() == settings
+
+
+def test_a_node_ends_with_the_test_run_that_opened_it(own_folder: Path) -> None:
+    """A killed test run cleans nothing up; the kernel ends what it had started."""
+    code = "import signal, sys; from hack.kube.bare import bare\nwith bare(sys.stderr) as node: print(node); signal.pause()"
+    with subprocess.Popen(
+        [sys.executable, "-uc", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert "Node(" in run.stdout.readline()
+        gone = ending_of(living())
+
+        run.send_signal(signal.SIGKILL)
+
+    gone()
+    sweep()
+    assert list(own_folder.glob(f"{PREFIX}*")) == []
+    assert folders() == set()
+
+
+def test_a_folder_whose_path_is_too_long_for_sockets_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("deep" * 20)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+
+    with (tmp_path / "log").open("w") as log, pytest.raises(NodeRefused), bare(log):
+        pass
+
+    assert "set TMPDIR to a shorter one" in (tmp_path / "log").read_text()
+    assert list(deep.iterdir()) == []
 
 
 def test_a_node_that_runs_is_not_swept(own_folder: Path) -> None:
