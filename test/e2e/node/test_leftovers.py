@@ -19,6 +19,13 @@ from hack.kube.bare import PREFIX, NodeRefused, bare, sweep
 pytestmark = [pytest.mark.e2e, pytest.mark.root]
 ROOT = Path(__file__).parent.parent.parent.parent
 GONE_SECONDS = 10.0
+OPENS_A_NODE = """
+import signal, sys
+from hack.kube.bare import bare
+with bare(sys.stderr) as node:
+    print(node)
+    signal.pause()
+"""
 
 # What the runner says when it has come so far.
 MOMENTS = ("programs and images made", "control plane up", "images of the node loaded", "node Ready", "DNS Ready")
@@ -58,9 +65,8 @@ def test_a_node_that_is_killed_leaves_nothing_after_the_next_sweep(own_folder: P
 
 def test_a_node_ends_with_the_test_run_that_opened_it(own_folder: Path) -> None:
     """A killed test run cleans nothing up; the kernel ends what it had started."""
-    code = "import signal, sys; from hack.kube.bare import bare\nwith bare(sys.stderr) as node: print(node); signal.pause()"
     with subprocess.Popen(
-        [sys.executable, "-uc", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-uc", OPENS_A_NODE], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as run:
         assert run.stdout is not None
         assert "Node(" in run.stdout.readline()
