@@ -177,7 +177,7 @@ def _wheels(name: str, at: str, programs_at: str = "", owner: tuple[int, int] = 
         parts: list[Part] = []
         if programs_at and programs.is_dir():
             programs = programs.rename(work / "bin")
-            _point_to(f"/{programs_at}/python", programs)
+            _point_to(f"{programs_at}/python", programs)
             parts.append(Tree(programs, programs_at, owner=owner))
         shutil.rmtree(target / "bin", ignore_errors=True)
         _compile(target)

@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from hack.image.debian import CannotLayOut, laid_out
+from hack.image.debian import CACHE, CannotLayOut, laid_out
 from hack.image.making import CannotMake, make
 from hack.kube import cgroups, dns
 from hack.kube.build import CannotBuild, find
@@ -53,7 +53,7 @@ __all__ = ["Node", "NodeRefused", "bare", "sweep"]
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 PACKAGES = ("containerd", "runc", "containernetworking-plugins", "nftables", "iproute2")
 PREFIX = "manta-bare-"
-LOCK = f".{PREFIX}lock"  # held while state folders are made and swept
+LOCK = "bare.lock"  # in the cache; held while state folders are made and swept
 OWNER, NOTE = "owner.lock", "description.json"
 MOST_CHARACTERS = 70  # of the folder for state folders: with what stands in them, a socket's path is at most 107 long
 READY_SECONDS = 120.0
@@ -167,7 +167,8 @@ def _parent() -> Path:
 @contextmanager
 def _state() -> Iterator[Path]:
     """A folder of its own, swept by the next node if this one cannot do it itself."""
-    with (_parent() / LOCK).open("w") as lock:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in sweep():
             print(f"swept {name}, which was left by a node that was killed", file=sys.stderr)
