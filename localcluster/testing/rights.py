@@ -7,13 +7,14 @@ service accounts (hack/kube/judge.py), is an independent count of the writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from localcluster.testing.wire import Json, Wire
 
-__all__ = ["ACCOUNT", "Audited", "audited", "signed_in"]
+__all__ = ["ACCOUNT", "RULES", "Audited", "audited", "rules_of_the_reference", "signed_in", "token_of"]
 
 ACCOUNT = "kuberay-operator"
 FULL = "create delete get list patch update watch"
@@ -45,26 +46,35 @@ RULES = (
 )
 
 
-async def signed_in(wire: Wire) -> Json:
-    """A kubeconfig for the account, made in the namespace, which is all that it may touch."""
-    rules = [
+def rules_of_the_reference() -> list[Json]:
+    """The reference's ClusterRole, as RBAC rules."""
+    return [
         {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
         for group, resources, verbs in RULES
     ]
-    role = {"metadata": {"name": ACCOUNT}, "rules": rules}
-    assert (await wire.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", role)).code in (201, 409)
-    (await wire.post(wire.path("serviceaccounts"), {"metadata": {"name": ACCOUNT}})).ok(201)
+
+
+async def signed_in(wire: Wire, account: str = ACCOUNT, rules: Sequence[Json] | None = None) -> Json:
+    """A kubeconfig for a service account with these rights (else the reference's), in the namespace alone."""
+    role = {"metadata": {"name": account}, "rules": rules_of_the_reference() if rules is None else rules}
+    (await wire.post(wire.path("roles.rbac.authorization.k8s.io"), role)).ok(201)
+    (await wire.post(wire.path("serviceaccounts"), {"metadata": {"name": account}})).ok(201)
     binding = {
-        "metadata": {"name": ACCOUNT},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": wire.namespace}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT},
+        "metadata": {"name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": wire.namespace}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
     }
     (await wire.post(wire.path("rolebindings.rbac.authorization.k8s.io"), binding)).ok(201)
-    asked = {"spec": {"expirationSeconds": 3600}}
-    token = (await wire.post(wire.path("serviceaccounts", f"{ACCOUNT}/token"), asked)).ok(201)["status"]["token"]
     config: Json = json.loads(wire.endpoint.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
+    config["users"][0]["user"] = {"token": await token_of(wire, account)}
     return config
+
+
+async def token_of(wire: Wire, account: str, *, bound_to: Json | None = None) -> str:
+    """A fresh token of the account; one that is bound to a Secret dies with it."""
+    spec: Json = {"expirationSeconds": 3600} | ({"boundObjectRef": bound_to} if bound_to else {})
+    answer = (await wire.post(wire.path("serviceaccounts", f"{account}/token"), {"spec": spec})).ok(201)
+    return str(answer["status"]["token"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +85,24 @@ class Audited:
     resource: str  # "rayclusters/status"
     name: str
     code: int
+    received: datetime
 
     def __str__(self) -> str:
         refused = f" {self.code}" if self.code >= 400 else ""
         return f"{self.verb} {self.resource}{refused}"
 
 
-def audited(log: Path, namespace: str) -> Iterable[Audited]:
+def audited(log: Path, namespace: str, account: str = ACCOUNT) -> Iterable[Audited]:
     """The account's writes so far, oldest first. One is written down as it is answered: its effect may show earlier."""
     for line in log.read_text().splitlines():
         entry = json.loads(line)
         to = entry["objectRef"]
-        if entry["user"]["username"] == f"system:serviceaccount:{namespace}:{ACCOUNT}":
+        if entry["user"]["username"] == f"system:serviceaccount:{namespace}:{account}":
             below = f"/{to['subresource']}" if "subresource" in to else ""
-            yield Audited(entry["verb"], to["resource"] + below, to.get("name", ""), entry["responseStatus"]["code"])
+            yield Audited(
+                entry["verb"],
+                to["resource"] + below,
+                to.get("name", ""),
+                entry["responseStatus"]["code"],
+                datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+            )

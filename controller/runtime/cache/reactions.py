@@ -73,7 +73,8 @@ def react(error: Exception, step: Step, *, version_used: bool) -> Reaction:
 def _refused(error: ApiError, step: Step, *, version_used: bool) -> Reaction:
     match error:
         case Gone() if step is Step.WATCH:
-            return Reaction(Step.LOAD, "expired")  # from where we were; only a load that fails likewise gives that up
+            # From where we were, and at once; only a load that fails likewise gives that version up.
+            return Reaction(Step.LOAD, "expired", wait=False)
         case Gone():
             return Reaction(Step.LOAD, "expired", wait=not version_used, forget_version=True)
         case TooManyRequests():

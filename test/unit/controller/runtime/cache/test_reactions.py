@@ -28,7 +28,7 @@ TOO_LARGE_BY_CAUSE = refused(504, "Timeout", causes=[{"reason": "ResourceVersion
 @pytest.mark.parametrize(
     ("error", "step", "then", "waits"),
     [
-        (refused(410, "Expired"), Step.WATCH, Step.LOAD, True),
+        (refused(410, "Expired"), Step.WATCH, Step.LOAD, False),
         (TOO_LARGE, Step.WATCH, Step.LOAD, False),
         (TOO_LARGE_BY_CAUSE, Step.WATCH, Step.LOAD, False),
         (errors.Unreachable("refused"), Step.WATCH, Step.WATCH, True),

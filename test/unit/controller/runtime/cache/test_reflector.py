@@ -419,6 +419,55 @@ async def test_a_server_that_always_says_410_is_asked_at_most_ten_times_in_half_
     assert 3 <= len(at.wire.log) <= 10
 
 
+async def test_after_a_long_absence_a_version_that_expired_costs_no_further_wait() -> None:
+    """The pauses have grown to a minute by then; the server is there, and we know nothing of what happened since."""
+    at = Followed()
+    now = asyncio.get_running_loop().time
+    async with at.running():
+        (await at.loaded(10)).cut()
+        await settle()
+        at.wire.responder = lambda exchange: exchange.unreachable()
+        await asyncio.sleep(600)
+        at.wire.responder = None
+        (await at.wire.next()).refuse(410, "Expired")
+        back = now()
+        again = await at.wire.next()
+
+    assert "sendInitialEvents" in again.query
+    assert now() == back
+
+
+async def test_a_server_that_loads_and_then_says_410_to_each_watch_is_not_asked_in_a_tight_loop() -> None:
+    """The second time within ten seconds it is a fault of the server's, and waits grow."""
+    at = Followed(watch_list=False)
+
+    def respond(exchange: Exchange) -> None:
+        exchange.refuse(410, "Expired") if exchange.watches else exchange.answer(a_list(10))
+
+    at.wire.responder = respond
+    async with at.running():
+        await asyncio.sleep(60)
+
+    assert 4 <= len(at.wire.log) <= 20
+
+
+async def test_a_few_restarts_in_a_row_do_not_leave_a_server_alone_for_long() -> None:
+    """Each time the stream lived for a while: that is no tight loop."""
+    at = Followed()
+    now = asyncio.get_running_loop().time
+    absences = []
+    async with at.running():
+        stream = await at.loaded(10)
+        for _ in range(5):
+            await asyncio.sleep(15)
+            stream.cut()
+            cut = now()
+            stream = (await at.wire.next()).stream()
+            absences.append(now() - cut)
+
+    assert max(absences) <= 1.7
+
+
 async def test_an_object_that_cannot_be_read_is_skipped_and_counted_and_the_rest_goes_on() -> None:
     """One broken object must not blind us for the others."""
     at = Followed()
