@@ -108,3 +108,24 @@ async def test_a_crash_in_the_middle_of_a_recreation_leaves_no_old_worker(at: Cr
 
         new = {pod.uid for pod in await cluster.pods("r")}
         assert (len(new), new & old, cluster.crashes) == (2, set(), 1)
+
+
+async def test_a_recreation_that_cannot_delete_a_worker_keeps_the_head_until_it_can() -> None:
+    """Deletes go out several at a time; the head's goes when those of all workers came out well."""
+    async with a_cluster() as cluster:
+        await cluster.create(a_raycluster("r", workers=2, upgrade_strategy={"type": "Recreate"}))
+        await cluster.until("RayCluster", "r", phase="ready", ready_worker_replicas=2)
+        old = {pod.uid for pod in await cluster.pods("r")}
+        kept = max(pod.name for pod in await cluster.pods("r", node_type="worker"))
+        refused = When("delete", "pods", name=kept, agent=OPERATOR)
+        cluster.faults.refuse(refused, 500, "InternalError", "no", times=8)
+
+        def change(found: Any) -> None:
+            for part in (found["spec"]["headGroupSpec"], *found["spec"]["workerGroupSpecs"]):
+                part["template"]["spec"]["containers"][0]["command"] = ["sleep", "1"]
+
+        await cluster.edit("RayCluster", "r", change)
+        await cluster.after(600)
+
+        new = {pod.uid for pod in await cluster.pods("r")}
+        assert (len(new), new & old) == (3, set())

@@ -237,7 +237,7 @@ def _pods(seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> Plan:
         return Plan(result=Result(error=problem), notes={REPORTED: False})
     upgrade = _upgrade(seen, options)
     if upgrade is not None and not isinstance(upgrade, MergePatch):
-        return Plan(steps=_steps([upgrade]))
+        return Plan(steps=_steps(*([lane] for lane in upgrade)))
     if not seen.heads and _head_is_not_replaced(seen):
         return Plan()
     return _kept_up(seen, facts, options, fresh, upgrade)
@@ -264,8 +264,8 @@ def _head_is_not_replaced(seen: Seen) -> bool:
     return asked and seen.holds(RayClusterCondition.PROVISIONED)
 
 
-def _upgrade(seen: Seen, options: Options) -> MergePatch | Lane | None:
-    """What `upgradeStrategy: Recreate` asks for: a lane of deletes, or only our stamp on another operator's head."""
+def _upgrade(seen: Seen, options: Options) -> MergePatch | tuple[Lane, Lane] | None:
+    """What `upgradeStrategy: Recreate` asks for: deletes in two steps, or only our stamp on another operator's head."""
     strategy = seen.cluster.spec.upgrade_strategy if seen.cluster.spec else None
     if strategy is None or strategy.type != "Recreate" or not seen.heads:
         return None
@@ -278,9 +278,11 @@ def _upgrade(seen: Seen, options: Options) -> MergePatch | Lane | None:
         return MergePatch(core.PODS, seen.namespace, head.name, head.uid, body, why=Why(Kind.ADOPT_HEAD))
     if not stored or stored == spec_hash:
         return None
-    # The head last: the hash on it says that the others are outdated, also to an operator that died in between.
-    workers = (pod for pod in seen.pods if pod.uid != head.uid)
-    return tuple(_delete(pod, seen, Why(Kind.RECREATE)) for pod in (*workers, head) if not pod.deleting)
+    # The head when all others are on their way out, so in a step of its own: the hash on it says that they are
+    # outdated, also to an operator that died in between or was refused one of them.
+    going = {pod.uid: _delete(pod, seen, Why(Kind.RECREATE)) for pod in seen.pods if not pod.deleting}
+    last = going.pop(head.uid, None)
+    return tuple(going.values()), () if last is None else (last,)
 
 
 def _kept_up(seen: Seen, facts: Facts, options: Options, fresh: Fresh, stamp: MergePatch | None) -> Plan:

@@ -538,6 +538,7 @@ def test_a_changed_spec_replaces_all_pods_where_asked_for(a: Any) -> None:
     plan = recreated(a, version=Options().version, stored="OTHER")
 
     assert (kinds(plan), names(plan, Delete)) == ([Kind.RECREATE] * 2, ["w", "h"])
+    assert len(plan.steps) == 2, "the head, whose hash tells that the others are outdated, goes once they are gone"
 
 
 @pytest.mark.spec("raycluster:E86")
