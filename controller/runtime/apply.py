@@ -90,6 +90,16 @@ async def _apply_one(client: Client, write: Write, owner_uid: str) -> Outcome:
 
 async def _create(client: Client, write: Create, owner_uid: str) -> Outcome:
     try:
+        return await _create_once(client, write, owner_uid)
+    except LostAnswer:
+        there = await _look(client, write)
+        if there is not None:
+            return Outcome(write, _whose(write, there, owner_uid), there)
+        return await _create_once(client, write, owner_uid)
+
+
+async def _create_once(client: Client, write: Create, owner_uid: str) -> Outcome:
+    try:
         return Outcome(write, Verdict.DONE, await client.create(write.resource, write.body))
     except AlreadyExists as error:
         there = await _look(client, write)
@@ -97,11 +107,6 @@ async def _create(client: Client, write: Create, owner_uid: str) -> Outcome:
             return Outcome(write, _whose(write, there, owner_uid), there, error)
         # It vanished between the two requests: the next pass creates it with a fresh view.
         return Outcome(write, Verdict.CONFLICT, error=error)
-    except LostAnswer:
-        there = await _look(client, write)
-        if there is not None:
-            return Outcome(write, _whose(write, there, owner_uid), there)
-        return Outcome(write, Verdict.DONE, await client.create(write.resource, write.body))
 
 
 def _whose(write: Create, there: Json, owner_uid: str) -> Verdict:

@@ -62,6 +62,8 @@ class _Watch:
             except RuntimeError:
                 return  # the loop was closed: nothing is left to be watched
             if not alive.wait(self._held):
+                if self.over.is_set():
+                    return  # the loop's thread waits for us to end: that is all that holds it
                 self._tell()
                 while not alive.wait(self._every):  # one report for each time that it is held
                     if self.over.is_set():

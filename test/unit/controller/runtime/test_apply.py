@@ -152,6 +152,16 @@ async def test_a_create_without_an_answer_is_looked_for_before_it_is_repeated(
     assert [exchange.method for exchange in wire.log].count("POST") == posts
 
 
+async def test_a_create_that_arrives_after_it_was_looked_for_is_found_by_the_second_one() -> None:
+    """A request can be on its way longer than its sender waits: what is ours is no refusal then (design W3)."""
+    late = [lost, no(409, "AlreadyExists")]
+    wire = answering(POST=late, GET=[no(404, "NotFound"), ok(a_pod(annotations={"slot": "1"}))])
+
+    (outcome,) = await applied(wire, creating())
+
+    assert (outcome.verdict, late) == (Verdict.ALREADY, [])
+
+
 async def test_a_write_that_is_lost_twice_is_left_to_the_next_pass() -> None:
     """Its error says that it is not known."""
     (outcome,) = await applied(answering(POST=[lost, lost], GET=[no(404, "NotFound")]), creating())

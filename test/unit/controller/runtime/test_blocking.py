@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -70,3 +71,22 @@ async def test_the_thread_ends_with_its_block() -> None:
         assert watching()
 
     assert not watching()
+
+
+async def test_the_end_of_the_block_is_not_taken_for_a_task_that_holds_the_loop(told: threading.Event) -> None:
+    """The loop's thread waits for the watching one then, which may just have asked for a sign of life."""
+    metrics, loop = Metrics(), asyncio.get_running_loop()
+    asked = threading.Event()
+    ask = loop.call_soon_threadsafe
+
+    def heard(*arguments: Any, **options: Any) -> asyncio.Handle:
+        handle = ask(*arguments, **options)
+        asked.set()
+        return handle
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "call_soon_threadsafe", heard)
+        with blocking_told(metrics, every=EVERY, held=HELD):
+            assert asked.wait(10)
+
+    assert (lines, metrics.loop_blocked.value) == ([], 0)
