@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import aiohttp
+import orjson
 
 from localcluster.api import Json, Listing, Refusal, Served, WatchExpired
 
@@ -84,7 +84,7 @@ class HttpApi:
         }
         async with self._asked("GET", path, query=query) as answer:
             async for line in _lines(answer):
-                event = json.loads(line)
+                event = orjson.loads(line)
                 if event["type"] == "ERROR":
                     raise _refusal(event["object"])
                 yield event["type"], event["object"]
@@ -155,7 +155,7 @@ class HttpApi:
     ) -> Json:
         async with self._asked(method, path, query=query, body=body, content_type=content_type) as answer:
             try:
-                found: Json = json.loads(await answer.read())
+                found: Json = orjson.loads(await answer.read())
             except aiohttp.ClientError as error:
                 raise ConnectionError(f"{method} {path}: {error}") from error
             return found
@@ -171,7 +171,7 @@ class HttpApi:
         content_type: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, if it is a good one. Raises Refusal, WatchExpired, ConnectionError."""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else orjson.dumps(body)
         headers = {"Accept": "application/json"} | ({} if data is None else {"Content-Type": content_type})
         try:
             answer = await self._session.request(method, self._url + path, params=query, data=data, headers=headers)
@@ -199,7 +199,7 @@ def _selecting(labels: str, fields: str) -> dict[str, str]:
 def _status(code: int, text: str) -> Json:
     """The Status of an answer; not every refusal has one (spec kube-api ERR-3)."""
     try:
-        status = json.loads(text)
+        status = orjson.loads(text)
     except ValueError:
         status = {}
     if not isinstance(status, dict) or status.get("kind") != "Status":

@@ -20,7 +20,7 @@ from localcluster.api import Api, Json, Refusal
 from localcluster.mirror import Mirrors
 from localcluster.node import lifecycle, model
 from localcluster.node.environment import Missing, NodeFacts, environment, expand, service_links, volume_contents
-from localcluster.node.interfaces import Container, Fault, Runtime
+from localcluster.node.interfaces import Container, Fault, Runtime, VolumeContents
 from localcluster.node.podstatus import status_of
 from localcluster.recorder import Recorder
 
@@ -47,6 +47,7 @@ class NodeSettings:
     heartbeat_seconds: float | None = None  # None: the node does not say again and again that it is well
     issue_tokens: bool = True  # False: service account tokens are empty files, for runtimes that read none
     tell_events: bool = True
+    resolve: bool = True  # False: volumes stay empty and services unmentioned, for runtimes that look at neither
 
 
 class _Pod:
@@ -93,7 +94,8 @@ class Kubelet:
             if self.settings.heartbeat_seconds is not None:
                 helpers.append(group.create_task(self._beat(self.settings.heartbeat_seconds)))
             self.runtime.on_stir(self._stirred)
-            self._mirrors.of("services")
+            if self.settings.resolve:
+                self._mirrors.of("services")
             self._mirrors.of("pods").subscribe(self._changed)
             try:
                 yield self
@@ -271,7 +273,7 @@ class Kubelet:
 
     async def _create_sandbox(self, pod: _Pod) -> None:
         try:
-            contents = await volume_contents(pod.json, self._fetch, self._token, self._facts(pod))
+            contents = await self._contents(pod)
         except Missing as missing:
             self._feed(pod, model.SandboxFailed("FailedMount", str(missing)))
             return
@@ -281,6 +283,11 @@ class Kubelet:
             self._feed(pod, model.SandboxFailed(fault.reason, fault.message))
         else:
             self._feed(pod, model.SandboxReady(sandbox.ip, sandbox.host_ip or self.settings.ip))
+
+    async def _contents(self, pod: _Pod) -> dict[str, VolumeContents]:
+        if not self.settings.resolve:
+            return {}
+        return await volume_contents(pod.json, self._fetch, self._token, self._facts(pod))
 
     async def _pull(self, pod: _Pod, action: model.Pull) -> None:
         spec, _ = pod.life.named(action.container)
@@ -316,10 +323,7 @@ class Kubelet:
         """Everything resolved. Raises Missing."""
         given = self._given(pod, action.container)
         spec = pod.json["spec"]
-        own = spec.get("enableServiceLinks") is not False
-        services = self._mirrors.of("services").objects.values()
-        links = service_links(services, pod.life.spec.namespace, own=own)
-        env = await environment(pod.json, given, self._fetch, links, self._facts(pod))
+        env = await environment(pod.json, given, self._fetch, self._links(pod), self._facts(pod))
         values = dict(env)
         return Container(
             pod_uid=pod.life.spec.uid,
@@ -335,6 +339,14 @@ class Kubelet:
             security_context={**(spec.get("securityContext") or {}), **(given.get("securityContext") or {})},
             stdin=bool(given.get("stdin")),
         )
+
+    def _links(self, pod: _Pod) -> list[tuple[str, str]]:
+        """What the environment says of services."""
+        if not self.settings.resolve:
+            return []
+        own = pod.json["spec"].get("enableServiceLinks") is not False
+        services = self._mirrors.of("services").objects.values()
+        return service_links(services, pod.life.spec.namespace, own=own)
 
     def _given(self, pod: _Pod, name: str) -> Json:
         spec = pod.json["spec"]

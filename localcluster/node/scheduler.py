@@ -23,6 +23,7 @@ __all__ = ["Scheduler", "misfits", "requests_of", "unschedulable_message"]
 Amounts: TypeAlias = Mapping[str, Fraction]
 
 NAME = "default-scheduler"
+BINDINGS_AT_ONCE = 4
 _FINAL = ("Succeeded", "Failed")
 
 
@@ -158,10 +159,18 @@ def unschedulable_message(reasons: Sequence[tuple[str, ...]]) -> str:
 class Scheduler:
     """Binds pods that have no node yet. Those without a place are tried again whenever something became free."""
 
-    def __init__(self, api: Api, mirrors: Mirrors, *, now: Callable[[], datetime], tell_events: bool = True) -> None:
+    def __init__(
+        self,
+        api: Api,
+        mirrors: Mirrors,
+        *,
+        now: Callable[[], datetime],
+        tell_events: bool = True,
+        workers: int = BINDINGS_AT_ONCE,
+    ) -> None:
         self._api, self._mirrors, self._now, self._tell_events = api, mirrors, now, tell_events
         self._recorder = Recorder(api, NAME, now=now)
-        self._work: Worklist[Key] = Worklist(self._schedule)
+        self._work: Worklist[Key] = Worklist(self._schedule, workers=workers)
         self._placed: dict[str, tuple[str, dict[str, Fraction]]] = {}  # pod uid -> its node, and what it takes there
         self._taken: dict[str, dict[str, Fraction]] = {}
         self._homeless: set[Key] = set()
