@@ -268,7 +268,7 @@ class Controller:
         """The table of CTL-5; answers the label under which the pass is counted."""
         key = held.key
         if result.error is not None:
-            return self._settle_error(held, result.error)
+            return self._settle_error(held, result.error, result.requeue_after)
         if result.requeue_after is None:
             self.queue.forget(key)
             return "success"
@@ -279,7 +279,7 @@ class Controller:
         self.queue.add(key, after=result.requeue_after, priority=held.priority)
         return "requeue_after"
 
-    def _settle_error(self, held: Held[Ref], error: Exception) -> str:
+    def _settle_error(self, held: Held[Ref], error: Exception, wanted: timedelta | None) -> str:
         key = held.key
         if isinstance(error, StaleCache):
             _log.info("the cache lags behind our own writes", error=str(error))
@@ -296,6 +296,8 @@ class Controller:
             isinstance(error, Conflict) and self.queue.failures(key) < QUIET_CONFLICTS
         )
         delay = self.queue.retry(key, hint=_hint(error), priority=held.priority)
+        if wanted:
+            self.queue.add(key, after=wanted, priority=held.priority)  # a deadline: the earlier of the two wins
         (_log.debug if quiet else _log.warning)("failed", error=str(error), again_in=round(delay.total_seconds(), 3))
         return "error"
 

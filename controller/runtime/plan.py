@@ -137,7 +137,7 @@ class Result:
     """When to look again.
 
     `requeue_after` None: at the next event. Zero: at once, and the key's back-off stays as it is (the pass only
-    recorded something, design W5). `error`: the pass failed; back off.
+    recorded something, design W5). `error`: the pass failed; back off, but not beyond `requeue_after`.
     """
 
     requeue_after: timedelta | None = None
@@ -149,7 +149,7 @@ AGAIN = Result(requeue_after=timedelta(0))
 
 
 def after(delay: timedelta, *, error: Exception | None = None) -> Result:
-    """Look again in a while, or, with an error, when the key's back-off says."""
+    """Look again in a while; with an error, when the key's back-off says, if that is earlier."""
     return Result(requeue_after=delay, error=error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,17 @@ async def test_a_job_whose_image_cannot_be_had_fails_when_it_should_have_run() -
 
         assert job.status.reason == "PreRunningDeadlineExceeded"
         assert timedelta(seconds=120) <= cluster.elapsed <= timedelta(seconds=122)
+
+
+async def test_a_job_that_waits_for_a_cluster_that_never_comes_fails_when_it_should_have_run() -> None:
+    """Its passes fail ever more seldom, and the deadline is kept all the same."""
+    async with a_cluster() as cluster:
+        spec: dict[str, Any] = {"cluster_selector": {"ray.io/cluster": "none"}, "pre_running_deadline_seconds": 700}
+        await cluster.create(a_rayjob("train", submission_mode="HTTPMode", **spec))
+
+        job = await cluster.until("RayJob", "train", phase="Failed", within=705)
+
+        assert job.status.reason == "PreRunningDeadlineExceeded"
 
 
 @pytest.mark.spec("rayjob:E49")

@@ -156,6 +156,7 @@ async def test_a_change_of_an_object_has_it_reconciled_by_name() -> None:
         ([raising(ValueError("x"))], [0.005], {"error": 1, "success": 1}),
         ([raising(ValueError("x"))] * 3, [0.005, 0.01, 0.02], {"error": 3, "success": 1}),
         ([returning(after(timedelta(seconds=9), error=ValueError("x")))], [0.005], {"error": 1, "success": 1}),
+        ([returning(after(timedelta(seconds=0.001), error=ValueError("x")))], [0.001], {"error": 1, "success": 1}),
         ([raising(Terminal("spec is wrong"))], [], {"error": 1}),
         ([raising(StaleCache("lags"))], [1.0], {"requeue_after": 1, "success": 1}),
         ([raising(a_conflict())], [0.005], {"error": 1, "success": 1}),
