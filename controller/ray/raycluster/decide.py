@@ -162,9 +162,11 @@ def _rights(seen: Seen, facts: Facts) -> list[Write]:
 def _token(seen: Seen, facts: Facts, options: Options, fresh: Fresh) -> list[Write]:
     """Secrets are not watched: a token is made with the head, and one that is there is used as it is.
 
-    While pods are refused it is there: it was made in the pass in which the first of them was.
+    While pods are refused it is there: it was made in the pass in which the first of them was, if the spec asked for
+    one then.
     """
-    made = seen.holds(RayClusterCondition.REPLICA_FAILURE)
+    of_this_spec = seen.cluster.status.observed_generation == seen.cluster.generation
+    made = of_this_spec and seen.holds(RayClusterCondition.REPLICA_FAILURE)
     if made or not auth.needs_secret(facts) or not _head_is_due(seen, options):
         return []
     return [_adopting(core.SECRETS, auth.secret(facts, fresh.token), Kind.AUTH_SECRET)]

@@ -335,7 +335,7 @@ def test_a_token_is_not_made_beside_a_head_that_may_know_another(a: Any) -> None
     ("status", "more"),
     [
         (conditions("RayClusterSuspended"), {}),
-        (conditions("ReplicaFailure"), {}),
+        (conditions("ReplicaFailure") | {"observedGeneration": 1}, {}),
         (REPORTED, {"predecessors": ("old",)}),
     ],
 )
@@ -343,6 +343,15 @@ def test_a_token_is_not_asked_for_again_while_no_head_can_be_made(a: Any, status
     body = a.body(authOptions={}, annotations={"manta.ray.io/ticket": "t"}, status=status)
 
     assert Kind.AUTH_SECRET not in kinds(a.plan(a.seen(body, **more)))
+
+
+def test_a_token_that_is_asked_for_while_the_head_is_refused_is_made(a: Any) -> None:
+    """The refusal tells of a spec that asked for none; a head without its Secret would never start."""
+    told = conditions("ReplicaFailure") | {"observedGeneration": 1}
+    body = a.body(authOptions={}, annotations={"manta.ray.io/ticket": "t"}, status=told)
+    body["metadata"]["generation"] = 2
+
+    assert Kind.AUTH_SECRET in kinds(a.plan(a.seen(body)))
 
 
 # The head
