@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from api.v1.gates import DEFAULT_GATES
-from api.v1.rules import raycluster, rayjob
+from api.v1.rules import raycluster, rayjob, rayservice
 from api.v1.rules.model import Context, Rule, Severity, all_findings
 from api.v1.wire import GROUP
 from localcluster.apiserver.kinds.base import DecodeError, Kind
@@ -29,7 +29,11 @@ __all__ = ["Finding", "findings"]
 
 Json: TypeAlias = dict[str, Any]
 
-RULES: Final[Mapping[str, Sequence[Rule]]] = {"RayCluster": raycluster.RULES, "RayJob": rayjob.RULES}
+RULES: Final[Mapping[str, Sequence[Rule]]] = {
+    "RayCluster": raycluster.RULES,
+    "RayJob": rayjob.RULES,
+    "RayService": rayservice.RULES,
+}
 THOROUGH: Final = frozenset({"ConfigMap", "Secret"})  # built-in kinds that are read with care: code and keys of a job
 UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood in the way, or repeat one
 MISTYPED: Final = "FieldValueTypeInvalid"

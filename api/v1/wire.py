@@ -13,6 +13,7 @@ __all__ = [
     "ANNOTATION_EXTERNAL_STORAGE_NAMESPACE",
     "ANNOTATION_FT_ENABLED",
     "ANNOTATION_INGRESS_CLASS",
+    "ANNOTATION_INITIALIZING_TIMEOUT",
     "ANNOTATION_NO_HEAD_RESTART",
     "ANNOTATION_OPERATOR_VERSION",
     "ANNOTATION_OVERWRITE_COMMAND",
@@ -93,6 +94,7 @@ ANNOTATION_SERVE_SERVICE: Final = "ray.io/enable-serve-service"
 ANNOTATION_NO_HEAD_RESTART: Final = "ray.io/disable-provisioned-head-restart"
 ANNOTATION_RECREATE_HASH: Final = "ray.io/upgrade-strategy-recreate-hash"
 ANNOTATION_OPERATOR_VERSION: Final = "ray.io/kuberay-version"
+ANNOTATION_INITIALIZING_TIMEOUT: Final = "ray.io/initializing-timeout"
 ANNOTATION_INGRESS_CLASS: Final = "kubernetes.io/ingress.class"
 ANNOTATION_TICKET: Final = (
     "manta.ray.io/ticket"  # on the RayCluster: the ticket under which slots are filled (design W2)
