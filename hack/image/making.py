@@ -26,8 +26,9 @@ from pathlib import Path
 from hack.image.archive import Config, Entry, Layer, Tree, make_layer, write
 from hack.image.debian import CACHE, laid_out
 from hack.kube.build import find
+from localcluster.node.imagemaking import settings_for_uv
 
-__all__ = ["IMAGES", "CannotMake", "Made", "make"]
+__all__ = ["IMAGES", "RAY_VERSION", "CannotMake", "Made", "make"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -90,15 +91,16 @@ def make(name: str, folder: Path = CACHE / "archives") -> Made:
     image = IMAGES[name]
     target = folder / f"{name}.tar"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("a+") as lock:
+    (CACHE / "layers").mkdir(parents=True, exist_ok=True)
+    with (CACHE / "layers" / f".{name}.lock").open("w") as lock:  # another checkout may want other layers
         fcntl.flock(lock, fcntl.LOCK_EX)
         layers = image.layers()
         contents = f"{image.names} {image.config} {[layer.digest for layer in layers]}"
-        lock.seek(0)
-        if lock.read() != contents or not target.exists():
-            lock.truncate(0)
+        note = folder / f".{name}.contents"
+        if not target.exists() or not note.exists() or note.read_text() != contents:
+            note.unlink(missing_ok=True)
             write(target, image.names, layers, image.config)
-            lock.write(contents)
+            note.write_text(contents)
     return Made(target, image.names, time.monotonic() - began)
 
 
@@ -172,7 +174,8 @@ def _wheels(name: str, at: str, programs_at: str = "", owner: tuple[int, int] = 
         target = work / "packages"
         arguments = ["--python-version", PYTHON, "--python-platform", f"{platform.machine()}-manylinux_2_36"]
         arguments += ["--only-binary", ":all:", "--require-hashes", "--requirements", str(requirements)]
-        _run([sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(target), *arguments])
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(target), *arguments]
+        _run(uv, environment=_index())
         programs = target / "bin"
         parts: list[Part] = []
         if programs_at and programs.is_dir():
@@ -184,6 +187,13 @@ def _wheels(name: str, at: str, programs_at: str = "", owner: tuple[int, int] = 
         return [Tree(target, at, owner=owner), *parts]
 
     return _cached(f"{name}-wheels", _digest([requirements, Path(__file__)]), installed)
+
+
+def _index() -> dict[str, str]:
+    """The package index that pip would use, in uv's words: uv does not read pip's configuration."""
+    command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return settings_for_uv({"index-url": done.stdout.strip()} if done.returncode == 0 else {}, os.environ)
 
 
 def _point_to(python: str, programs: Path) -> None:

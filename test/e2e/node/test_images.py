@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hack.e2e.cluster import Cluster
-from hack.image.making import make
+from hack.image.making import RAY_VERSION, make
 
 pytestmark = pytest.mark.e2e
 UNWANTED = {"sh", "bash", "dash", "gcc", "cc", "ld", "apt", "apt-get", "dpkg", "pip", "pip3", "perl"}
@@ -76,3 +76,30 @@ def test_the_operator_starts_where_pods_are_restricted(cluster: Cluster, namespa
     cluster.wait("jsonpath={.status.phase}=Succeeded", "pod/version", f"--namespace={namespace}")
 
     assert cluster.kubectl("logs", "version", f"--namespace={namespace}").startswith("manta-operator ")
+
+
+def test_a_ray_cluster_of_one_runs_in_the_ray_image(cluster: Cluster, namespace: str) -> None:
+    """As Ray's own image does: by user `ray`, with `ray` and `python` on PATH, and a dashboard that answers wget."""
+    image = cluster.use_image("ray")
+    start = "ray start --head --num-cpus=1 --object-store-memory=80000000 --dashboard-host=0.0.0.0"
+    ask = "wget --quiet --output-document=- http://127.0.0.1:8265/api/version"
+    count = "python -c 'import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(lambda: 6 * 7).remote()))'"
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["bash", "-c", f"id --user --name; {start} && {ask}; {count}"],
+    }
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "ray", "namespace": namespace},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    cluster.apply(pod)
+
+    cluster.wait("jsonpath={.status.phase}=Succeeded", "pod/ray", f"--namespace={namespace}", seconds=180)
+
+    said = cluster.kubectl("logs", "ray", f"--namespace={namespace}")
+    assert said.startswith("ray\n")
+    assert f'"ray_version": "{RAY_VERSION}"' in said
+    assert said.strip().endswith("42")

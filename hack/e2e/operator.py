@@ -1,0 +1,124 @@
+"""The operator on the cluster of a test run: put there from its manifests, asked, and taken away again."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hack.e2e.cluster import Cluster, KubectlFailed, NoCluster
+
+__all__ = ["LEASE", "NAMESPACE", "PODS", "Installation", "an_installation"]
+
+Json = dict[str, Any]
+CONFIG = Path(__file__).parent.parent.parent / "config"
+GIVEN = "E2E_OPERATOR"  # "installed": test the operator that the cluster has, and neither install nor remove any
+NAMESPACE = "default"
+PODS = "app.kubernetes.io/component=kuberay-operator"
+LEASE = "ray-operator-leader"
+METRICS_PORT, HEALTH_PORT = 8080, 8082
+# What is applied for an overlay, in order: a namespaced operator needs the CRDs from an administrator.
+PARTS: Mapping[str, Sequence[str]] = {"default": ("default",), "namespaced": ("crd", "namespaced")}
+
+
+@dataclass(slots=True)
+class Installation:
+    """What of config/ is applied at the moment, and what may be asked of the operator that runs by it."""
+
+    cluster: Cluster
+    given: bool = False  # somebody else's: it stays as it is
+    overlay: str = ""
+    away: list[tuple[datetime, datetime]] = field(default_factory=list)  # while it was being taken away
+
+    def ensure(self, overlay: str = "default") -> None:
+        """It runs by that overlay, and by no other."""
+        if self.given or self.overlay == overlay:
+            return
+        self.remove()
+        self.install(overlay)
+
+    def install(self, overlay: str = "default") -> float:
+        """Apply the overlay; the seconds until the operator was available. Raises KubectlFailed."""
+        self.cluster.use_image("operator")
+        began = time.monotonic()
+        self.overlay = overlay
+        for part in PARTS[overlay]:
+            self.apply(part)
+        self.until_available()
+        return time.monotonic() - began
+
+    def apply(self, part: str) -> None:
+        """Apply a folder of config/. Raises KubectlFailed."""
+        self.cluster.kubectl("apply", "--server-side", f"--kustomize={CONFIG / part}")
+
+    def delete(self, part: str) -> None:
+        """Delete what a folder of config/ has, and wait until the operator has ended. Raises KubectlFailed."""
+        began = datetime.now(UTC)
+        self.cluster.kubectl("delete", f"--kustomize={CONFIG / part}", "--timeout=120s")
+        self.cluster.wait("delete", "pod", f"--selector={PODS}", f"--namespace={NAMESPACE}", seconds=60)
+        self.away.append((began, datetime.now(UTC)))
+
+    def until_available(self, seconds: int = 90) -> None:
+        """As many replicas are ready as are wanted, all of the newest kind. Raises KubectlFailed."""
+        rollout = ("rollout", "status", "deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        self.cluster.kubectl(*rollout, f"--timeout={seconds}s")
+
+    def remove(self) -> None:
+        """Delete what was applied, the last first. Raises KubectlFailed."""
+        for part in reversed(PARTS.get(self.overlay, ())):
+            self.delete(part)
+        self.overlay = ""
+
+    def pods(self) -> list[Json]:
+        """Those that are not about to end."""
+        found = self.cluster.get("pods", f"--selector={PODS}", f"--namespace={NAMESPACE}")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ask(self, path: str, port: int = METRICS_PORT) -> str:
+        """What one of its pods answers to a GET. Raises KubectlFailed."""
+        pod = self.pods()[0]["metadata"]["name"]
+        where = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy{path}"
+        return self.cluster.kubectl("get", "--raw", where)
+
+    def leader(self) -> str:
+        """The name of the pod that holds the lease; "" for none."""
+        lease = self.cluster.get(f"lease/{LEASE}", f"--namespace={NAMESPACE}")
+        return str((lease.get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
+
+    def log(self) -> list[Json]:
+        """What its pods said, a record a line."""
+        said = self.cluster.kubectl("logs", f"--selector={PODS}", f"--namespace={NAMESPACE}", "--tail=-1")
+        return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def an_installation(cluster: Cluster) -> Iterator[Installation]:
+    """Nothing is installed yet, unless E2E_OPERATOR says that it is; what was installed is gone afterwards.
+
+    Raises NoCluster where the CRDs are there already: taking them away would take somebody's objects with them.
+    """
+    given = os.environ.get(GIVEN) == "installed"
+    if not given and _has_crds(cluster):
+        raise NoCluster(
+            "the cluster has Ray's CRDs: the tests would delete them, and all Ray clusters with them; "
+            f"{GIVEN}=installed tests the operator that is there"
+        )
+    installation = Installation(cluster, given)
+    try:
+        yield installation
+    finally:
+        installation.remove()
+
+
+def _has_crds(cluster: Cluster) -> bool:
+    try:
+        cluster.get("crd", "rayclusters.ray.io")
+    except KubectlFailed:
+        return False
+    return True
