@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.settings import VERSION
 from hack.image.archive import Config, Entry, Layer, Tree, make_layer, write
 from hack.image.debian import CACHE, laid_out
 from hack.kube.build import find
@@ -275,7 +276,11 @@ IMAGES: Mapping[str, Image] = {
     "pause": Image(("manta.test/pause:1",), _pause, Config(entrypoint=["/pause"], user="65535:65535")),
     "coredns": Image(("manta.test/coredns:1",), _coredns, Config(entrypoint=["/coredns"])),
     "operator": Image(
-        ("docker.io/kuberay/operator:nightly", "quay.io/kuberay/operator:nightly"),
+        (
+            "docker.io/kuberay/operator:nightly",  # these two are where the reference's suites look
+            "quay.io/kuberay/operator:nightly",
+            f"docker.io/library/manta-operator:{VERSION}",  # and that is what config/ names
+        ),
         _operator,
         Config(entrypoint=["/manager"], user=f"{OPERATOR_USER}:{OPERATOR_USER}"),
     ),

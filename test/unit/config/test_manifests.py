@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 import yaml
 
 from api.v1.raycluster import RayCluster
+from controller.process import LEASE
 from controller.ray.desired import rbac
 from controller.ray.desired.facts import facts_of
 from controller.ray.options import Options
 from controller.rights import LEADER_ELECTION, RIGHTS, rules
 from controller.settings import load
+from hack.image.making import IMAGES
 from localcluster.testing.rights import RULES
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -116,6 +119,34 @@ def test_names_are_those_that_tools_look_up() -> None:
         "app.kubernetes.io/name": "kuberay",
     }
     assert any(one.startswith("--feature-gates=") for one in pod_template()["containers"][0]["args"])
+
+
+@pytest.mark.parametrize("overlay", ["default/operator", "namespaced"])
+def test_the_image_that_is_installed_is_the_one_that_is_made(overlay: str) -> None:
+    """Under a name that is ours alone: a cluster without it pulls nothing else in its place."""
+    (kustomization,) = documents(f"{overlay}/kustomization.yaml")
+
+    (image,) = kustomization["images"]
+
+    assert f"docker.io/library/{image['newName']}:{image['newTag']}" in IMAGES["operator"].names
+    assert image["newTag"] == tomllib.loads((CONFIG.parent / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_what_is_applied_without_the_crds_is_the_rest_of_what_is_applied_with_them() -> None:
+    """So that an upgrade, or an uninstall that keeps everybody's clusters, names one folder."""
+    (whole,) = documents("default/kustomization.yaml")
+    (alone,) = documents("default/operator/kustomization.yaml")
+
+    assert whole["resources"] == ["../crd", "operator"]
+    assert alone["namespace"] == "default"
+
+
+def test_the_lease_goes_with_the_operator() -> None:
+    """It is applied under the name that the operator uses."""
+    (lease,) = documents("manager/lease.yaml")
+
+    assert lease["metadata"]["name"] == LEASE
+    assert "spec" not in lease
 
 
 def test_a_namespaced_installation_has_the_same_rights_and_none_beyond_its_namespace() -> None:
