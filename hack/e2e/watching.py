@@ -62,13 +62,11 @@ def until(
 
 @contextmanager
 def noted(cluster: Cluster, what: str, namespace: str, *, selector: str = "") -> Iterator[list[str]]:
-    """The names of all objects that there are or come while the block lasts, in order; a name that comes back, again."""
+    """The names of all objects that there are or come while the block lasts, in order; one that comes back, again."""
     names: list[str] = []
 
     def read(stream: IO[str]) -> None:
-        for event in documents(stream):
-            if event["type"] == "ADDED":
-                names.append(event["object"]["metadata"]["name"])
+        names.extend(event["object"]["metadata"]["name"] for event in documents(stream) if event["type"] == "ADDED")
 
     with _watch(cluster, what, namespace, selector) as watch:
         assert watch.stdout is not None
