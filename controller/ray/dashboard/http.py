@@ -27,6 +27,7 @@ __all__ = [
     "NoSuchJob",
     "NotAuthenticated",
     "RayTransport",
+    "Refused",
 ]
 
 POLL_TIMEOUT: Final = timedelta(seconds=5)  # the reference gives up after 2 s; a busy head takes longer (ray-side S4-8)
@@ -50,6 +51,10 @@ class IdTaken(DashboardError):
 
 class NotAuthenticated(DashboardError):
     """401 or 403: the token is missing or wrong (ray-side S4-38)."""
+
+
+class Refused(DashboardError):
+    """400: what was sent is wrong, and the same again will be, too."""
 
 
 class NoAnswer(Exception):

@@ -15,12 +15,18 @@ from typing import Any, Protocol
 from api.meta import Ref
 
 __all__ = [
+    "ApplicationInfo",
     "DeleteJob",
+    "DeploymentInfo",
     "Effect",
     "EffectState",
     "JobInfo",
     "JobStatus",
     "Known",
+    "Proxy",
+    "ProxyInfo",
+    "PutServe",
+    "ServeInfo",
     "Sessions",
     "StopJob",
     "Submission",
@@ -93,12 +99,30 @@ class DeleteJob:
     submission_id: str
 
 
-Effect = SubmitJob | StopJob | DeleteJob
+@dataclass(frozen=True, slots=True)
+class PutServe:
+    """Give Serve this configuration, whole: what it does not name goes. The same again is no change (S4-26)."""
+
+    digest: str  # of the body: how it is known across restarts
+    body: str = field(repr=False)  # JSON
+
+
+Effect = SubmitJob | StopJob | DeleteJob | PutServe
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A Serve proxy: the door through which one pod takes requests."""
+
+    pod_uid: str
+    url: str  # "http://10.1.2.3:8000"
 
 
 @dataclass(frozen=True, slots=True)
 class Wants:
     """All that one object wants of one dashboard now: the jobs it asks about, and the effects to have.
+
+    `serve` asks about all of Serve's applications, `proxies` whether those doors are open.
 
     A `mark` that changed asks anew, at once; it comes back in `Known.mark` with the first question answered, or
     failed, that was asked since. So whoever must judge by a fresh answer compares marks and no clocks.
@@ -113,6 +137,8 @@ class Wants:
     effects: tuple[Effect, ...] = ()
     mark: str = ""
     touch: bool = False
+    serve: bool = False
+    proxies: tuple[Proxy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +151,40 @@ class JobInfo:
     end_time: int = 0
     entrypoint: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentInfo:
+    """A deployment of an application; words as Serve says them."""
+
+    status: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationInfo:
+    """An application. `route_prefix` None: it is not routed."""
+
+    status: str
+    message: str = ""
+    route_prefix: str | None = None
+    deployments: Mapping[str, DeploymentInfo] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeInfo:
+    """GET /api/serve/applications/ (spec rayservice §11.2): the applications by name; none when Serve does not run."""
+
+    applications: Mapping[str, ApplicationInfo] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyInfo:
+    """What a proxy answers: whether it is healthy, and the route prefixes that it knows, if it was asked and said."""
+
+    healthy: bool
+    routes: frozenset[str] = frozenset()
+    problem: str = ""
 
 
 class EffectState(Enum):
@@ -153,15 +213,17 @@ class Known:
     error: str = ""
     mark: str = ""
     effects: Mapping[Effect, tuple[EffectState, str]] = field(default_factory=dict)
+    serve: ServeInfo | None = None
+    proxies: Mapping[Proxy, ProxyInfo] = field(default_factory=dict)
 
 
 class Sessions(Protocol):
     """The watched dashboards. Both methods are synchronous and never fail; news wakes the key through its queue."""
 
-    def want(self, key: Ref, wants: Wants | None) -> None:
-        """Replace all that `key` wants by this; None: nothing any more. What was not yet sent is dropped."""
+    def want(self, key: Ref, *wants: Wants | None) -> None:
+        """Replace all that `key` wants by these, one a dashboard; None is nothing. What was not yet sent is dropped."""
         ...
 
-    def known(self, key: Ref) -> Known:
-        """What is known for `key`'s wants; an empty Known before the first answer."""
+    def known(self, key: Ref, cluster_uid: str = "") -> Known:
+        """What is known for `key`'s wants of that cluster, or of its only one; empty before the first answer."""
         ...

@@ -14,7 +14,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -27,16 +27,30 @@ from controller.ray.dashboard.http import (
     NoSuchJob,
     NotAuthenticated,
     RayTransport,
+    Refused,
 )
-from controller.ray.dashboard.protocol import DeleteJob, Effect, EffectState, Known, StopJob, SubmitJob, Wants
-from controller.ray.dashboard.session import Session, already_there, job_of
+from controller.ray.dashboard.protocol import (
+    DeleteJob,
+    Effect,
+    EffectState,
+    Known,
+    Proxy,
+    PutServe,
+    StopJob,
+    SubmitJob,
+    Wants,
+)
+from controller.ray.dashboard.serve import applications, ask_proxy, configure
+from controller.ray.dashboard.session import Session, Subject, Topic, already_there, subject_of
 from controller.runtime.contained import contained
 from controller.runtime.interfaces import Clock, MayWrite
 
 __all__ = ["POLL_SECONDS", "DashboardSessions", "ReadToken"]
 
 POLL_SECONDS: Final = 3.0  # the reference's cadence; users' scripts expect a status about as fresh as that
+PROXIES_AT_ONCE: Final = 8
 
+Place: TypeAlias = tuple[str, str]  # (cluster UID, run of its head)
 ReadToken = Callable[[str, str], Awaitable[str]]  # (namespace, secret) -> its auth_token; raises KeyError, ApiError
 
 log = structlog.get_logger(__name__)
@@ -60,8 +74,8 @@ class DashboardSessions:
     ) -> None:
         self.transport, self.clock, self.chance = transport, clock, chance
         self.read_token, self.wake, self.may_write = read_token, wake, may_write
-        self.sessions: dict[tuple[str, str], Session] = {}
-        self.places: dict[Ref, tuple[str, str]] = {}
+        self.sessions: dict[Place, Session] = {}
+        self.places: dict[Ref, set[Place]] = {}
         self.group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -79,30 +93,29 @@ class DashboardSessions:
                 self.sessions.clear()
                 self.places.clear()
 
-    def want(self, key: Ref, wants: Wants | None) -> None:
+    def want(self, key: Ref, *wants: Wants | None) -> None:
         """See Sessions.want."""
-        place = (wants.target.cluster_uid, wants.target.head_run) if wants else None
-        before = self.places.get(key)
-        if before and before != place:
-            del self.places[key]
-            self.sessions[before].leave(key)
-        if wants is None or place is None or self.group is None:
+        now = {(one.target.cluster_uid, one.target.head_run): one for one in wants if one is not None}
+        for place in self.places.pop(key, set()) - now.keys():
+            self.sessions[place].leave(key)
+        if self.group is None or not now:
             return
-        self.places[key] = place
-        session = self.sessions.get(place)
-        if session is None:
-            session = self.sessions[place] = Session(wants.target)
-            name = f"dashboard {wants.target.namespace} {wants.target.url}"
-            session.task = self.group.create_task(self.keep(place, session), name=name)
-        session.want(key, wants)
+        self.places[key] = set(now)
+        for place, one in now.items():
+            session = self.sessions.get(place)
+            if session is None:
+                session = self.sessions[place] = Session(one.target)
+                name = f"dashboard {one.target.namespace} {one.target.url}"
+                session.task = self.group.create_task(self.keep(place, session), name=name)
+            session.want(key, one)
 
-    def known(self, key: Ref) -> Known:
+    def known(self, key: Ref, cluster_uid: str = "") -> Known:
         """See Sessions.known."""
-        place = self.places.get(key)
-        session = self.sessions.get(place) if place else None
+        places = [place for place in self.places.get(key, ()) if not cluster_uid or place[0] == cluster_uid]
+        session = self.sessions.get(places[0]) if places else None
         return session.known(key) if session else Known()
 
-    async def keep(self, place: tuple[str, str], session: Session) -> None:
+    async def keep(self, place: Place, session: Session) -> None:
         """One session's life: ask, act, wait for a change or for the next poll; the last one to leave ends it."""
         while session.wants:
             session.changed.clear()
@@ -113,12 +126,13 @@ class DashboardSessions:
             del self.sessions[place]
 
     async def look(self, session: Session) -> None:
-        """Ask about every job, then try to have what is wanted."""
+        """Ask about everything, then try to have what is wanted."""
+        await self.poll_proxies(session)
         dashboard = await self.connect(session)
         if dashboard is None:
             return
-        for job in session.wanted_jobs:
-            await self.poll(session, dashboard, job)
+        for subject in session.subjects:
+            await self.poll(session, dashboard, subject)
         for key, effect in session.open_effects():
             await self.have(session, dashboard, key, effect)
 
@@ -139,29 +153,48 @@ class DashboardSessions:
                 session.token = await self.read_token(target.namespace, target.token_secret)
             except Exception as error:  # noqa: BLE001 whatever it is, the user must read it and the next poll retries
                 words = f"cannot read Secret {target.namespace}/{target.token_secret}: {error}"
-                for job in session.wanted_jobs:
-                    self.failed(session, job, words, session.asking(job))
+                for subject in session.subjects:
+                    self.failed(session, subject, words, session.asking(subject))
                 return None
         return Dashboard(self.transport, target.url, session.token or "")
 
-    async def poll(self, session: Session, dashboard: Dashboard, job: str) -> None:
-        """Ask for one job and keep the answer, unless it is known to be over."""
-        if session.is_over(job):
+    async def poll(self, session: Session, dashboard: Dashboard, subject: Subject) -> None:
+        """Ask about one thing and keep the answer, unless it is known to be over."""
+        if session.is_over(subject):
             return
-        asked_by, first = session.asking(job), session.jobs.get(job, Known()).job is None
+        asked_by, first = session.asking(subject), session.answers.get(subject, Known()).job is None
         try:
-            info = await dashboard.job(job)
-        except NoSuchJob:
-            self.wake_all(session.learn(job, Known(missing=True, asked_at=self.clock.now()), asked_by))
+            known = await self.ask(dashboard, subject)
         except NotAuthenticated as error:
             session.token = None  # it may have been rotated: read it again before the next try
-            self.failed(session, job, str(error), asked_by)
+            self.failed(session, subject, str(error), asked_by)
         except (NoAnswer, DashboardError) as error:
-            self.failed(session, job, str(error), asked_by)
+            self.failed(session, subject, str(error), asked_by)
         else:
-            self.wake_all(session.learn(job, Known(job=info, asked_at=self.clock.now()), asked_by))
-            if first and session.touches(job) and not session.is_over(job):
-                await self.touch(dashboard, job)
+            self.wake_all(session.learn(subject, known, asked_by))
+            if known.job is not None and first and session.touches(subject) and not session.is_over(subject):
+                await self.touch(dashboard, str(subject))
+
+    async def ask(self, dashboard: Dashboard, subject: Subject) -> Known:
+        """What the head says of that now."""
+        if isinstance(subject, Topic):
+            return Known(serve=await applications(dashboard), asked_at=self.clock.now())
+        try:
+            return Known(job=await dashboard.job(subject), asked_at=self.clock.now())
+        except NoSuchJob:
+            return Known(missing=True, asked_at=self.clock.now())
+
+    async def poll_proxies(self, session: Session) -> None:
+        """Ask all of them, a few at a time: one that hangs keeps nobody waiting for longer than itself."""
+        turns = asyncio.Semaphore(PROXIES_AT_ONCE)
+
+        async def one(proxy: Proxy) -> None:
+            async with turns:
+                self.wake_all(session.learn_proxy(proxy, await ask_proxy(self.transport, proxy)))
+
+        async with asyncio.TaskGroup() as group:
+            for proxy in session.wanted_proxies:
+                group.create_task(one(proxy), name=f"proxy {proxy.url}")
 
     async def touch(self, dashboard: Dashboard, job: str) -> None:
         """Have the head look whether the job's driver still lives; the next poll tells."""
@@ -178,12 +211,14 @@ class DashboardSessions:
             state = await self.attempt(session, dashboard, effect)
         except NoSuchJob:
             state = (EffectState.DONE, "")  # what is not there is stopped, and deleted
+        except Refused as error:
+            state = (EffectState.REFUSED, str(error))
         except (NoAnswer, DashboardError) as error:
             if isinstance(error, NotAuthenticated):
                 session.token = None
             state = (EffectState.FAILED, str(error))
             if isinstance(effect, SubmitJob):
-                self.failed(session, job_of(effect), str(error), {})
+                self.failed(session, subject_of(effect), str(error), {})
         if state is not None and session.is_wanted(key, effect) and session.effects.get((key, effect)) != state:
             session.effects[key, effect] = state
             self.wake(key)
@@ -199,12 +234,16 @@ class DashboardSessions:
             case DeleteJob(job_id):
                 log.info("deleting job", job=job_id, dashboard=dashboard.url)
                 await dashboard.delete(job_id)
+            case PutServe(digest, body):
+                log.info("configuring Serve", digest=digest, dashboard=dashboard.url)
+                await configure(dashboard, body)
+                session.changed.set()  # ask at once how it goes
         return EffectState.DONE, ""
 
     async def submit(self, session: Session, dashboard: Dashboard, effect: SubmitJob) -> tuple[EffectState, str] | None:
         """Submit what Ray said is not there."""
-        job = job_of(effect)
-        known = session.jobs.get(job, Known())
+        job = subject_of(effect)
+        known = session.answers.get(job, Known())
         if known.job is not None:
             return already_there(effect, known.job)
         if not known.missing:
@@ -214,20 +253,21 @@ class DashboardSessions:
             await dashboard.submit(effect.submission)
         except IdTaken:
             return None  # the next poll tells whose it is
-        session.jobs[job] = Known(asked_at=known.asked_at)
+        session.answers[job] = Known(asked_at=known.asked_at)
         session.changed.set()  # ask at once how it goes
         return EffectState.DONE, ""
 
-    def failed(self, session: Session, job: str, error: str, asked_by: Mapping[Ref, str]) -> None:
+    def failed(self, session: Session, subject: Subject, error: str, asked_by: Mapping[Ref, str]) -> None:
         """Nothing was learned, or submitted."""
-        if session.jobs.get(job, Known()).failing_since is None:
-            log.info("dashboard does not answer", job=job, dashboard=session.target.url, error=error)
-        self.wake_all(session.failed(job, error, self.clock.now(), asked_by))
+        if session.answers.get(subject, Known()).failing_since is None:
+            about = subject.value if isinstance(subject, Topic) else subject
+            log.info("dashboard does not answer", about=about, dashboard=session.target.url, error=error)
+        self.wake_all(session.failed(subject, error, self.clock.now(), asked_by))
 
     def broken(self, session: Session, error: Exception) -> None:
         """Something that nobody thought of: whoever asks must read it, and the next poll is another try."""
-        for job in session.wanted_jobs:
-            self.failed(session, job, f"asking the dashboard failed: {error!r}", session.asking(job))
+        for subject in session.subjects:
+            self.failed(session, subject, f"asking the dashboard failed: {error!r}", session.asking(subject))
 
     def wake_all(self, keys: Iterable[Ref]) -> None:
         """Those who have news."""

@@ -606,7 +606,7 @@ async def test_a_job_that_is_asked_about_no_more_is_forgotten() -> None:
             await rounds()
 
         (session,) = desk.sessions.sessions.values()
-        assert set(session.jobs) == {"train-1", "eval-19"}
+        assert set(session.answers) == {"train-1", "eval-19"}
 
 
 @pytest.mark.spec("rayjob:E43")
