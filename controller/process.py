@@ -36,7 +36,7 @@ from controller.runtime.clock import SystemClock
 from controller.runtime.election.elector import Elector, Heartbeat, LeaseLost, LeaseName, leading
 from controller.runtime.election.series import ElectionSeries
 from controller.runtime.errors import RuntimeProblem
-from controller.runtime.health import Health
+from controller.runtime.health import CannotListen, Health
 from controller.runtime.health import serving as http_serving
 from controller.runtime.manager import Kit, Runtime, run, stopped_by_signals
 from controller.runtime.plan import Announcement
@@ -47,6 +47,7 @@ __all__ = ["serve"]
 LEASE: Final = "ray-operator-leader"  # spec deployment §1.7: the reference's, so that never both write
 BEAT_SECONDS: Final = 1.0
 STUCK_SECONDS: Final = 10.0  # HLT-2: the event loop has not moved for that long: restart us
+ADDRESS_FLAGS: Final = {"metrics": "metrics-addr", "health": "health-probe-bind-address"}
 LAST_WORDS_SECONDS: Final = 1.0  # for the log, when the lease is lost
 
 log = structlog.get_logger("setup")
@@ -56,7 +57,17 @@ def serve(settings: Settings) -> int:
     """Run until a signal; the exit code: 0 when asked to end, 1 when it could not start or go on."""
     from controller.runtime.logs import configure
 
-    configure(encoding=settings.log_encoder, level=settings.log_level, output=sys.stderr)
+    try:
+        configure(
+            encoding=settings.log_encoder,
+            level=settings.log_level,
+            output=sys.stderr,
+            file=Path(settings.log_file) if settings.log_file else None,
+            file_encoding=settings.log_file_encoder,
+        )
+    except OSError as error:
+        sys.stderr.write(f"manta-operator: cannot write -log-file-path {settings.log_file}: {error.strerror}\n")
+        return 1
     for notice in settings.notices:
         log.warning(notice)
     try:
@@ -72,6 +83,8 @@ def _explain(problem: BaseException) -> None:
     """Why it ended: a sentence for what the world did to us, a traceback for what we did."""
     if isinstance(problem, BadConfig):
         sys.stderr.write(f"manta-operator: {problem}\n")
+    elif isinstance(problem, CannotListen):
+        sys.stderr.write(f"manta-operator: {problem}: free it, or give another -{ADDRESS_FLAGS[problem.what]}\n")
     elif isinstance(problem, RuntimeProblem | OSError):
         log.error("the operator cannot go on", problem=str(problem))
     else:
@@ -96,7 +109,10 @@ def server_of(settings: Settings) -> ServerConfig:
         return from_kubeconfig([Path(one) for one in settings.kubeconfig.split(os.pathsep) if one])
     if _in_a_cluster():
         return in_cluster(os.environ)
-    return from_kubeconfig([Path.home() / ".kube" / "config"])
+    usual = Path.home() / ".kube" / "config"
+    if not usual.exists():
+        raise BadConfig(f"no API server: not in a cluster, and no kubeconfig at {usual}; give one with -kubeconfig")
+    return from_kubeconfig([usual])
 
 
 def lease_namespace(settings: Settings) -> str:
@@ -154,7 +170,7 @@ async def _serving(settings: Settings) -> None:
         whole = replace(
             whole,
             health=watch.health,
-            metrics_port=port_of(settings.metrics_address),
+            metrics_address=address_of(settings.metrics_address),
             measure_loop_lag=True,
             server_host=transport.host,
         )
@@ -185,12 +201,14 @@ async def _watching(watch: _Watch) -> AsyncIterator[Elector | None]:
     """What runs on the second thread: health and readiness for whoever asks, and the elector."""
     watch.health.live["event loop"] = partial(_stuck, watch.heartbeat)
     async with AsyncExitStack() as stack:
-        port = port_of(watch.settings.health_address)
+        address = address_of(watch.settings.health_address)
         elector = await stack.enter_async_context(_elector(watch)) if watch.lease is not None else None
         if elector is not None:
             watch.health.live["leaderElection"] = elector.check
-        if port is not None:
-            await stack.enter_async_context(http_serving(watch.health.application(), port=port))
+        if address is not None:
+            host, port = address
+            served = http_serving(watch.health.application(), what="health", host=host, port=port)
+            await stack.enter_async_context(served)
         yield elector
 
 
@@ -250,9 +268,12 @@ def _boot_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def port_of(address: str) -> int | None:
-    """The port of ":8080"; None for "0" and "", which switch the server off."""
-    return None if address in ("", "0") else int(address.rpartition(":")[2])
+def address_of(text: str) -> tuple[str, int] | None:
+    """Host and port of "[::1]:8080", host "" for all; None for "0" and "", which switch the server off."""
+    if text in ("", "0"):
+        return None
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def auth_token() -> str:

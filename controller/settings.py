@@ -80,6 +80,8 @@ class Settings:
     concurrency: int = 16
     namespaces: tuple[str, ...] = ()  # empty: all
     log_encoder: Encoder = "json"
+    log_file: str = ""  # a copy of the log
+    log_file_encoder: Encoder = "json"
     log_level: int = logging.INFO
     kubeconfig: str = ""
     use_kubernetes_proxy: bool = False
@@ -103,6 +105,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         concurrency=max(1, int(flags["reconcile-concurrency"])),
         namespaces=namespaces_of(str(flags["watch-namespace"])),
         log_encoder="console" if flags["log-stdout-encoder"] == "console" else "json",
+        log_file=str(flags["log-file-path"]),
+        log_file_encoder="console" if flags["log-file-encoder"] == "console" else "json",
         log_level=logging.DEBUG if flags["zap-devel"] else level_of(str(flags["zap-log-level"])),
         kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
         use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
@@ -259,7 +263,7 @@ def ignored_flags(given: Mapping[str, Any]) -> list[str]:
 
 
 # Flags that are accepted for the sake of charts and do nothing yet
-WITHOUT_EFFECT: Final = ("batch-scheduler", "enable-batch-scheduler", "log-file-path", "qps", "burst")
+WITHOUT_EFFECT: Final = ("batch-scheduler", "enable-batch-scheduler", "qps", "burst")
 
 
 def notices(flags: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:

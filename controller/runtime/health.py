@@ -14,9 +14,10 @@ import structlog
 from aiohttp import web
 
 from controller.runtime.contained import contained
+from controller.runtime.errors import RuntimeProblem
 from controller.runtime.metrics import Metrics
 
-__all__ = ["Check", "Health", "serving"]
+__all__ = ["CannotListen", "Check", "Health", "serving"]
 
 CHECK_SECONDS = 1.0  # HLT-1
 CLOSE_SECONDS = 1.0
@@ -25,6 +26,14 @@ CLOSE_SECONDS = 1.0
 Check: TypeAlias = Callable[[], Awaitable[str | None]]
 
 _log = structlog.get_logger("health")
+
+
+class CannotListen(RuntimeProblem):
+    """The address is taken, or not ours; `what` was to be served there."""
+
+    def __init__(self, what: str, where: str, error: OSError) -> None:
+        super().__init__(f"cannot serve {what} on {where}: {error.strerror or error}")
+        self.what = what
 
 
 class Health:
@@ -62,14 +71,19 @@ def metrics_application(metrics: Metrics) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, *, host: str = "", port: int = 0, unix_socket: str = "") -> AsyncIterator[None]:
-    """Serve while the block is open. Raises OSError when the address is taken."""
+async def serving(
+    app: web.Application, *, what: str = "", host: str = "", port: int = 0, unix_socket: str = ""
+) -> AsyncIterator[None]:
+    """Serve while the block is open. Raises CannotListen when the address is taken."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         site: web.BaseSite
         site = web.UnixSite(runner, unix_socket) if unix_socket else web.TCPSite(runner, host or None, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise CannotListen(what, unix_socket or f"{host}:{port}", error) from error
         yield
     finally:
         await runner.cleanup()

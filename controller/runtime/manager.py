@@ -70,7 +70,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything that is handed in (decision D9). Ports and sockets left out are not served.
+    """Everything that is handed in (decision D9). Addresses and sockets left out are not served.
 
     `leading` is entered after the caches and before the controllers, and ends the block when the lease is lost.
     """
@@ -89,9 +89,9 @@ class Runtime:
     metrics: Metrics = field(default_factory=Metrics)
     health: Health = field(default_factory=Health)
     server_host: str = ""  # for metrics
-    health_port: int | None = None
-    metrics_port: int | None = None
-    health_socket: str = ""  # a Unix socket instead of a port
+    health_address: tuple[str, int] | None = None  # host, "" for all of them, and port
+    metrics_address: tuple[str, int] | None = None
+    health_socket: str = ""  # a Unix socket instead
     metrics_socket: str = ""
     grace: timedelta = GRACE
     measure_loop_lag: bool = False  # the process is ours: watch its loop, keep its collector calm; off in virtual time
@@ -105,12 +105,13 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
     caches, writes what events are left, and closes the servers last.
     """
     async with AsyncExitStack() as stack:
-        for app, port, path in (
-            (runtime.health.application, runtime.health_port, runtime.health_socket),
-            (lambda: metrics_application(runtime.metrics), runtime.metrics_port, runtime.metrics_socket),
+        for what, app, address, path in (
+            ("health", runtime.health.application, runtime.health_address, runtime.health_socket),
+            ("metrics", lambda: metrics_application(runtime.metrics), runtime.metrics_address, runtime.metrics_socket),
         ):
-            if port is not None or path:
-                await stack.enter_async_context(serving(app(), port=port or 0, unix_socket=path))
+            if address is not None or path:
+                host, port = address or ("", 0)
+                await stack.enter_async_context(serving(app(), what=what, host=host, port=port, unix_socket=path))
         loaded: Callable[[], None] = _nothing
         if runtime.measure_loop_lag:
             await stack.enter_async_context(background(("loop lag", _measure_lag(runtime))))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # A quick run by default; by hand: ten rotations, one each minute, as the acceptance of the real node asks.
 ROTATIONS = int(os.environ.get("MANTA_ROTATIONS", "4"))
 SECONDS = float(os.environ.get("MANTA_ROTATION_SECONDS", "15"))
+# What the user changes all the while: a write decided from an older version is refused, and decided again.
+CONTESTED = {(409, "rayclusters"), (409, "rayclusters/status")}
 
 
 async def rotate(plane: Plane, turn: int, file: Path) -> None:
@@ -62,4 +64,5 @@ async def test_tokens_that_die_under_load_fail_no_reconcile(plane: Plane, tmp_pa
 
     assert operator.process.returncode is None
     assert operator.complaints() == []
-    assert {one.code for one in plane.writes("rotated")} <= {200, 201}
+    refused = {(one.code, one.resource) for one in plane.writes("rotated") if one.code >= 400}
+    assert refused <= CONTESTED

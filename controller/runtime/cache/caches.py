@@ -20,7 +20,7 @@ from controller.runtime.cache.informer import Informer, Watched
 from controller.runtime.cache.record import StoredRecord
 from controller.runtime.cache.store import BY_CONTROLLER, BY_NAMESPACE, Store, by_label
 from controller.runtime.client.rest import RestClient
-from controller.runtime.errors import NotFound, RuntimeProblem, StaleCache
+from controller.runtime.errors import Forbidden, NotFound, RuntimeProblem, StaleCache, Unauthorized
 from controller.runtime.interfaces import Clock
 from controller.runtime.ledger import Entry
 from controller.runtime.metrics import Metrics
@@ -30,6 +30,7 @@ __all__ = ["CacheNotSynced", "Caches"]
 STALE_SECONDS = 5.0  # RYW-7
 SYNC_SECONDS = 120.0  # CAC-7
 REPORT_SECONDS = 10.0
+REPORT_SELDOM_SECONDS = 60.0  # once it has lasted that long, too
 LOADS_AT_ONCE = 4  # REF-14
 
 _log = structlog.get_logger("caches")
@@ -91,7 +92,8 @@ class Caches:
     async def running(self) -> AsyncIterator[Caches]:
         """Entered once every collection that is not optional has loaded.
 
-        Raises CacheNotSynced, in an ExceptionGroup, after two minutes.
+        Raises CacheNotSynced, in an ExceptionGroup, when the server has refused one for two minutes, for want of rights
+        or credentials. A server that is away and a kind that is not installed yet are waited for, and said so.
         """
         informers = list(self._all())
         # Own writes are never waited for in a store that nobody fills.
@@ -104,16 +106,17 @@ class Caches:
     async def _synced(self, informers: Sequence[Informer]) -> None:
         waited = 0.0
         while missing := [one for one in informers if not one.loaded]:
-            if waited >= SYNC_SECONDS:
-                raise CacheNotSynced(f"not loaded within {SYNC_SECONDS:.0f} s: {_named(missing)}")
+            if waited >= SYNC_SECONDS and any(_is_refusal(one.reflector.unavailable) for one in missing):
+                raise CacheNotSynced(f"not loaded within {waited:.0f} s: {_named(missing)}")
             if waited:
                 _log.warning("waiting for the first load", missing=_named(missing), seconds=waited)
+            patience = REPORT_SECONDS if waited < REPORT_SELDOM_SECONDS else REPORT_SELDOM_SECONDS
             try:
-                async with asyncio.timeout(REPORT_SECONDS):
+                async with asyncio.timeout(patience):
                     for one in missing:
                         await one.reflector.loaded.wait()
             except TimeoutError:
-                waited += REPORT_SECONDS
+                waited += patience
 
     # Reading (interfaces.Reader)
 
@@ -295,7 +298,28 @@ class _Changes:
 
 
 def _named(informers: Iterable[Informer]) -> str:
-    return ", ".join(
-        f"{one.watched.resource.plural}" + (f" ({one.reflector.unavailable})" if one.reflector.unavailable else "")
-        for one in informers
-    )
+    """What is missing, together with what has the same cause: "pods, jobs: the cause and the way out; roles: ..."."""
+    by_cause: dict[str, list[str]] = {}
+    for one in informers:
+        plural = one.watched.resource.plural
+        by_cause.setdefault(_cause(one.reflector.unavailable, one.watched.resource), []).append(plural)
+    return "; ".join(", ".join(dict.fromkeys(names)) + cause for cause, names in by_cause.items())
+
+
+def _cause(error: Exception | None, resource: Resource) -> str:
+    match error:
+        case None:
+            return ""
+        case Forbidden():
+            return f" ({error}; its role must allow list and watch of {resource.plural})"
+        case NotFound():
+            return f" ({error}; is the CustomResourceDefinition {resource.plural}.{resource.group} installed?)"
+        case Unauthorized():
+            return f" ({error}; is the token or the client certificate still good?)"
+        case _:
+            return f" ({error})"
+
+
+def _is_refusal(error: Exception | None) -> bool:
+    """Will waiting not help?"""
+    return isinstance(error, Forbidden | Unauthorized)

@@ -46,7 +46,6 @@ class Reaction:
     wait: bool = True
     at_least_seconds: float = 0.0
     forget_version: bool = False
-    unavailable: bool = False  # not served, or no rights: who waits for the first load should be told
 
 
 def react(error: Exception, step: Step, *, version_used: bool) -> Reaction:
@@ -84,7 +83,7 @@ def _refused(error: ApiError, step: Step, *, version_used: bool) -> Reaction:
         case Unauthorized():
             return Reaction(step, "unauthorized")
         case Forbidden() | NotFound():
-            return Reaction(step, "unavailable", unavailable=True)
+            return Reaction(step, "unavailable")
         case _:
             return Reaction(Step.LOAD, "error", at_least_seconds=error.retry_after_seconds or 0.0)
 

@@ -81,7 +81,7 @@ class Reflector:
         self.resource: Resource = store.resource
         self.store = store
         self.loaded = asyncio.Event()
-        self.unavailable: Exception | None = None  # the server's refusal, while there is no first load
+        self.unavailable: Exception | None = None  # why there is no first load yet
         self.progress_at = 0.0  # when the last byte came
         self._client = client
         self._namespace = namespace
@@ -116,7 +116,7 @@ class Reflector:
         """Take note, wait as long as it says, and go on."""
         if reaction.forget_version:
             self._rv_unusable = True
-        if reaction.unavailable and not self.loaded.is_set():
+        if not self.loaded.is_set():
             self.unavailable = error
         if reaction.next is Step.LOAD:
             self._reload_cause = reaction.cause if self.loaded.is_set() else "initial"

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 import yaml
 
+from controller.runtime.client.certificates import CurrentTls
 from controller.runtime.client.credentials import ANONYMOUS, Credentials, FixedToken, TokenFile
 from controller.runtime.client.transport import AiohttpTransport, connected
 from controller.runtime.errors import RuntimeProblem
@@ -49,6 +50,10 @@ class ServerConfig:
     token_file: Path | None = None
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
+    # The files that CA, certificate and key were read from: somebody may renew them while we run.
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     exec_user: Mapping[str, Any] | None = field(default=None, repr=False)  # a user entry that needs a plugin
     exec_config: Mapping[str, Any] | None = field(default=None, repr=False)  # the whole kubeconfig it stands in
 
@@ -57,6 +62,23 @@ class ServerConfig:
         if self.token_file is not None:
             return TokenFile(self.token_file, clock)
         return FixedToken(self.token) if self.token else ANONYMOUS
+
+    def current_tls(self, clock: Clock) -> CurrentTls | ssl.SSLContext | None:
+        """The TLS context, or what answers it where it comes from files, which may change. Raises BadConfig."""
+        if not self.server.startswith("https:") or not (self.ca_file or self.certificate_file or self.key_file):
+            return self.tls()
+        return CurrentTls(self._contents, self._tls_of, clock)
+
+    def _contents(self) -> tuple[bytes | None, ...]:
+        """CA, certificate and key as they are now. Raises OSError."""
+        inline, files = (self.ca, self.certificate, self.key), (self.ca_file, self.certificate_file, self.key_file)
+        return tuple(file.read_bytes() if file else given for file, given in zip(files, inline, strict=True))
+
+    def _tls_of(self, contents: tuple[bytes | None, ...]) -> ssl.SSLContext:
+        ca, certificate, key = contents
+        context = replace(self, ca=ca, certificate=certificate, key=key).tls()
+        assert context is not None  # of a server with TLS
+        return context
 
     def tls(self) -> ssl.SSLContext | None:
         """The TLS context; None for plain http. Raises BadConfig."""
@@ -81,7 +103,7 @@ async def connect(config: ServerConfig, clock: Clock) -> AsyncIterator[tuple[Aio
     if config.exec_user is not None:
         config = await _ask_plugin(config)
     async with connected(
-        config.server, tls=config.tls(), server_hostname=config.server_name, proxy=config.proxy
+        config.server, tls=config.current_tls(clock), server_hostname=config.server_name, proxy=config.proxy
     ) as transport:
         yield transport, config.credentials(clock)
 
@@ -101,6 +123,7 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Se
         server=f"https://{host}:{port}",
         namespace=_text(folder / "namespace") or "default",
         ca=ca,
+        ca_file=folder / "ca.crt",
         token_file=folder / "token",
     )
 
@@ -149,6 +172,9 @@ def _server_config(
         token_file=_beside(user, str(token_file)) if token_file else None,
         certificate=_pem(user, "client-certificate"),
         key=_pem(user, "client-key"),
+        ca_file=_file(cluster, "certificate-authority"),
+        certificate_file=_file(user, "client-certificate"),
+        key_file=_file(user, "client-key"),
         exec_user=user if needs_plugin else None,
         exec_config={**merged, "current-context": context} if needs_plugin else None,
     )
@@ -178,7 +204,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except (OSError, yaml.YAMLError) as error:
-        raise BadConfig(f"cannot read {path}: {error}") from error
+        raise BadConfig(f"cannot read {path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise BadConfig(f"{path} is no kubeconfig")
     return content
@@ -203,6 +229,11 @@ def _pem(entry: Mapping[str, Any], key: str) -> bytes | None:
     except (binascii.Error, OSError) as error:
         raise BadConfig(f"{key} of the kubeconfig cannot be read: {error}") from error
     return None
+
+
+def _file(entry: Mapping[str, Any], key: str) -> Path | None:
+    """The file that holds it; None for what is inline, or not there."""
+    return _beside(entry, str(entry[key])) if entry.get(key) and not entry.get(f"{key}-data") else None
 
 
 def _beside(entry: Mapping[str, Any], name: str) -> Path:
@@ -249,6 +280,8 @@ def _with_answer(
         token=keys.get("BearerToken", "").removeprefix("Bearer "),
         certificate=Path(certificate).read_bytes() if certificate else config.certificate,
         key=Path(key).read_bytes() if key else config.key,
+        certificate_file=None if certificate else config.certificate_file,
+        key_file=None if key else config.key_file,
         exec_user=None,
         exec_config=None,
     )

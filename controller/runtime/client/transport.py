@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from enum import Enum
 from typing import Protocol
@@ -106,8 +106,15 @@ class _Answer:
 class AiohttpTransport:
     """One API server. Made by `connected`, which closes it."""
 
-    def __init__(self, server: str, sessions: Mapping[Pool, aiohttp.ClientSession], server_hostname: str = "") -> None:
+    def __init__(
+        self,
+        server: str,
+        sessions: Mapping[Pool, aiohttp.ClientSession],
+        server_hostname: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         self._server = URL(server)
+        self._tls = tls
         self._sessions = sessions
         self._server_hostname = server_hostname or None
 
@@ -137,6 +144,7 @@ class AiohttpTransport:
                 data=body,
                 allow_redirects=False,
                 server_hostname=self._server_hostname,
+                ssl=self._tls() if self._tls is not None else True,  # True: as the pool has it
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(f"cannot reach {self.host}: {error}") from error
@@ -153,12 +161,15 @@ class AiohttpTransport:
 async def connected(
     server: str,
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
     server_hostname: str = "",
     unix_socket: str = "",
     proxy: str = "",
 ) -> AsyncIterator[AiohttpTransport]:
-    """A transport to the server at that URL, or behind a Unix socket; its connections close with the block."""
+    """A transport to the server at that URL, or behind a Unix socket; its connections close with the block.
+
+    A `tls` that is called is asked before each request: another context than before means new connections.
+    """
 
     def connector(limit: int) -> aiohttp.BaseConnector:
         if unix_socket:
@@ -166,7 +177,7 @@ async def connected(
         return aiohttp.TCPConnector(
             limit=limit,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ssl=tls if tls is not None else True,
+            ssl=tls if isinstance(tls, ssl.SSLContext) else True,
             socket_factory=_socket,
         )
 
@@ -183,7 +194,7 @@ async def connected(
             )
             for pool, limit in limits.items()
         }
-        yield AiohttpTransport(server, sessions, server_hostname)
+        yield AiohttpTransport(server, sessions, server_hostname, tls if callable(tls) else None)
 
 
 def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:

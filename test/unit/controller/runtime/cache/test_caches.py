@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.core import PODS, SERVICES
 from api.meta import Json
@@ -285,6 +286,30 @@ async def test_a_kind_that_does_not_load_is_named_after_two_minutes_with_the_ser
     assert isinstance(error, CacheNotSynced)
     assert "pods (cannot list Pod" in str(error)
     assert now() == pytest.approx(120, abs=1)
+
+
+@pytest.mark.spec("deployment:DC-4")
+async def test_a_kind_that_is_not_installed_is_waited_for_and_that_is_said_each_minute() -> None:
+    """Fault F14 at the start: whoever installs the operator before its CRDs need not restart it."""
+    at = Cached()
+    empty = {"kind": "PodList", "metadata": {"resourceVersion": "9"}, "items": []}
+    at.server.refuse_watches = True
+
+    async def answer_lists() -> None:
+        while now() < 600:
+            (await at.server.waiting.get()).refuse(404, "NotFound", "the server could not find the requested resource")
+        (await at.server.waiting.get()).answer(empty)
+
+    async with asyncio.TaskGroup() as lists:
+        lists.create_task(answer_lists())
+        with capture_logs() as logs:
+            async with at.caches.running():
+                started_at = now()
+
+    told = [line for line in logs if line["event"] == "waiting for the first load"]
+    assert 600 < started_at < 660
+    assert 6 + 8 <= len(told) <= 6 + 10
+    assert "is the CustomResourceDefinition pods. installed?" in told[-1]["missing"]
 
 
 @pytest.mark.spec("runtime:SRC-3")
