@@ -12,12 +12,14 @@ import yaml
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.negotiation import Syntax
 from localcluster.apiserver.requests import Body, Patch, PatchKind
+from localcluster.apiserver.wiretypes import WrongType, conform
 
-__all__ = ["decode_delete_options", "decode_object", "decode_patch"]
+__all__ = ["decode_delete_options", "decode_object", "decode_patch", "too_deep"]
 
 DELETE_OPTIONS_VERSIONS = ("v1", "meta.k8s.io/v1", None)
 GO_HEAD = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 SHOWN_BYTES = 30
+DEEPEST = 200  # the JSON writer and our own walks end soon after
 SPACED_COLON = re.compile(rb'"\s+:')
 
 
@@ -69,7 +71,26 @@ def decode_delete_options(raw: bytes, syntax: Syntax) -> Json:
     if kind not in (None, "DeleteOptions") or version not in DELETE_OPTIONS_VERSIONS:
         message = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
         raise Refusal(400, "BadRequest", message)
-    return value
+    try:
+        return conform("meta.v1.DeleteOptions", value)[0]
+    except WrongType as error:
+        text = f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {error}'
+        raise Refusal(400, "BadRequest", text) from error
+
+
+def too_deep(value: Any) -> bool:
+    """Whether lists and maps stand in each other deeper than is taken here; real servers stop at 10,000."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [
+            member
+            for one in level
+            for member in (one.values() if isinstance(one, dict) else one)
+            if isinstance(member, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _summary(raw: bytes) -> str:
@@ -100,6 +121,8 @@ def _decode_json(raw: bytes) -> Body:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Unreadable(_go_words(raw, error)) from error
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST and too_deep(value):
+        raise Unreadable("exceeded max depth")
     return Body(value, _duplicates(raw, value))
 
 
@@ -183,6 +206,10 @@ def _decode_yaml(raw: bytes) -> Body:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark is not None else ""
         raise Unreadable(f"yaml: {line}{getattr(error, 'problem', None) or error}") from error
+    except RecursionError as error:
+        raise Unreadable("yaml: exceeded max depth") from error
     finally:
         loader.dispose()
+    if too_deep(value):
+        raise Unreadable("exceeded max depth")
     return Body(value, tuple(loader.duplicates))

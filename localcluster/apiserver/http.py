@@ -7,6 +7,7 @@ wire little; what the core encoded goes out as it is.
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -39,6 +40,8 @@ GZIP_LEVEL = 1  # it compresses on the loop that everything else runs on
 OPEN_TO_ALL = ("/version", "/healthz", "/livez", "/readyz")
 READABLE_AGENTS = ("curl/", "Wget/", "Mozilla/")
 JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+MOST_WARNED, LONG_WARNING = 4096, 256  # characters of all warnings of an answer, and of each if that is too much
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 END_SECONDS = 1.0  # for what still runs when the server stops; watches are ended first
 
 Dial = Callable[[web.BaseRequest, Target], Awaitable[web.StreamResponse]]
@@ -256,7 +259,7 @@ def _response(
     headers: Mapping[str, str] = JSON_HEADERS
     if warnings or form.syntax == "yaml" or len(body) >= GZIP_FROM_BYTES:
         headers = CIMultiDict(JSON_HEADERS)
-        for warning in warnings:
+        for warning in _sendable(warnings):
             quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
             headers.add("Warning", f'299 - "{quoted}"')
         if form.syntax == "yaml":
@@ -265,6 +268,14 @@ def _response(
             headers["Content-Encoding"], headers["Vary"] = "gzip", "Accept-Encoding"
             body = _gzipped(body)
     return web.Response(status=code, body=body, headers=headers)
+
+
+def _sendable(warnings: tuple[str, ...]) -> list[str]:
+    """Warnings as headers: none with control characters, and cut where all of them are too long (PRO-5)."""
+    fit = [one for one in dict.fromkeys(warnings) if not _CONTROL.search(one)]
+    if sum(map(len, fit)) <= MOST_WARNED:
+        return fit
+    return [one[:LONG_WARNING] for one in fit][: MOST_WARNED // LONG_WARNING]
 
 
 def _gzipped(body: bytes) -> bytes:

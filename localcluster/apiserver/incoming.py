@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from localcluster.api import Json, Refusal
+from localcluster.apiserver.decoding import too_deep
 from localcluster.apiserver.kinds.base import DecodeError, Kind
 from localcluster.apiserver.metadata import decode_metadata
 from localcluster.apiserver.refusals import (
@@ -23,9 +24,19 @@ from localcluster.apiserver.refusals import (
     too_long,
 )
 from localcluster.apiserver.requests import Body, Options, Request
+from localcluster.apiserver.wiretypes import WrongType, conform, message_of
 from localcluster.resources import ResourceInfo
 
-__all__ = ["NotOfItsKind", "check_options", "check_place", "decode", "field_warnings", "is_dry"]
+__all__ = [
+    "NotOfItsKind",
+    "check_options",
+    "check_place",
+    "conformed",
+    "decode",
+    "field_warnings",
+    "is_dry",
+    "too_deep",
+]
 
 _LONGEST_MANAGER: Final = 128
 _YAML_LINE: Final = "line "  # a key given twice in YAML comes as a whole sentence, with its line
@@ -42,6 +53,17 @@ class NotOfItsKind(ValueError):
     def refusal(self, kind: str) -> Refusal:
         """400 in the words of CRT-5."""
         return bad_request(f'{self.subject} in version "{self.version}" cannot be handled as a {kind}: {self}')
+
+
+def conformed(message: str, kind: str, value: object) -> Json:
+    """What is posted to a subresource, as its struct holds it. Raises Refusal 400."""
+    version = message.split(".")[1]
+    if not isinstance(value, dict) or too_deep(value):
+        raise NotOfItsKind("json: cannot unmarshal into Go value", kind, version).refusal(kind)
+    try:
+        return conform(message, value)[0]
+    except WrongType as error:
+        raise NotOfItsKind(str(error), kind, version).refusal(kind) from error
 
 
 def is_dry(options: Options) -> bool:
@@ -88,16 +110,24 @@ def decode(resource: ResourceInfo, kind: Kind, body: Body) -> tuple[Json, list[s
     if not isinstance(value, dict):
         raise NotOfItsKind("json: cannot unmarshal into Go value", resource.kind, resource.version)
     (_check_custom_type if resource.custom else _check_type)(resource, value)
+    if too_deep(value):
+        raise NotOfItsKind("exceeded max depth", resource.kind, resource.version)
     metadata, unknown, wrong = decode_metadata(value.get("metadata"))
     if wrong:
         raise NotOfItsKind(wrong, resource.kind, resource.version)
+    strange: list[str] = []
+    if (message := message_of(resource)) is not None:
+        try:
+            value, strange = conform(message, {key: one for key, one in value.items() if key != "metadata"})
+        except WrongType as error:
+            raise NotOfItsKind(str(error), resource.kind, resource.version) from error
     try:
         obj, pruned = kind.decode({**value, "metadata": metadata})
     except DecodeError as error:
         raise NotOfItsKind(str(error), resource.kind, resource.version) from error
     kind.default(obj)
     problems = [one if one.startswith(_YAML_LINE) else f'duplicate field "{one}"' for one in body.duplicates]
-    problems += [f'unknown field "{one}"' for one in (*unknown, *sorted(pruned))]
+    problems += [f'unknown field "{one}"' for one in (*unknown, *sorted([*strange, *pruned]))]
     return obj, problems
 
 

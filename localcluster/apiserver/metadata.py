@@ -184,6 +184,9 @@ def decode_metadata(metadata: Any) -> tuple[Json, list[str], str]:
     wrong = next(_type_errors(metadata), "")
     unknown = sorted(f"metadata.{key}" for key in metadata if key not in _KNOWN)
     decoded = {key: metadata[key] for key in _FIELDS if metadata.get(key) not in (None, "", {}, [])}
+    for key in ("labels", "annotations"):
+        if key in decoded and not wrong:
+            decoded[key] = {name: "" if value is None else value for name, value in decoded[key].items()}
     owners = decoded.get("ownerReferences")
     if owners and not wrong:
         for index, owner in enumerate(owners):

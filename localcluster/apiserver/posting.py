@@ -9,7 +9,7 @@ import orjson
 
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.core import Core
-from localcluster.apiserver.incoming import check_options, is_dry
+from localcluster.apiserver.incoming import check_options, conformed, is_dry
 from localcluster.apiserver.metadata import wire_time
 from localcluster.apiserver.refusals import bad_request, not_found
 from localcluster.apiserver.removing import Remover
@@ -26,11 +26,12 @@ _BUDGETS: Final = "poddisruptionbudgets.policy"
 def bind(core: Core, request: Request, body: Body) -> Answer:
     """Give a pod to a node, once (SUB-1). Raises Refusal."""
     check_options("CreateOptions", request.options)
+    value = conformed("core.v1.Binding", "Binding", body.value)
     entry = core.get(request.resource, request.namespace, request.name)
     if entry is None:
         raise not_found(request.resource, request.name)
     pod = core.decoded(request.resource, entry)
-    node = (body.value.get("target") or {}).get("name", "")
+    node = (value.get("target") or {}).get("name", "")
     if not node:
         raise Refusal(422, "Invalid", 'Binding "" is invalid: target.name: Required value')
     if assigned := pod["spec"].get("nodeName"):
@@ -39,7 +40,7 @@ def bind(core: Core, request: Request, body: Body) -> Answer:
         raise Refusal(409, "Conflict", message, {"name": request.name, "kind": "pods/binding"})
     pod["spec"]["nodeName"] = node
     for key in ("labels", "annotations"):
-        if added := (body.value.get("metadata") or {}).get(key):
+        if added := (value.get("metadata") or {}).get(key):
             pod["metadata"][key] = {**(pod["metadata"].get(key) or {}), **added}
     _set_scheduled(pod, wire_time(core.now()))
     if not is_dry(request.options):
@@ -57,7 +58,7 @@ def _set_scheduled(pod: Json, now: str) -> None:
 async def evict(core: Core, remover: Remover, request: Request, body: Body) -> Answer:
     """Delete a pod unless a disruption budget forbids it (SUB-6). Raises Refusal."""
     check_options("CreateOptions", request.options)
-    value: Json = body.value
+    value = conformed("policy.v1.Eviction", "Eviction", body.value)
     if (value.get("metadata") or {}).get("name", request.name) != request.name:
         raise bad_request("name in URL does not match name in Eviction object")
     entry = core.get(request.resource, request.namespace, request.name)

@@ -85,7 +85,7 @@ def _retained(original: Json, patch: Json) -> Json:
     retained = patch.get(_RETAIN)
     if retained is None:
         return dict(original)
-    if any(key not in retained for key in patch if not key.startswith("$")):
+    if any(key not in _listed(retained) for key in patch if not key.startswith("$")):
         raise RetainKeysDisagree("invalid patch format of retainKeys")
     return {key: value for key, value in original.items() if key in retained}
 
@@ -111,22 +111,38 @@ def _merge_key(key: str, within: str) -> str | None:
     return _KEYS.get(key)
 
 
-def _merge_items(original: Sequence[Json], patch: Sequence[Any], merge_key: str, key: str, order: Any) -> list[Json]:
+def _merge_items(original: Sequence[Any], patch: Sequence[Any], merge_key: str, key: str, order: Any) -> list[Json]:
     """Items of the same key merge; others are added, or deleted if the patch says so."""
+    _check_maps(patch)
     if any(item.get(_PATCH) == "replace" for item in patch):
         return [item for item in patch if _PATCH not in item]
-    items = {item.get(merge_key): item for item in original}
+    items = {_hashable(item.get(merge_key)): item for item in original if isinstance(item, dict)}
     changed: list[Json] = []
     for item in patch:
         if merge_key not in item:
             raise ItemWithoutKey(f"map: {go_text(item)} does not contain declared merge key: {merge_key}")
-        identity = item[merge_key]
+        identity = _hashable(item[merge_key])
         if item.get(_PATCH) == "delete":
             items.pop(identity, None)
             continue
         items[identity] = _merge_maps(items.get(identity, {}), item, key)
         changed.append(items[identity])
-    return _arranged(list(items.values()), original, changed, order, lambda item: item.get(merge_key))
+    return _arranged(list(items.values()), original, changed, order, _identity(merge_key))
+
+
+def _check_maps(items: Any) -> None:
+    if not isinstance(items, list):
+        raise NotAList(f"cannot restore slice from {_go_kind(items)}")
+    for item in items:
+        if not isinstance(item, dict):
+            raise NotAList(f"expected a map[string]interface {{}}, but received a {_go_kind(item)}")
+
+
+def _listed(value: Any) -> list[Any]:
+    """What a directive lists. Raises NotAList."""
+    if not isinstance(value, list):
+        raise NotAList(f"cannot restore slice from {_go_kind(value)}")
+    return value
 
 
 def _arranged(
@@ -136,7 +152,7 @@ def _arranged(
 
     Two sorted lists are merged by their places in the original; an item that was not there comes first.
     """
-    wanted = [identity(item) for item in (patch if order is None else order)]
+    wanted = [identity(item) for item in (patch if order is None else _listed(order))]
     led = sorted((item for item in merged if identity(item) in wanted), key=lambda item: wanted.index(identity(item)))
     rest = [item for item in merged if identity(item) not in wanted]
     places = {_hashable(identity(item)): index for index, item in enumerate(original)}
@@ -156,7 +172,8 @@ def _deleted_from(result: Json, patch: Json) -> Json:
     for key, values in patch.items():
         if key.startswith(_DELETE_FROM):
             name = key.removeprefix(_DELETE_FROM)
-            result[name] = [one for one in result.get(name) or () if one not in values]
+            there = result.get(name)
+            result[name] = [one for one in there if one not in _listed(values)] if isinstance(there, list) else []
     return result
 
 
@@ -175,13 +192,18 @@ def _ordered_only(result: Json, patch: Json, within: str) -> Json:
 
 
 def _by_key(items: Sequence[Json], order: Sequence[Json], merge_key: str) -> list[Any]:
-    return _arranged(items, items, [], order, lambda item: item.get(merge_key))
+    return _arranged(items, items, [], order, _identity(merge_key))
+
+
+def _identity(merge_key: str) -> Callable[[Any], Any]:
+    return lambda item: item.get(merge_key) if isinstance(item, dict) else item
 
 
 def _go_kind(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
-    return "string" if isinstance(value, str) else "float64"
+    names: dict[type, str] = {str: "string", list: "[]interface {}", dict: "map[string]interface {}"}
+    return names.get(type(value), "float64")
 
 
 def go_text(value: Any) -> str:

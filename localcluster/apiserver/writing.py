@@ -20,6 +20,7 @@ from localcluster.apiserver.incoming import (
     NotOfItsKind,
     check_options,
     check_place,
+    conformed,
     decode,
     field_warnings,
     is_dry,
@@ -169,7 +170,8 @@ class Writer:
         core, resource = self._core, request.resource
         check_options("UpdateOptions", request.options)
         if request.subresource == "scale":
-            return await self._change(request, lambda old, _: self._scaled(request, old, body.value))
+            wanted = conformed("autoscaling.v1.Scale", "Scale", body.value)
+            return await self._change(request, lambda old, _: self._scaled(request, old, wanted))
         kind = core.kind(resource)
         new, warnings = self._decoded(request, kind, body)
         check_place(request, new["metadata"], named=True)
@@ -216,9 +218,11 @@ class Writer:
         seen = scale_of(old, scale_paths(core, resource)) if scale else core.view(resource, old)
         patched = _applied(patch, seen)
         if scale:
-            if not isinstance(patched, dict):
-                raise _unpatchable(patched, "json: cannot unmarshal into Go value of type autoscaling.Scale")
-            return self._scaled(request, old, patched)
+            try:
+                wanted = conformed("autoscaling.v1.Scale", "Scale", patched)
+            except Refusal as refusal:
+                raise _unpatchable(patched, refusal.message) from refusal
+            return self._scaled(request, old, wanted)
         try:
             new, problems = decode(resource, core.kind(resource), Body(patched, patch.duplicates))
             warnings = field_warnings(resource, request.options, problems)

@@ -335,7 +335,7 @@ class BindingKind(Kind):
         """API groups of the role and of the subjects."""
         group = "rbac.authorization.k8s.io"
         if isinstance(role := obj.get("roleRef"), dict):
-            role.setdefault("apiGroup", group)
+            role["apiGroup"] = role.get("apiGroup") or group
         for subject in obj.get("subjects") or ():
             if subject.get("kind") in {"User", "Group"}:
                 subject.setdefault("apiGroup", group)
