@@ -55,6 +55,36 @@ e2e-local: $(READY) ## Real Ray processes on this machine; as root, also as an o
 	  echo "-- $$part took $$(($$(date +%s) - began)) s"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
+# Of test_install, test_raycluster and test_rayjob what says most in the least time.
+E2E_SUITES ?= $(filter-out test/e2e/local/,$(sort $(wildcard test/e2e/*/)))
+E2E_SMOKE := test/e2e/node/test_node.py \
+  test/e2e/operator/test_install.py::test_it_is_available_within_fifteen_seconds \
+  test/e2e/raycluster/test_raycluster.py::test_a_cluster_of_one_head_and_one_worker_is_two_nodes_to_ray \
+  'test/e2e/rayjob/test_rayjob.py::test_a_finished_job_takes_its_cluster_away_if_it_should[K8sJobMode]'
+
+e2e: $(READY) ## Real Ray on real nodes: E2E_CLUSTER is kind, bare (as root) or current; E2E_SUITES chooses folders
+	@$(BIN)/python -m pytest $(E2E_SUITES) -m e2e -q --durations=20
+
+e2e-smoke: $(READY) ## The node, the operator from its manifests, a cluster and a job: under ten minutes
+	@$(BIN)/python -m pytest $(E2E_SMOKE) -m e2e -q --durations=10
+
+KUBECTL ?= kubectl
+
+image: $(READY) ## The operator's image as an archive, without a container daemon (hack/image/README.md)
+	@$(BIN)/python -m hack.image operator
+
+install: ## Ray's CRDs, on the cluster of your kubeconfig
+	@$(KUBECTL) apply --server-side -k config/crd
+
+deploy: ## The CRDs and the operator, on the cluster of your kubeconfig
+	@$(KUBECTL) apply --server-side -k config/default
+	@$(KUBECTL) rollout status deployment/kuberay-operator --namespace=default --timeout=90s
+
+undeploy: ## Take the operator away again; CRDs and everybody's Ray clusters stay (docs/install.md says how they go)
+	@$(KUBECTL) delete -k config/default/operator
+
+.PHONY: e2e e2e-smoke image install deploy undeploy
+
 faults: $(READY) ## Every write of every life going wrong in every way, and many random walks; `make test` has a sample
 	@MANTA_FAULTS=all MANTA_WALKS=0:100 $(BIN)/python -m pytest test/faults -n 2 --dist worksteal -q
 
