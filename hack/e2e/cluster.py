@@ -69,8 +69,8 @@ class Cluster:
 
     def apply(self, *objects: Json) -> None:
         """Server-side apply. Raises KubectlFailed."""
-        everything = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "--server-side", "--filename=-", said=json.dumps(everything))
+        documents = "\n---\n".join(json.dumps(one) for one in objects)
+        self.kubectl("apply", "--server-side", "--filename=-", said=documents)
 
     def get(self, *what: str) -> Json:
         """One object, or a list of them. Raises KubectlFailed."""

@@ -111,7 +111,8 @@ def shared_namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterat
 def a_namespace(cluster: Cluster, wanted: str, failed: Callable[[], bool]) -> Iterator[str]:
     """A namespace whose name tells what it is for, while the block lasts; what is in it is kept if something failed."""
     short = re.sub(r"[^a-z0-9]+", "-", wanted.lower())[:40].strip("-")
-    name = cluster.kubectl("create", "namespace", "--output=name", f"test-ns-{short}").strip().partition("/")[2]
+    name = f"test-ns-{short}"
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     # Made by a controller a moment later; a pod that comes before it is refused.
     cluster.wait("create", "serviceaccount/default", f"--namespace={name}")
     yield name
