@@ -44,7 +44,7 @@ async def test_a_crash_at_any_write_of_a_start_makes_no_pod_twice(nth: int, at: 
 
 
 @pytest.mark.parametrize("at", CRASHES)
-@pytest.mark.parametrize("nth", range(1, 6))
+@pytest.mark.parametrize("nth", range(1, 7))
 async def test_a_crash_at_any_write_of_a_growth_makes_no_pod_twice(nth: int, at: Crash) -> None:
     """A ticket, three pods, a word: a crash before the ticket is stored chooses another one, and that is all."""
     async with a_cluster(restart_after=1) as cluster:

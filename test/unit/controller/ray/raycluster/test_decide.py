@@ -204,6 +204,7 @@ def test_a_name_that_was_to_go_is_not_given_again_by_a_process_that_remembers_no
 
     assert plan.record is not None
     assert plan.record.body["metadata"]["annotations"] == {"manta.ray.io/ticket": "fresh"}
+    assert (plan.record.uid, plan.record.resource_version) == ("8f2a", "7"), "a leader that was replaced stores none"
 
 
 REFUSED = Outcome(Create(PODS, {}), Verdict.REFUSED)

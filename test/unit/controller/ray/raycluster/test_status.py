@@ -342,6 +342,14 @@ def test_endpoints_are_the_ports_of_the_service(a: Any, port: Any, found: Any) -
     assert status(a, a.seen(a.body(), services=(service,))).get("endpoints", {}) == found
 
 
+def test_an_endpoint_that_was_told_stays(a: Any) -> None:
+    """Keys come and change, and never go (spec raycluster §19.4)."""
+    service = {"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "ports": [{"name": "client", "port": 10001}]}}
+    body = a.body(status={"endpoints": {"client": "1", "serve": "8000"}})
+
+    assert status(a, a.seen(body, services=(service,)))["endpoints"] == {"client": "10001", "serve": "8000"}
+
+
 @pytest.mark.spec("raycluster:E64")
 def test_a_status_is_written_although_a_foreign_service_has_the_head_s_name(a: Any) -> None:
     """The reference then never writes one."""
