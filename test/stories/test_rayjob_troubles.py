@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from localcluster.faults import When
 from localcluster.node.interfaces import Exit
 from localcluster.testing.cluster import a_cluster
 from localcluster.testing.factories import a_rayjob
-from localcluster.testing.rayjobs import MODES, begun, submissions
+from localcluster.testing.rayjobs import MODES, begun, reasons, submissions
 
 # Trouble
 
@@ -167,6 +168,20 @@ async def test_a_job_that_goes_on_costs_questions_to_ray_and_no_writes(mode: str
         assert 1000 <= len(cluster.dashboards.requests) - asked <= 1400
         lists = [one for one in cluster.requests[requests:] if one.verb in ("get", "list")]
         assert lists == []
+
+
+async def test_what_ray_says_is_told_although_a_write_is_refused() -> None:
+    """The job runs, and its users must see it, whatever else cannot be made (design W7)."""
+    async with a_cluster() as cluster:
+        cluster.dashboards.script(runs_seconds=600)
+        cluster.faults.refuse(When("create", "services", name="train-head-svc"), 403, "Forbidden", "no", times=None)
+        await cluster.create(a_rayjob("train", submission_mode="HTTPMode"))
+
+        job = await cluster.until("RayJob", "train", job_status="RUNNING", within=120)
+
+        assert await cluster.find("Service", "train-head-svc") is None
+        assert "FailedToCreateService" in await reasons(cluster, "train")
+        assert job.status.job_deployment_status == "Running"
 
 
 @pytest.mark.spec("rayjob:E36")
