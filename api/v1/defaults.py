@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from api.meta import Json
 from api.v1.common import DEFAULTED, ApiModel, camel, nullable_fields
 
-__all__ = ["as_stored", "in_memory"]
+__all__ = ["as_stored", "in_memory", "only_known"]
 
 
 def in_memory(spec: Mapping[str, Any]) -> Json:
@@ -54,6 +54,35 @@ def _part_as_stored(part: type[ApiModel], value: Any) -> Any:
     if isinstance(value, list):
         return [_part_as_stored(part, one) for one in value]
     return value
+
+
+def only_known(model: type[ApiModel], data: Mapping[str, Any]) -> Json:
+    """The JSON without own fields that the model does not have, and without what is empty.
+
+    So a field that only a newer schema has, and defaults, makes no difference. Embedded core types are left alone.
+    """
+    found: Json = {}
+    for name, part in _parts(model):
+        value = data.get(name)
+        if part is not None:
+            value = _only_known_part(part, value)
+        if value is not None and value not in ({}, [], ""):
+            found[name] = value
+    return found
+
+
+def _only_known_part(part: type[ApiModel], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return only_known(part, value)
+    if isinstance(value, list):
+        return [_only_known_part(part, one) for one in value]
+    return value
+
+
+@cache
+def _parts(model: type[ApiModel]) -> tuple[tuple[str, type[ApiModel] | None], ...]:
+    """Of each field: wire name, the parts' model."""
+    return tuple((camel(name), _model_in(info.annotation)) for name, info in model.model_fields.items())
 
 
 @cache

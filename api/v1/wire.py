@@ -12,6 +12,8 @@ from api.meta import Resource
 __all__ = [
     "ANNOTATION_EXTERNAL_STORAGE_NAMESPACE",
     "ANNOTATION_FT_ENABLED",
+    "ANNOTATION_GOAL_GROUPS",
+    "ANNOTATION_GOAL_HASH",
     "ANNOTATION_INGRESS_CLASS",
     "ANNOTATION_INITIALIZING_TIMEOUT",
     "ANNOTATION_NO_HEAD_RESTART",
@@ -25,6 +27,7 @@ __all__ = [
     "APPLICATION",
     "CREATED_BY",
     "FINALIZER_RAYJOB",
+    "FINALIZER_RAYSERVICE",
     "FINALIZER_REDIS_CLEANUP",
     "GROUP",
     "HEAD",
@@ -93,6 +96,8 @@ ANNOTATION_OVERWRITE_COMMAND: Final = "ray.io/overwrite-container-cmd"
 ANNOTATION_SERVE_SERVICE: Final = "ray.io/enable-serve-service"
 ANNOTATION_NO_HEAD_RESTART: Final = "ray.io/disable-provisioned-head-restart"
 ANNOTATION_RECREATE_HASH: Final = "ray.io/upgrade-strategy-recreate-hash"
+ANNOTATION_GOAL_HASH: Final = "ray.io/hash-without-replicas-and-workers-to-delete"  # of a RayService's clusters
+ANNOTATION_GOAL_GROUPS: Final = "ray.io/num-worker-groups"
 ANNOTATION_OPERATOR_VERSION: Final = "ray.io/kuberay-version"
 ANNOTATION_INITIALIZING_TIMEOUT: Final = "ray.io/initializing-timeout"
 ANNOTATION_INGRESS_CLASS: Final = "kubernetes.io/ingress.class"
@@ -104,6 +109,7 @@ ANNOTATION_SLOT_TICKET: Final = "manta.ray.io/slot-ticket"  # ... the ticket it 
 
 # Finalizers
 FINALIZER_RAYJOB: Final = "ray.io/rayjob-finalizer"
+FINALIZER_RAYSERVICE: Final = "ray.io/rayservice-finalizer"
 FINALIZER_REDIS_CLEANUP: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"
 
 # Values

@@ -1,4 +1,6 @@
-"""The hash of a cluster's spec, by which `upgradeStrategy: Recreate` notices a change (spec raycluster §17)."""
+"""Hashes of a cluster's spec: by one `upgradeStrategy: Recreate` notices a change (spec raycluster §17), by the other a
+RayService (spec rayservice §9.2).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,15 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-__all__ = ["spec_hash"]
+from api.quantity import Quantity, is_quantity
+from api.v1.defaults import as_stored, only_known
+from api.v1.raycluster import RayClusterSpec
+
+__all__ = ["goal_hash", "spec_hash"]
 
 NOT_OF_TEMPLATES: Final = ("tolerations", "schedulingGates")  # may change on a running pod
+AMOUNTS: Final = ("limits", "requests", "overhead")  # maps of quantities
+AMOUNT: Final = ("sizeLimit", "storage")
 NOT_OF_GROUPS: Final = ("replicas", "minReplicas", "maxReplicas")  # scaling is no upgrade
 
 
@@ -22,6 +30,23 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
     its JSON by name; ray.io/kuberay-version on the head tells whose a digest is.
     """
     goal = deepcopy(dict(spec))
+    _drop_what_may_change(goal)
+    return _digest(goal)
+
+
+def goal_hash(spec: Mapping[str, Any]) -> str:
+    """32 characters that stay as they are while a RayService's goal needs no new cluster (spec rayservice §9.2).
+
+    Other than `spec_hash` it does not see what only a newer schema knows or fills in, nor how a quantity is spelt:
+    installing new CRDs must replace no cluster.
+    """
+    goal = deepcopy(only_known(RayClusterSpec, as_stored(RayClusterSpec, spec)))
+    goal.pop("suspend", None)  # Kueue's, once the cluster is there
+    _drop_what_may_change(goal)
+    return _digest(_spelt_alike(goal))
+
+
+def _drop_what_may_change(goal: dict[str, Any]) -> None:
     goal.pop("upgradeStrategy", None)
     head = goal.get("headGroupSpec") or {}
     groups = goal.get("workerGroupSpecs") or []
@@ -33,6 +58,9 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
             group.pop("scaleStrategy", None)  # the autoscaler's first list must not look like a change
     for part in (head, *groups):
         _normalize(part)
+
+
+def _digest(goal: Any) -> str:
     text = json.dumps(goal, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return base64.b32hexencode(hashlib.sha1(text.encode(), usedforsecurity=False).digest()).decode()
 
@@ -44,3 +72,24 @@ def _normalize(part: dict[str, Any]) -> None:
     pod = (part.get("template") or {}).get("spec") or {}
     for name in NOT_OF_TEMPLATES:
         pod.pop(name, None)
+
+
+def _spelt_alike(value: Any) -> Any:
+    """With every quantity in its canonical form."""
+    if isinstance(value, list):
+        return [_spelt_alike(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _amounts(name, one) for name, one in value.items()}
+
+
+def _amounts(name: str, value: Any) -> Any:
+    if name in AMOUNTS and isinstance(value, dict):
+        return {resource: _amount(one) for resource, one in value.items()}
+    return _amount(value) if name in AMOUNT else _spelt_alike(value)
+
+
+def _amount(value: Any) -> Any:
+    if isinstance(value, str | int) and not isinstance(value, bool) and is_quantity(value):
+        return str(Quantity.parse(value))
+    return _spelt_alike(value)

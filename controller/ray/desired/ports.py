@@ -7,7 +7,7 @@ from typing import Final
 from api.meta import Json
 from api.v1.wire import PORT_CLIENT, PORT_DASHBOARD, PORT_GCS, PORT_METRICS, PORT_SERVE
 
-__all__ = ["METRICS", "metrics_container_port", "of_head", "serve_port", "serving"]
+__all__ = ["METRICS", "declared", "metrics_container_port", "of_head", "serve_port", "serving"]
 
 METRICS: Final = "metrics"
 SERVE: Final = "serve"
@@ -25,10 +25,13 @@ def of_head(container: Json) -> dict[str, int]:
 
     Two declared ports of one name collapse to the last, as they do in the reference.
     """
-    declared = {
-        port.get("name") or f"{port['containerPort']}-port": port["containerPort"] for port in _ports(container)
-    }
-    return {METRICS: PORT_METRICS} | (declared or dict(DEFAULTS))
+    return {METRICS: PORT_METRICS} | declared(container)
+
+
+def declared(container: Json) -> dict[str, int]:
+    """Port name -> number of the ports that a head's container declares, else the defaults."""
+    found = {port.get("name") or f"{port['containerPort']}-port": port["containerPort"] for port in _ports(container)}
+    return found or dict(DEFAULTS)
 
 
 def serving(ports: dict[str, int]) -> dict[str, int]:

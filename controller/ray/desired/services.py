@@ -1,8 +1,10 @@
-"""The Services before a cluster (spec raycluster §7.5-7.7), and a RayJob's own (spec rayjob §8.4)."""
+"""The Services before a cluster (spec raycluster §7.5-7.7), a RayJob's own (spec rayjob §8.4), and a RayService's (spec
+rayservice §12), which stay while clusters come and go behind them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.core import SERVICES
@@ -12,7 +14,7 @@ from controller.ray.desired import labels, names, ports
 from controller.ray.desired.facts import Facts
 from controller.ray.options import Options
 
-__all__ = ["asks_for_serve_service", "head", "headless", "of_ray_job", "serve"]
+__all__ = ["asks_for_serve_service", "head", "head_of_service", "headless", "of_ray_job", "serve", "serve_of_service"]
 
 
 def head(facts: Facts, options: Options) -> Json:
@@ -120,6 +122,64 @@ def of_ray_job(facts: Facts, job: str, owner: Mapping[str, Any], options: Option
     if user:
         metadata["annotations"] = dict(user)
     return _service(metadata, body["spec"])
+
+
+def head_of_service(facts: Facts, service: str, owner: Mapping[str, Any], options: Options) -> Json:
+    """A RayService's head Service, before the head of the cluster of `facts`; `owner` refers to the RayService.
+
+    headServiceAnnotations do not reach it, and its selector does not follow the head template, as in the reference.
+    """
+    selector = labels.plain_head_selector(facts.name)
+    body = _custom_head(facts, selector) if facts.head_service is not None else _plain_head(facts, selector, options)
+    metadata: Json = {
+        "name": names.head_service(service),
+        "namespace": facts.namespace,
+        "labels": {
+            wire.LABEL_ORIGIN_NAME: service,
+            wire.LABEL_ORIGIN_KIND: "RayService",
+            wire.LABEL_NODE_TYPE: wire.HEAD,
+            wire.LABEL_IDENTIFIER: labels.identifier(service, wire.HEAD),
+        },
+        "ownerReferences": [dict(owner)],
+    }
+    return _service(metadata, body["spec"])
+
+
+def serve_of_service(facts: Facts, service: str, custom: Json | None, owner: Mapping[str, Any]) -> Json | None:
+    """A RayService's serve Service, before the proxies of the cluster of `facts`; `custom` is spec.serveService.
+
+    None when no port of the head serves requests and the user named none.
+    """
+    user = custom or {}
+    serving = ports.serving(ports.declared(facts.head.container))
+    offered = _serve_ports(serving, (user.get("spec") or {}).get("ports") or ())
+    if not offered:
+        return None
+    metadata = dict(user.get("metadata") or {})
+    ours = {
+        wire.LABEL_ORIGIN_NAME: service,
+        wire.LABEL_ORIGIN_KIND: "RayService",
+        wire.LABEL_SERVE: labels.serve_value(service),
+    }
+    metadata |= {
+        "name": metadata.get("name") or names.serve_service(service),
+        "namespace": facts.namespace,
+        "labels": (metadata.get("labels") or {}) | ours,
+        "ownerReferences": [dict(owner)],
+    }
+    spec = dict(user.get("spec") or {})
+    spec |= {"selector": {wire.LABEL_CLUSTER: facts.name, wire.LABEL_SERVE: "true"}, "ports": offered}
+    if kind := spec.get("type") or facts.service_type:
+        spec["type"] = kind
+    return _service(metadata, spec)
+
+
+def _serve_ports(serving: Mapping[str, int], wanted: Sequence[Json]) -> list[Json]:
+    """One entry a serving port, the user's where one of that name is there; the user's alone where none serves."""
+    if not serving:
+        return [dict(one) for one in wanted]
+    own = {one.get("name"): dict(one) for one in wanted}
+    return [own.get(name) or {"name": name, "port": number} for name, number in sorted(serving.items())]
 
 
 def _offered(facts: Facts) -> list[Json]:

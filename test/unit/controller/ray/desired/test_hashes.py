@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.ray.desired.hashes import spec_hash
+from controller.ray.desired.hashes import goal_hash, spec_hash
 
 SPEC: dict[str, Any] = {
     "rayVersion": "2.52.0",
@@ -88,3 +88,82 @@ def test_hashing_leaves_the_spec_alone() -> None:
     spec_hash(spec)
 
     assert spec == SPEC
+
+
+# The hash by which a RayService knows its goal
+
+
+def sized(cpu: Any, memory: Any) -> dict[str, Any]:
+    return changed(
+        "headGroupSpec",
+        "template",
+        "spec",
+        "containers",
+        to=[{"name": "ray", "image": "a", "resources": {"limits": {"cpu": cpu, "memory": memory}}}],
+    )
+
+
+@pytest.mark.spec("rayservice:E13", "rayservice:E16")
+@pytest.mark.parametrize(
+    "same",
+    [
+        changed("workerGroupSpecs", 0, "replicas", to=4),
+        changed("workerGroupSpecs", 0, "minReplicas", to=2),
+        changed("workerGroupSpecs", 0, "maxReplicas", to=9),
+        changed("workerGroupSpecs", 0, "scaleStrategy", to={"workersToDelete": ["a"]}),
+        changed("workerGroupSpecs", 0, "template", "spec", "tolerations", to=[{"key": "x"}]),
+        changed("headGroupSpec", "template", "spec", "schedulingGates", to=[{"name": "x"}]),
+        changed("upgradeStrategy", to={"type": "Recreate"}),
+        changed("suspend", to=True),
+    ],
+)
+def test_what_others_may_change_is_no_new_goal(same: dict[str, Any]) -> None:
+    assert goal_hash(same) == goal_hash(SPEC)
+
+
+@pytest.mark.spec("rayservice:E22")
+@pytest.mark.parametrize(
+    "same",
+    [
+        changed("workerGroupSpecs", 0, "numOfHosts", to=1),
+        changed("workerGroupSpecs", 0, "priority", to=0),
+        changed("headGroupSpec", "rayStartParams", to={}),
+        changed("fieldOfTomorrow", to="default"),
+        changed("workerGroupSpecs", 0, "fieldOfTomorrow", to=3),
+        changed("headServiceAnnotations", to={}),
+        changed("workerGroupSpecs", 0, "suspend", to=None),
+    ],
+)
+def test_defaults_and_fields_of_a_newer_schema_are_no_new_goal(same: dict[str, Any]) -> None:
+    assert goal_hash(same) == goal_hash(SPEC)
+
+
+@pytest.mark.spec("rayservice:E21")
+def test_a_quantity_may_be_spelt_otherwise_and_keys_stand_in_any_order() -> None:
+    assert goal_hash(sized("1000m", "1024Mi")) == goal_hash(sized(1, "1Gi")) == goal_hash(sized("1", "1Gi"))
+    assert goal_hash(sized("2", "1Gi")) != goal_hash(sized("1", "1Gi"))
+    assert goal_hash(dict(reversed(SPEC.items()))) == goal_hash(SPEC)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed("rayVersion", to="2.53.0"),
+        changed("workerGroupSpecs", 0, "groupName", to="h"),
+        changed("workerGroupSpecs", 0, "numOfHosts", to=2),
+        changed("workerGroupSpecs", 0, "suspend", to=True),
+        changed("headGroupSpec", "template", "spec", "containers", 0, "env", to=[{"name": "A", "value": ""}]),
+        changed("enableInTreeAutoscaling", to=True),
+        changed("managedBy", to="ray.io/kuberay-operator"),
+        changed("workerGroupSpecs", to=[]),
+    ],
+)
+def test_everything_else_is(other: dict[str, Any]) -> None:
+    assert goal_hash(other) != goal_hash(SPEC)
+
+
+def test_hashing_changes_nothing() -> None:
+    before = deepcopy(SPEC)
+    goal_hash(SPEC)
+
+    assert before == SPEC
