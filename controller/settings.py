@@ -45,7 +45,7 @@ FLAGS: Final = (
     Flag("zap-encoder", "", "Overridden by -log-stdout-encoder."),
     Flag("zap-log-level", "info", "debug, info, error, panic, or a verbosity."),
     Flag("zap-stacktrace-level", "error", "Level from which stack traces are shown."),
-    Flag("zap-time-encoding", "", "epoch, millis, nano, iso8601, rfc3339 or rfc3339nano."),
+    Flag("zap-time-encoding", "", "epoch, millis, nanos, iso8601, rfc3339 or rfc3339nano; always ISO 8601."),
     Flag("kubeconfig", "", "A kubeconfig, for runs outside a cluster."),
 )
 
@@ -63,6 +63,16 @@ GATES: Final[Mapping[str, tuple[bool, str | None]]] = {
     "RayClusterHistoryServer": (False, "ray_cluster_history_server"),
     "KubernetesWAS": (False, None),
 }
+NOT_THERE_YET: Final = (
+    "RayServiceIncrementalUpgrade",
+    "RayCronJob",
+    "SidecarSubmitterRestart",
+    "RayClusterNetworkPolicy",
+    "GCSFaultToleranceEmbeddedStorage",
+    "RayClusterMTLS",
+    "RayClusterHistoryServer",
+    "KubernetesWAS",
+)
 BETA: Final = frozenset(
     {"RayClusterStatusConditions", "RayJobDeletionPolicy", "RayMultiHostIndexing", "RayServiceIncrementalUpgrade"}
 )
@@ -227,6 +237,7 @@ def options_from(environment: Mapping[str, str], file: Mapping[str, Any], gates:
         deterministic_head_name=on("ENABLE_DETERMINISTIC_HEAD_POD_NAME"),
         login_shell=on("ENABLE_LOGIN_SHELL"),
         random_pod_delete=on("ENABLE_RANDOM_POD_DELETE"),
+        zero_downtime=not_off("ENABLE_ZERO_DOWNTIME"),
         redis_cleanup=not_off("ENABLE_GCS_FT_REDIS_CLEANUP"),
         delete_rayjob_after_finish=on("DELETE_RAYJOB_CR_AFTER_JOB_FINISHES")
         or bool(file.get("deleteRayJobAfterJobFinishes")),
@@ -263,7 +274,7 @@ def ignored_flags(given: Mapping[str, Any]) -> list[str]:
 
 
 # Flags that are accepted for the sake of charts and do nothing yet
-WITHOUT_EFFECT: Final = ("batch-scheduler", "enable-batch-scheduler", "qps", "burst")
+WITHOUT_EFFECT: Final = ("batch-scheduler", "enable-batch-scheduler", "qps", "burst", "use-kubernetes-proxy")
 
 
 def notices(flags: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:
@@ -274,15 +285,7 @@ def notices(flags: Mapping[str, Any], gates: Mapping[str, bool]) -> list[str]:
         lines.append("-forced-cluster-upgrade is deprecated and has no effect")
     lines += [
         f"feature gate {name} is on, and its feature is not there yet"
-        for name in (
-            "RayClusterNetworkPolicy",
-            "GCSFaultToleranceEmbeddedStorage",
-            "RayClusterMTLS",
-            "RayClusterHistoryServer",
-            "RayCronJob",
-            "SidecarSubmitterRestart",
-            "KubernetesWAS",
-        )
-        if gates[name]
+        for name in NOT_THERE_YET
+        if gates[name] and not GATES[name][0]  # by somebody's wish
     ]
     return lines

@@ -5,6 +5,7 @@ config/crd/bases/*.yaml   the CRDs as the reference ships them: without descript
 api/crds/*.json           the same with our descriptions, as package data (JSON: YAML loads slowly)
 config/rbac/*.yaml        what the operator may do, from controller/rights.py; roles for people who edit or view
 config/namespaced/role.yaml   the same rights in a single namespace
+docs/operator.md          its tables of flags and feature gates, from controller/settings.py
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from api.crd import CoreSchemas, custom_resource_definition  # noqa: E402
 from api.v1.definitions import DEFINITIONS  # noqa: E402
 from controller.rights import LEADER_ELECTION, RIGHTS, rules  # noqa: E402
+from controller.settings import BETA, FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
 
 OPERATOR = "kuberay-operator"  # the reference's names: tools look them up
 FULL = ["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -40,6 +42,31 @@ def outputs() -> Iterator[tuple[Path, str]]:
         yield ROOT / "api" / "crds" / f"{resource.plural}.{resource.group}.json", text + "\n"
 
     yield from roles()
+    yield ROOT / "docs" / "operator.md", operator_page((ROOT / "docs" / "operator.md").read_text())
+
+
+def operator_page(page: str) -> str:
+    """The page with its tables as the code has them now."""
+    flags = [
+        f"| `{flag.name}` | `{str(flag.default).lower() if isinstance(flag.default, bool) else flag.default or '–'}` "
+        f"| {flag.help}{' Accepted, without effect yet.' if flag.name in WITHOUT_EFFECT else ''} |"
+        for flag in FLAGS
+    ]
+    gates = [
+        f"| `{name}` | {'on' if default else 'off'} | {'beta' if name in BETA else 'alpha'} "
+        f"| {'not yet' if name in NOT_THERE_YET else 'yes'} |"
+        for name, (default, _) in GATES.items()
+    ]
+    page = between(page, "flags", ["| flag | default | does |", "|---|---|---|", *flags])
+    return between(page, "gates", ["| gate | default | stage | is there |", "|---|---|---|---|", *gates])
+
+
+def between(page: str, name: str, lines: list[str]) -> str:
+    """The page with these lines between its two marks of that name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return before + begin + "\n".join(lines) + "\n" + end + after
 
 
 def roles() -> Iterator[tuple[Path, str]]:

@@ -104,6 +104,7 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
     Raises what any part raised, in an ExceptionGroup. Left, it drains the controllers for `grace`, then stops the
     caches, writes what events are left, and closes the servers last.
     """
+    started_at = runtime.clock.monotonic()
     async with AsyncExitStack() as stack:
         for what, app, address, path in (
             ("health", runtime.health.application, runtime.health_address, runtime.health_socket),
@@ -123,11 +124,22 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
         loaded()
         _log.info("caches are loaded", kinds=len(runtime.watched))
         runtime.health.serve_traffic = True  # a standby is ready too
+        loaded_at = runtime.clock.monotonic()
         if runtime.leading is not None:
             await stack.enter_async_context(runtime.leading(kit))
+        led_at = runtime.clock.monotonic()
         controllers = await stack.enter_async_context(runtime.build(kit))
         await stack.enter_async_context(_working(controllers, kit.caches, partial(_grace, runtime)))
-        _log.info("controllers work", controllers=[one.name for one in controllers])
+        _log.info(
+            "controllers work",
+            controllers=[one.name for one in controllers],
+            seconds={
+                "caches": round(loaded_at - started_at, 3),
+                "lease": round(led_at - loaded_at, 3),
+                "controllers": round(runtime.clock.monotonic() - led_at, 3),
+            },
+            loaded={kind: round(at - started_at, 3) for kind, at in kit.caches.loaded_at().items()},
+        )
         try:
             yield kit
         finally:

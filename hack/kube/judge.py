@@ -19,6 +19,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -39,7 +41,7 @@ READY_SECONDS = 60.0  # 2 to 8 s on an idle machine; a busy one may take long
 LOOK_AGAIN_SECONDS = 0.1
 END_SECONDS = 5.0
 AUDIT_LOG = "audit.log"  # beside the kubeconfig: a JSON object a line for each write of a service account
-AUDITED = {
+AUDITED: Final[dict[str, Any]] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
@@ -50,6 +52,24 @@ AUDITED = {
             "verbs": ["create", "update", "patch", "delete", "deletecollection"],
         },
         {"level": "None"},
+    ],
+}
+# What they read, too, for who asks: resources only, so that each entry has an objectRef.
+AUDITED_READS = {
+    "level": "Metadata",
+    "userGroups": ["system:serviceaccounts"],
+    "verbs": ["get", "list", "watch"],
+    "resources": [
+        {"group": group}
+        for group in (
+            "",
+            "batch",
+            "coordination.k8s.io",
+            "events.k8s.io",
+            "networking.k8s.io",
+            "ray.io",
+            "rbac.authorization.k8s.io",
+        )
     ],
 }
 
@@ -75,9 +95,8 @@ class Judge:
         revision = int(self._etcd("kv/range", {"key": "AA=="})["header"]["revision"])
         self._etcd("kv/compaction", {"revision": revision, "physical": True})
 
-    def start_api_server(self) -> None:
-        """Start the API server, and wait until it is ready."""
-        self.api_server.start()
+    def wait_until_ready(self) -> None:
+        """Until the API server, which was started, answers."""
         self.api_server.wait_until(self.ca_file.is_file)
         self.api_server.wait_until(lambda: _answers(self, "/readyz"))
 
@@ -98,7 +117,13 @@ class ApiServer:
         self._block = ExitStack()
 
     def start(self) -> None:
-        """Start it; it need not answer yet."""
+        """Start it; it need not answer yet.
+
+        Raises RuntimeError on another thread than the first: the kernel ends it with the *thread* that started it, and
+        one that only waits for something is gone before long.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("start the API server on the main thread: it dies with the thread that started it")
         self._process = self._block.enter_context(_running(self._folder, self._command))
 
     def stop(self) -> None:
@@ -112,8 +137,8 @@ class ApiServer:
 
 
 @contextmanager
-def judge() -> Iterator[Judge]:
-    """Start a control plane; it is ready when the block is entered.
+def judge(*, audit_reads: bool = False) -> Iterator[Judge]:
+    """Start a control plane; it is ready when the block is entered. `audit_reads`: also what service accounts read.
 
     Raises CannotBuild when the programs cannot be had, RuntimeError with the log's end when one of them fails.
     """
@@ -125,13 +150,15 @@ def judge() -> Iterator[Judge]:
         etcd = f"http://127.0.0.1:{ports[0]}"
         token = secrets.token_hex(16)
         _write_secrets(folder, token)
-        (folder / "audit-policy.json").write_text(json.dumps(AUDITED))
+        policy = {**AUDITED, "rules": [AUDITED_READS, *AUDITED["rules"]]} if audit_reads else AUDITED
+        (folder / "audit-policy.json").write_text(json.dumps(policy))
         stack.enter_context(_running(folder, [programs["etcd"], *_etcd_flags(folder, etcd, ports[1])]))
         api = ApiServer(folder, programs["kube-apiserver"], _api_flags(folder, etcd, ports[2]))
         stack.callback(api.stop)
         certificate = folder / "certificates" / "apiserver.crt"
         found = Judge(f"https://127.0.0.1:{ports[2]}", certificate, token, etcd, folder / "kubeconfig", api)
-        found.start_api_server()
+        api.start()
+        found.wait_until_ready()
         found.kubeconfig.write_text(_kubeconfig(found))
         stack.enter_context(_running(folder, [programs["kube-controller-manager"], *_manager_flags(folder)]))
         api.wait_until(lambda: _answers(found, "/api/v1/namespaces/default/serviceaccounts/default"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -158,6 +158,14 @@ class Caches:
                 await self._fresh(informer, owner_uid=owner_uid)
             result += informer.store.find(index, value)
         return result
+
+    def loaded_at(self) -> Mapping[str, float]:
+        """When each kind that has loaded had done so in all namespaces, by the clock that was handed in."""
+        at = {
+            resource.plural: max(one.reflector.loaded_at for one in found)
+            for resource, found in self._informers.items()
+        }
+        return {plural: moment for plural, moment in at.items() if moment < float("inf")}
 
     def informers(self, resource: Resource) -> Sequence[Informer]:
         """For those who want to listen. Raises LookupError for a kind that is not watched (CAC-2)."""

@@ -25,7 +25,7 @@ from controller.runtime.cache.record import StoredRecord, UnreadableObject, Word
 from controller.runtime.cache.store import Change, Store
 from controller.runtime.client.rest import PAGE_SIZE, RestClient
 from controller.runtime.client.status import refusal
-from controller.runtime.errors import ApiError, Gone, RuntimeProblem
+from controller.runtime.errors import ApiError, Forbidden, Gone, NotFound, RuntimeProblem, Unauthorized
 from controller.runtime.interfaces import Clock, WatchEvent
 from controller.runtime.metrics import Metrics
 
@@ -83,6 +83,7 @@ class Reflector:
         self.loaded = asyncio.Event()
         self.unavailable: Exception | None = None  # why there is no first load yet
         self.progress_at = 0.0  # when the last byte came
+        self.loaded_at = float("inf")  # when the first load was complete
         self._client = client
         self._namespace = namespace
         self._selector = {"labelSelector": label_selector} if label_selector else {}
@@ -125,7 +126,10 @@ class Reflector:
         wait = 0.0
         if reaction.wait or self._expired_again(reaction):
             wait = max(self._waits.next(self._clock.monotonic()), reaction.at_least_seconds)
-        _log.info(
+        # What was loaded grows old now. (Before the first load, whoever waits for it says why.)
+        grows_old = self.loaded.is_set() and isinstance(error, Forbidden | NotFound | Unauthorized)
+        tell = _log.warning if grows_old else _log.info
+        tell(
             "list or watch failed", kind=self._kind, cause=reaction.cause, error=str(error), wait=round(wait, 2),
             then=reaction.next.value,
         )  # fmt: skip
@@ -214,6 +218,7 @@ class Reflector:
         self._rv_unusable = False
         self._step = Step.WATCH  # from here on a failure breaks a watch, also within the same stream
         self.unavailable = None
+        self.loaded_at = min(self.loaded_at, self._clock.monotonic())
         self.loaded.set()
 
     # Watch

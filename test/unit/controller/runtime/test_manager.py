@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from api.core import PODS
 from api.meta import Json, Ref
@@ -43,6 +46,7 @@ class App:
         self.streams: list[Stream] = []
         self.wire = ScriptedTransport(self._respond)
         self.reconcile_takes = 0.0
+        self.loading_takes = 0.0
         self.fails_at_build = False
         self.kit: Kit | None = None
 
@@ -50,7 +54,8 @@ class App:
         if exchange.watches:
             stream = exchange.stream()
             self.streams.append(stream)
-            stream.bookmark("Pod", "10", ends_initial_events=True)
+            loaded = partial(stream.bookmark, "Pod", "10", ends_initial_events=True)
+            asyncio.get_running_loop().call_later(self.loading_takes, loaded)
         else:
             self.story.append(f"{exchange.method} {exchange.path.rsplit('/', 1)[-1]}")
             exchange.answer({"kind": "Event", "metadata": {"name": "e"}}, 201)
@@ -275,3 +280,23 @@ async def test_it_is_ready_once_the_caches_are_loaded_and_no_longer_when_it_stop
 async def _later(seconds: float, probe: Any, session: aiohttp.ClientSession) -> None:
     await asyncio.sleep(seconds)
     await probe(session)
+
+
+@pytest.mark.spec("runtime:MGR-5")
+async def test_one_line_says_how_long_each_step_of_the_start_took() -> None:
+    """Whoever waits for an operator sees what it waited for: here for its pods, and then for the lease."""
+    app = App()
+    app.loading_takes = 3.0
+
+    @asynccontextmanager
+    async def leading(kit: Kit) -> AsyncIterator[None]:
+        await asyncio.sleep(7)
+        yield
+
+    with capture_logs() as logs:
+        async with running(replace(app.runtime(), leading=leading)):
+            pass
+
+    (line,) = (one for one in logs if one["event"] == "controllers work")
+    assert line["seconds"] == {"caches": 3.0, "lease": 7.0, "controllers": 0.0}
+    assert line["loaded"] == {"pods": 3.0}

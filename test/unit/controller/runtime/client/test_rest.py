@@ -16,6 +16,7 @@ from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Pool
 from controller.runtime.clock import SystemClock
 from controller.runtime.ledger import Ledger
+from controller.runtime.metrics import Metrics
 from localcluster.testing.scripted_api import Exchange, ScriptedTransport, status
 
 pytestmark = pytest.mark.looptime
@@ -354,3 +355,39 @@ async def test_a_watch_whose_headers_do_not_come_is_given_up() -> None:
 
     assert asyncio.get_running_loop().time() - before == pytest.approx(30, abs=0.1)
     assert at.wire.open == 0
+
+
+@pytest.mark.spec("runtime:TRN-14")
+async def test_each_request_is_counted_with_its_code_and_timed_by_its_verb() -> None:
+    """Sent again, it is counted again; without an answer its code is <error>. No path and no name is a label."""
+    metrics = Metrics()
+    at = Watched(metrics=metrics, host="api:6443")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(at.client.get(PODS, "ns", "a"))
+        (await at.wire.next()).cut()
+        (await at.wire.next()).refuse(429, "TooManyRequests", headers={"Retry-After": "2"})
+        (await at.wire.next()).answer(a_pod())
+
+    value = metrics.registry.get_sample_value
+    for code in ("<error>", "429", "200"):
+        assert value("rest_client_requests_total", {"code": code, "method": "GET", "host": "api:6443"}) == 1
+    for code in ("<error>", "429"):
+        assert value("rest_client_request_retries_total", {"code": code, "verb": "get", "host": "api:6443"}) == 1
+    assert value("rest_client_request_duration_seconds_count", {"verb": "get", "host": "api:6443"}) == 3
+
+
+@pytest.mark.spec("runtime:CLI-18")
+async def test_no_limiter_of_ours_holds_a_request_back() -> None:
+    """The server's own fairness protects it: two hundred reads and sixty writes leave at once."""
+    wire = ScriptedTransport(lambda exchange: exchange.answer(a_pod(), 200))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+    before = asyncio.get_running_loop().time()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(200):
+            group.create_task(client.get(PODS, "ns", "a"))
+        for _ in range(60):
+            group.create_task(client.create(PODS, a_pod()))
+
+    assert len(wire.log) == 260
+    assert asyncio.get_running_loop().time() - before < 0.1
