@@ -9,8 +9,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import Gauge
+from prometheus_client.exposition import choose_encoder
 
-from controller.runtime.health import Health, metrics_application, serving
+from controller.runtime.health import Health, metrics_application, rendered, serving
 from controller.runtime.metrics import Metrics
 
 pytestmark = pytest.mark.looptime
@@ -93,3 +95,30 @@ async def test_the_figures_come_in_the_format_that_is_asked_for(tmp_path: Path) 
         async with session.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
             assert (await answer.text()).endswith("# EOF\n")
+
+
+@pytest.mark.spec("runtime:HLT-6")
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
+async def test_five_thousand_series_are_rendered_in_slices_and_come_out_as_in_one_piece(accept: str) -> None:
+    """Work goes on between them: ten slices, ten turns of the loop."""
+    metrics = Metrics()
+    for family in range(50):
+        gauge = Gauge(f"g{family}", "Figures.", ["of"], registry=metrics.registry)
+        for series in range(100):
+            gauge.labels(str(series)).set(series)
+    encode, _ = choose_encoder(accept)
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        working = group.create_task(work())
+        body = await rendered(metrics.registry, encode)
+        working.cancel()
+
+    assert body == encode(metrics.registry)
+    assert turns >= 10
