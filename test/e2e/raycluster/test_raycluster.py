@@ -162,6 +162,7 @@ def test_a_quota_that_refuses_a_worker_is_told_in_a_condition_until_there_is_roo
     assert "ReplicaFailure" not in {one["type"] for one in status["conditions"]}
 
 
+@pytest.mark.spec("raycluster:E16")
 def test_a_cluster_that_another_controller_manages_is_left_alone(
     cluster: Cluster, operator: Installation, namespace: str
 ) -> None:
