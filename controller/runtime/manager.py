@@ -23,7 +23,7 @@ from controller.runtime.blocking import blocking_told
 from controller.runtime.cache.caches import Caches
 from controller.runtime.cache.informer import Watched
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
-from controller.runtime.client.rest import Identity, RestClient
+from controller.runtime.client.rest import EVENTS_AT_ONCE, WRITES_AT_ONCE, Identity, RestClient
 from controller.runtime.client.transport import Transport
 from controller.runtime.collector import calm_collector
 from controller.runtime.events import Recorder
@@ -194,11 +194,11 @@ def _kit(runtime: Runtime) -> Kit:
     parts = {"clock": runtime.clock, "rng": runtime.rng, "metrics": runtime.metrics}
     caches = Caches(client, runtime.watched, namespaces=runtime.namespaces, **parts)  # type: ignore[arg-type]
     # Events tell what a leader did, and the last of them are written after the lease is given up (MGR-7).
-    recorder = Recorder(_client(runtime, _always), instance=runtime.instance, **parts)  # type: ignore[arg-type]
+    recorder = Recorder(_client(runtime, _always, writes=EVENTS_AT_ONCE), instance=runtime.instance, **parts)  # type: ignore[arg-type]
     return Kit(client, caches, recorder, runtime.clock, runtime.rng, runtime.metrics, runtime.health, runtime.may_write)
 
 
-def _client(runtime: Runtime, may_write: MayWrite) -> RestClient:
+def _client(runtime: Runtime, may_write: MayWrite, *, writes: int = WRITES_AT_ONCE) -> RestClient:
     return RestClient(
         runtime.transport,
         clock=runtime.clock,
@@ -208,6 +208,7 @@ def _client(runtime: Runtime, may_write: MayWrite) -> RestClient:
         credentials=runtime.credentials,
         metrics=runtime.metrics,
         host=runtime.server_host,
+        writes=writes,
     )
 
 

@@ -29,12 +29,13 @@ from controller.runtime.interfaces import Clock, MayWrite, Page, WatchEvent
 from controller.runtime.ledger import Entry, Ledger
 from controller.runtime.metrics import Metrics
 
-__all__ = ["Identity", "RawPage", "RestClient"]
+__all__ = ["EVENTS_AT_ONCE", "WRITES_AT_ONCE", "Identity", "RawPage", "RestClient"]
 
 HEADER_SECONDS = 30.0  # CLI-17
 TOTAL_SECONDS = 60.0  # CLI-17: the server's own limit for ordinary requests
 MOST_ASKED_RETRIES = 10  # CLI-15
 WRITES_AT_ONCE = 64  # CLI-19: no herd of ten thousand reconciles
+EVENTS_AT_ONCE = 8  # CLI-20: of a client that only tells what happened
 PAGE_SIZE = 500
 MOST_WARNINGS = 200  # texts that are logged; a server could make up more
 _log = structlog.get_logger("client")
@@ -115,7 +116,9 @@ class RestClient:
         metrics: Metrics | None = None,
         host: str = "",
         pool: Pool = Pool.REQUEST,
+        writes: int = WRITES_AT_ONCE,
     ) -> None:
+        """`writes`: how many may be on their way at once; more wait here, and take no connection from others."""
         self._transport = transport
         self._clock = clock
         self._identity = identity
@@ -125,7 +128,7 @@ class RestClient:
         self._metrics = metrics if metrics is not None else Metrics()
         self._host = host
         self._pool = pool
-        self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._writes = asyncio.Semaphore(writes)
         self._warned: set[tuple[str, str]] = set()
 
     def named(self, controller: str) -> RestClient:

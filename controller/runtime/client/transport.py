@@ -25,7 +25,7 @@ __all__ = ["AiohttpTransport", "Answer", "Broken", "Pool", "Transport", "connect
 
 CONNECT_SECONDS = 5.0  # CLI-17
 KEEP_ALIVE_SECONDS = 90.0  # TRN-1
-REQUESTS_AT_ONCE = 64
+REQUESTS_AT_ONCE = 80  # 64 writes, 8 events, and 8 reads that must not wait for them (CLI-19, CLI-20)
 LEASES_AT_ONCE = 2
 # A machine that is gone without a word is noticed after 15 + 3 * 5 s (REF-12).
 _SOCKET_OPTIONS = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))

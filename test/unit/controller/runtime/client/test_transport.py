@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from api.core import EVENTS, PODS
+from controller.runtime.client.rest import EVENTS_AT_ONCE, WRITES_AT_ONCE, Identity, RestClient
 from controller.runtime.client.transport import AiohttpTransport, Broken, Pool, connected
+from controller.runtime.clock import SystemClock
 from controller.runtime.errors import Unreachable
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -142,4 +145,29 @@ async def test_a_hundred_open_watches_leave_room_for_requests(tmp_path: Path) ->
         async with transport.request("GET", "/", query={}, headers={}) as got:
             assert await got.read() == b""
         for task in watches:
+            task.cancel()
+
+
+@pytest.mark.spec("runtime:CLI-20")
+async def test_writes_that_all_hang_leave_room_for_events_and_reads(tmp_path: Path) -> None:
+    """An admission webhook that does not answer holds writes for half a minute; what it does not judge goes on."""
+    hanging = asyncio.Semaphore(0)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "POST" and request.path.endswith("/pods"):
+            hanging.release()
+            await asyncio.get_running_loop().create_future()
+        return web.json_response({"metadata": {"name": "a"}})
+
+    async with a_server(tmp_path, answer) as transport, asyncio.TaskGroup() as group, asyncio.timeout(10):
+        work = RestClient(transport, clock=SystemClock(), identity=Identity("op", "1"))
+        telling = RestClient(transport, clock=SystemClock(), identity=Identity("op", "1"), writes=EVENTS_AT_ONCE)
+        body = {"metadata": {"namespace": "ns", "name": "a"}}
+        stuck = [group.create_task(work.create(PODS, body)) for _ in range(2 * WRITES_AT_ONCE)]
+        for _ in range(WRITES_AT_ONCE):
+            await hanging.acquire()
+
+        assert (await telling.create(EVENTS, body))["metadata"] == {"name": "a"}
+        assert (await work.get(PODS, "ns", "a"))["metadata"] == {"name": "a"}
+        for task in stuck:
             task.cancel()
