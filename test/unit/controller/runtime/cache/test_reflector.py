@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.core import PODS
 from api.meta import Ref
@@ -493,6 +494,22 @@ async def test_a_kind_that_is_not_served_is_reported_while_it_is_tried_again() -
         await at.reflector.loaded.wait()
 
         assert at.reflector.unavailable is None
+
+
+async def test_a_kind_that_may_not_be_watched_any_more_is_a_warning() -> None:
+    """What was loaded grows old: no silent half-life. A server that is away is no news, and no refusal."""
+    at = Followed()
+    async with at.running():
+        with capture_logs() as logs:
+            (await at.loaded(10)).cut()
+            (await at.wire.next()).cut()
+            (await at.wire.next()).cut()
+            (await at.wire.next()).refuse(403, "Forbidden", "you cannot watch pods")
+            await settle()
+
+    levels = [(line["cause"], line["log_level"]) for line in logs if line["event"] == "list or watch failed"]
+    assert levels[-1] == ("unavailable", "warning")
+    assert {level for cause, level in levels if cause != "unavailable"} == {"info"}
 
 
 @pytest.mark.spec("runtime:REF-16")
