@@ -20,8 +20,12 @@ _Key: TypeAlias = tuple[str, str, str, str, str]
 class Recorder:
     """Writes core/v1 events (spec kube-api EVT-1) in the order in which they were said."""
 
-    def __init__(self, api: Api, component: str, *, now: Callable[[], datetime], host: str = "") -> None:
+    def __init__(
+        self, api: Api, component: str, *, now: Callable[[], datetime], host: str = "", new_style: str = ""
+    ) -> None:
+        """`new_style` is the action of whoever writes through events.k8s.io, as the scheduler does (EVT-1)."""
         self._api, self._component, self._host, self._now = api, component, host, now
+        self._action = new_style
         self._waiting: deque[tuple[_Key, Json]] = deque()
         self._written: OrderedDict[_Key, tuple[str, int]] = OrderedDict()
         self._said = asyncio.Event()
@@ -63,8 +67,7 @@ class Recorder:
         namespace = body["metadata"]["namespace"]
         name, count = self._written.pop(key, ("", 0))
         if name:
-            change = {"count": count + 1, "lastTimestamp": body["lastTimestamp"]}
-            await self._api.patch("events", namespace, name, change)
+            await self._api.patch("events", namespace, name, self._again(body, count + 1))
         else:
             name = body["metadata"]["name"]
             await self._api.create("events", namespace, body)
@@ -72,11 +75,17 @@ class Recorder:
         if len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
 
+    def _again(self, body: Json, count: int) -> Json:
+        """What changes in an event that comes again."""
+        if self._action:
+            return {"series": {"count": count, "lastObservedTime": body["eventTime"]}}
+        return {"count": count, "lastTimestamp": body["lastTimestamp"]}
+
     def _body(self, regarding: Json, type_: str, reason: str, message: str, moment: str) -> Json:
         self._serial += 1
         serial = f"{int(self._now().timestamp() * 1000):x}{self._serial:04x}"
         source = {"component": self._component} | ({"host": self._host} if self._host else {})
-        return {
+        body: Json = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
@@ -95,3 +104,9 @@ class Recorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+        if self._action:
+            precise = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            for key in ("source", "firstTimestamp", "lastTimestamp", "count"):
+                del body[key]
+            body |= {"eventTime": precise, "action": self._action, "reportingInstance": f"{self._component}-local"}
+        return body

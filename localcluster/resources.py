@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["BUILT_IN", "CUSTOM_VERBS", "VERBS", "ResourceInfo", "Subresource"]
+__all__ = ["BUILT_IN", "CUSTOM_VERBS", "KUBERNETES", "VERBS", "ResourceInfo", "Subresource"]
 
+KUBERNETES: Final = "v1.36.3"  # the release that the whole local cluster says it is
 VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _CHANGE: Final = ("get", "patch", "update")

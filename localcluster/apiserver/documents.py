@@ -10,9 +10,10 @@ import orjson
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.discovery import AGGREGATED_TYPE, Discovery, wants_aggregated
 from localcluster.apiserver.negotiation import BUILT_IN_TYPES
-from localcluster.apiserver.openapi import OpenApi
+from localcluster.apiserver.openapi import OpenApi, empty_v2
 from localcluster.apiserver.registry import Registry
 from localcluster.apiserver.routes import NoSuchPath
+from localcluster.resources import KUBERNETES
 
 __all__ = ["VERSION", "Document", "Documents"]
 
@@ -20,7 +21,7 @@ __all__ = ["VERSION", "Document", "Documents"]
 VERSION: Json = {
     "major": "1",
     "minor": "36",
-    "gitVersion": "v1.36.3",
+    "gitVersion": KUBERNETES,
     "gitCommit": "",
     "gitTreeState": "",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -29,6 +30,7 @@ VERSION: Json = {
     "platform": "linux/amd64",
 }
 HEALTH = ("healthz", "livez", "readyz")
+V2_BINARY = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 TEXT = "text/plain; charset=utf-8"
 PRIVATE = "no-cache, private"
 
@@ -57,7 +59,7 @@ class Documents:
         parts = [part for part in path.split("/") if part]
         root = parts[0] if parts else ""
         if root == "openapi":
-            return self._openapi_document(parts[1:])
+            return self._openapi_document(parts[1:], headers.get("Accept", ""))
         known = root in ("", "api", "apis", "version", *HEALTH)
         if known and method != "GET":
             raise Refusal(
@@ -97,11 +99,14 @@ class Documents:
             return self._discovery.legacy_resources(parts[1], parts[2])
         return None
 
-    def _openapi_document(self, parts: list[str]) -> Document:
+    def _openapi_document(self, parts: list[str], accept: str) -> Document:
+        if parts == ["v2"]:
+            binary = "protobuf" in accept
+            return Document(empty_v2(binary=binary), V2_BINARY if binary else "application/json")
         if parts == ["v3"]:
             return Document(self._openapi.index(), TEXT)
         if parts[:1] != ["v3"]:
-            raise NoSuchPath("/".join(parts))  # v2 may be absent (TOP-5)
+            raise NoSuchPath("/".join(parts))
         found = self._openapi.document("/".join(parts[1:]))
         if found is None:
             return Document(b"", TEXT, code=404)

@@ -12,9 +12,9 @@ import orjson
 
 from localcluster.api import Json
 from localcluster.apiserver.registry import Registry
-from localcluster.resources import ResourceInfo
+from localcluster.resources import KUBERNETES, ResourceInfo
 
-__all__ = ["OpenApi"]
+__all__ = ["OpenApi", "empty_v2"]
 
 WRITE_PARAMETERS = [
     {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
@@ -35,6 +35,23 @@ META_PROPERTIES: Json = {
     "creationTimestamp": ("string", "When the object was created; set by the server."),
     "deletionTimestamp": ("string", "When the object will be gone, once its deletion was asked for."),
 }
+
+
+def empty_v2(*, binary: bool) -> bytes:
+    """OpenAPI v2 without any definition: kubectl reads it before it takes a `kind: List`, and checks what is there.
+
+    In protobuf form, which is all that kubectl asks for: fields 1 swagger, 2 info (1 title, 2 version), 8 paths, 9
+    definitions, each with its length before it.
+    """
+    if not binary:
+        info = {"title": "Kubernetes", "version": KUBERNETES}
+        return orjson.dumps({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})
+    info_bytes = _field(1, b"Kubernetes") + _field(2, KUBERNETES.encode())
+    return _field(1, b"2.0") + _field(2, info_bytes) + _field(8, b"") + _field(9, b"")
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return bytes((number << 3 | 2, len(content))) + content
 
 
 class OpenApi:
@@ -80,7 +97,7 @@ class OpenApi:
             paths |= _paths(f"/{name}", one, schema_name)
         return {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.3"},
+            "info": {"title": "Kubernetes", "version": KUBERNETES},
             "paths": paths,
             "components": {"schemas": schemas},
         }

@@ -16,7 +16,17 @@ from typing import Any, TypeAlias
 from localcluster.node.interfaces import VolumeContents
 from localcluster.quantities import quantity
 
-__all__ = ["Fetch", "Missing", "NodeFacts", "Token", "environment", "expand", "service_links", "volume_contents"]
+__all__ = [
+    "Fetch",
+    "Missing",
+    "NodeFacts",
+    "Token",
+    "environment",
+    "expand",
+    "mounted_volumes",
+    "service_links",
+    "volume_contents",
+]
 
 Json: TypeAlias = dict[str, Any]
 Fetch: TypeAlias = Callable[[str, str, str], Awaitable[Json | None]]  # resource, namespace, name
@@ -183,10 +193,18 @@ def resource_of(container: Json, reference: Json, facts: NodeFacts) -> str:
 # Volumes -----------------------------------------------------------------------------------------------------------
 
 
+def mounted_volumes(pod: Json) -> list[Json]:
+    """The volumes that a container mounts: no others are made, or waited for."""
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    wanted = {mount["name"] for one in containers for mount in one.get("volumeMounts") or ()}
+    return [volume for volume in spec.get("volumes") or () if volume["name"] in wanted]
+
+
 async def volume_contents(pod: Json, fetch: Fetch, token: Token, facts: NodeFacts) -> dict[str, VolumeContents]:
-    """The files of each volume that comes from the API, by the volume's name. Raises Missing."""
+    """The files of each mounted volume that comes from the API, by the volume's name. Raises Missing."""
     contents: dict[str, VolumeContents] = {}
-    for volume in pod["spec"].get("volumes") or ():
+    for volume in mounted_volumes(pod):
         sources = _sources(volume)
         if sources is None:
             continue

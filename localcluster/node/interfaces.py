@@ -65,7 +65,6 @@ class Exit:
     exit_code: int
     reason: str
     message: str = ""
-    signal: int = 0
 
 
 @dataclass(frozen=True, slots=True)

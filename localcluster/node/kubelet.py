@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from localcluster.node.environment import Missing, NodeFacts, environment, expan
 from localcluster.node.interfaces import Container, Fault, Runtime, VolumeContents
 from localcluster.node.podstatus import status_of
 from localcluster.recorder import Recorder
+from localcluster.resources import KUBERNETES
 
 __all__ = ["Kubelet", "NodeSettings"]
 
@@ -30,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 WRITE_RETRY = 1.0  # seconds until a refused status write is tried again
 HOOK_LIMIT = 3600.0  # of a postStart hook, which has no limit of its own
-_SYSTEM_LABELS = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+_SYSTEM_LABELS = {"kubernetes.io/os": "linux", "kubernetes.io/arch": _ARCHITECTURE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,22 @@ class NodeSettings:
     heartbeat_seconds: float | None = None  # None: the node does not say again and again that it is well
     issue_tokens: bool = True  # False: service account tokens are empty files, for runtimes that read none
     tell_events: bool = True
+    probe_delays: bool = True  # False: no probe waits for its initialDelaySeconds
     resolve: bool = True  # False: volumes stay empty and services unmentioned, for runtimes that look at neither
+
+
+def _node_info() -> Json:
+    """What `kubectl get nodes -o wide` shows. A kubelet has the version of its API server here."""
+    absent = dict.fromkeys(("machineID", "systemUUID", "bootID", "kubeProxyVersion"), "")
+    return {
+        **absent,
+        "kernelVersion": platform.release(),
+        "osImage": "this machine",
+        "containerRuntimeVersion": "local://1",
+        "kubeletVersion": KUBERNETES,
+        "operatingSystem": "linux",
+        "architecture": _ARCHITECTURE,
+    }
 
 
 class _Pod:
@@ -55,9 +73,10 @@ class _Pod:
 
     __slots__ = ("deletion_grace", "json", "life", "publishing", "stale", "tasks", "wake")
 
-    def __init__(self, pod: Json) -> None:
+    def __init__(self, pod: Json, *, probe_delays: bool) -> None:
         self.json = pod
-        self.life = lifecycle.new(model.spec_of(pod))
+        spec = model.spec_of(pod)
+        self.life = lifecycle.new(spec if probe_delays else _without_probe_delays(spec))
         self.wake: float | None = None
         self.deletion_grace: float | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -175,7 +194,7 @@ class Kubelet:
         if pod is None:
             if (item.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
                 return
-            pod = self._pods[uid] = _Pod(item)
+            pod = self._pods[uid] = _Pod(item, probe_delays=self.settings.probe_delays)
             self._feed(pod, model.Admitted())
         if int(item["metadata"]["resourceVersion"]) < int(pod.json["metadata"]["resourceVersion"]):
             return  # the answer to our own write came before the watch told what was before it
@@ -514,6 +533,7 @@ class Kubelet:
             "capacity": dict(self.settings.capacity),
             "allocatable": dict(self.settings.capacity),
             "conditions": [ready],
+            "nodeInfo": _node_info(),
             "addresses": [
                 {"type": "InternalIP", "address": self.settings.ip},
                 {"type": "Hostname", "address": self.settings.name},
@@ -537,3 +557,11 @@ class Kubelet:
                 await self._api.patch("nodes", "", self.settings.name, body, subresource="status")
             except (Refusal, OSError):
                 continue  # the next beat says it again
+
+
+def _without_probe_delays(spec: model.PodSpec) -> model.PodSpec:
+    containers = (
+        replace(one, probes={kind: replace(probe, initial_delay=0) for kind, probe in one.probes.items()})
+        for one in spec.containers
+    )
+    return replace(spec, containers=tuple(containers))

@@ -21,7 +21,7 @@ __all__ = ["Launch", "Launched", "enter", "launch", "place"]
 Json: TypeAlias = dict[str, Any]
 
 OUTPUT_LIMIT = 16 * 1024  # bytes of a probe's or hook's output that anybody will read
-KILLED = Exit(137, "Error", signal=9)
+KILLED = Exit(137, "Error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Launched:
 
 def _exit(status: int) -> Exit:
     if status < 0:
-        return Exit(128 - status, "Error", signal=-status)
+        return Exit(128 - status, "Error")
     return Exit(status, "Error" if status else "Completed")
 
 

@@ -41,6 +41,8 @@ FORGET_BACKOFF = 600.0  # a run this long after the last back-off was set starts
 CONFIG_RETRY = 10.0  # a kubelet's own wait after a failed sync
 MOUNT_RETRY, MOST_MOUNT_RETRY = 0.5, 122.0
 ERROR_SHOWN = 1.0  # how long ErrImagePull shows before it reads ImagePullBackOff
+SYNC_RETRY = 10.0  # how long a container that may not restart yet shows its end, before it reads CrashLoopBackOff
+SYNC_SECONDS = 1.0  # and how long it reads that at least: what a restart takes that is due by then
 LEAST_GRACE = 2.0  # what any container gets between TERM and KILL
 START_FAILED_CODE = 128
 
@@ -160,7 +162,8 @@ def _pulled(turn: _Turn, event: model.Pulled) -> None:
     if one.stage is not Stage.PULLING:
         return
     if event.seconds is None:
-        turn.say("Normal", "Pulled", f'Container image "{spec.image}" already present on machine', spec.name)
+        words = f'Container image "{spec.image}" already present on machine and can be accessed by the pod'
+        turn.say("Normal", "Pulled", words, spec.name)
     else:
         took = f"{event.seconds:.3f}".rstrip("0").rstrip(".") + "s"
         turn.say(
@@ -217,8 +220,8 @@ def _config_missing(turn: _Turn, event: model.ConfigMissing) -> None:
 def _started(turn: _Turn, event: model.Started) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
-    turn.say("Normal", "Created", f"Created container: {spec.name}", spec.name)
-    turn.say("Normal", "Started", f"Started container {spec.name}", spec.name)
+    turn.say("Normal", "Created", "Container created", spec.name)
+    turn.say("Normal", "Started", "Container started", spec.name)
     turn.set(
         index,
         stage=Stage.RUNNING,
@@ -244,12 +247,17 @@ def _started(turn: _Turn, event: model.Started) -> None:
 def _start_failed(turn: _Turn, event: model.StartFailed) -> None:
     index = turn.index(event.container)
     one = turn.containers[index]
+    if event.reason == "StartError":
+        turn.say("Normal", "Created", "Container created", event.container)  # it could be made, and not started
     turn.say("Warning", "Failed", f"Error: {event.message}", event.container)
     exit_ = Exit(START_FAILED_CODE, event.reason, event.message)
     turn.set(
         index,
         stage=Stage.EXITED,
         starts=one.starts + 1,
+        reason="",
+        message="",
+        killed=False,
         previous=one.ended or one.previous,
         ended=Ended(exit_, turn.now, turn.now, one.starts),
     )
@@ -283,6 +291,7 @@ def _exited(turn: _Turn, event: model.Exited) -> None:
         started=False,
         ready=False,
         stopping=False,
+        killed=one.stopping,
         hook="",
         probes={},
         ended=Ended(event.exit, one.running_since, turn.now, one.attempt),
@@ -511,6 +520,8 @@ def _bring_up(turn: _Turn, index: int) -> None:
     elif one.stage in _BACKOFFS and one.wake_at is not None and one.wake_at <= turn.now:
         if one.stage is Stage.PULL_BACKOFF and one.retry_at > turn.now:
             _show_pull_backoff(turn, index)
+        elif one.stage is Stage.CRASH_BACKOFF and one.retry_at > turn.now:
+            _show_crash_backoff(turn, index)
         elif one.stage is Stage.CRASH_BACKOFF:
             _begin_again(turn, index)
         else:
@@ -523,38 +534,68 @@ def _begin(turn: _Turn, index: int) -> None:
 
 
 def _restart(turn: _Turn, index: int) -> None:
-    """At once the first time; then after a back-off counted from the end of the last run."""
-    pod, spec = turn.life.spec, turn.life.spec.containers[index]
+    """At once the first time; then after a back-off counted from the end of the last run.
+
+    For a container that the kubelet itself killed, the end of the run before counts: it judges by what it saw before.
+    """
     one = turn.containers[index]
     if one.ended is None:
         return
-    due = one.ended.finished_at + (0 if _forgotten(one) else one.backoff_seconds)
-    if due <= turn.now:
+    if one.killed and one.previous is None:
+        _begin(turn, index)
+    elif _due(one, one.previous if one.killed else one.ended) <= turn.now:
         _begin_again(turn, index)
-        return
-    where = f"{pod.name}_{pod.namespace}({pod.uid})"
+    else:
+        turn.set(
+            index,
+            stage=Stage.CRASH_BACKOFF,
+            wake_at=turn.now + SYNC_RETRY,
+            retry_at=max(_due(one, one.ended), turn.now + SYNC_RETRY + SYNC_SECONDS),
+        )
+        _say_back_off(turn, index)
+
+
+def _due(one: ContainerLife, ended: Ended | None) -> float:
+    if ended is None or _forgotten(one, ended):
+        return 0
+    return ended.finished_at + one.backoff_seconds
+
+
+def _say_back_off(turn: _Turn, index: int) -> None:
+    name = turn.life.spec.containers[index].name
+    message = f"Back-off restarting failed container {name} in pod {_where(turn.life.spec)}"
+    turn.say("Warning", "BackOff", message, name)
+
+
+def _where(pod: PodSpec) -> str:
+    return f"{pod.name}_{pod.namespace}({pod.uid})"
+
+
+def _show_crash_backoff(turn: _Turn, index: int) -> None:
+    spec, one = turn.life.spec.containers[index], turn.containers[index]
+    wait = _duration(one.backoff_seconds)
+    where = _where(turn.life.spec)
     turn.set(
         index,
-        stage=Stage.CRASH_BACKOFF,
-        wake_at=due,
+        wake_at=one.retry_at,
         reason="CrashLoopBackOff",
-        message=f"back-off {_duration(one.backoff_seconds)} restarting failed container={spec.name} pod={where}",
+        message=f"back-off {wait} restarting failed container={spec.name} pod={where}",
     )
-    turn.say("Warning", "BackOff", f"Back-off restarting failed container {spec.name} in pod {where}", spec.name)
 
 
 def _begin_again(turn: _Turn, index: int) -> None:
     one = turn.containers[index]
-    longer = FIRST_BACKOFF if _forgotten(one) else min(2 * one.backoff_seconds, MOST_BACKOFF)
+    forgotten = _forgotten(one, one.previous if one.killed else one.ended)
+    longer = FIRST_BACKOFF if forgotten else min(2 * one.backoff_seconds, MOST_BACKOFF)
     turn.set(index, backoff_seconds=longer, backoff_at=turn.now)
     _begin(turn, index)
 
 
-def _forgotten(one: ContainerLife) -> bool:
+def _forgotten(one: ContainerLife, ended: Ended | None) -> bool:
     """There is no back-off, or the container ran well for long after it was set."""
-    if one.backoff_seconds == 0 or one.ended is None:
+    if one.backoff_seconds == 0 or ended is None:
         return True
-    return one.ended.finished_at - one.backoff_at > FORGET_BACKOFF
+    return ended.finished_at - one.backoff_at > FORGET_BACKOFF
 
 
 def _show_pull_backoff(turn: _Turn, index: int) -> None:

@@ -162,7 +162,7 @@ class ContainerLife:
     reason: str = ""  # why it waits; "" for the usual words
     message: str = ""
     wake_at: float | None = None  # the end of a back-off
-    retry_at: float = 0  # when a failed pull is tried again
+    retry_at: float = 0  # when a failed pull is tried again, a failed container restarted
     pull_failures: int = 0
     backoff_seconds: float = 0  # of restarts: what the next one must wait, counted from the end of the last run
     backoff_at: float = 0  # when that was set
@@ -171,6 +171,7 @@ class ContainerLife:
     ready: bool = False
     hook: Literal["", "postStart", "preStop"] = ""  # which runs now
     stopping: bool = False
+    killed: bool = False  # the newest run was ended by the node
     stop_deadline: float = 0
     probes: Mapping[ProbeKind, ProbeLife] = field(default_factory=dict)
     ended: Ended | None = None  # the newest run that is over

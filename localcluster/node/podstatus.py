@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from localcluster.node import lifecycle
 from localcluster.node.model import ContainerKind, ContainerLife, ContainerSpec, Ended, Life, SandboxState, Stage
+from localcluster.node.references import canonical
 
 __all__ = ["phase_of", "status_of"]
 
@@ -25,6 +26,8 @@ def status_of(life: Life, pod: Mapping[str, Any], now: float) -> Json:
     old = pod.get("status") or {}
     phase = phase_of(life, old.get("phase", ""))
     status: Json = {"phase": phase, "conditions": _conditions(life, phase, pod, now)}
+    if generation := pod["metadata"].get("generation"):
+        status["observedGeneration"] = generation
     if life.started_at is not None:
         status["startTime"] = _time(life.started_at)
     if life.host_ip:
@@ -77,6 +80,8 @@ def _conditions(life: Life, phase: str, pod: Mapping[str, Any], now: float) -> l
         same = before is not None and before["status"] == one["status"]
         one["lastTransitionTime"] = before["lastTransitionTime"] if before and same else _time(now)
         one.setdefault("lastProbeTime", None)
+        if generation := pod["metadata"].get("generation"):
+            one["observedGeneration"] = generation
     return [*fresh, *(one for one in old if one["type"] not in _OURS)]
 
 
@@ -145,7 +150,7 @@ def _container(life: Life, spec: ContainerSpec, one: ContainerLife) -> Json:
     uid = life.spec.uid
     status: Json = {
         "name": spec.name,
-        "image": spec.image,
+        "image": canonical(spec.image) if one.starts else spec.image,
         "imageID": one.image_id,
         "ready": one.ready or (spec.kind is ContainerKind.INIT and _init_done(spec, one)),
         "started": one.started,
@@ -171,7 +176,7 @@ def _state(life: Life, one: ContainerLife, uid: str, name: str) -> Json:
 
 def _shows_end(one: ContainerLife) -> bool:
     """While it is brought up again, a container shows what it showed: its end, or its back-off."""
-    if one.stage is Stage.EXITED:
+    if one.stage is Stage.EXITED or (one.stage is Stage.CRASH_BACKOFF and not one.reason):
         return True
     return one.ended is not None and not one.reason and one.stage in (Stage.PULLING, Stage.STARTING)
 
@@ -196,8 +201,6 @@ def _terminated(ended: Ended, uid: str, name: str) -> Json:
     }
     if ended.exit.message:
         state["message"] = ended.exit.message
-    if ended.exit.signal:
-        state["signal"] = ended.exit.signal
     return state
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["RayTag", "Reference", "parse", "ray_tag"]
+__all__ = ["RayTag", "Reference", "canonical", "parse", "ray_tag"]
 
 _GRAMMAR: Final = re.compile(
     r"(?:(?P<registry>[\w.\-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?)/)?"
@@ -50,6 +50,22 @@ def parse(image: str) -> Reference:
         raise ValueError(f'couldn\'t parse image name "{image}": invalid reference format')
     path = "/".join(part for part in (found["registry"], found["path"]) if part)
     return Reference(path, found["tag"] or ("" if found["digest"] else "latest"), found["digest"] or "")
+
+
+def canonical(image: str) -> str:
+    """The name as a container runtime keeps it: "ray:1" is "docker.io/library/ray:1". Other text stays as it is."""
+    try:
+        reference = parse(image)
+    except ValueError:
+        return image
+    first, slash, _ = reference.path.partition("/")
+    path = reference.path
+    if not slash:
+        path = f"docker.io/library/{path}"
+    elif first != "localhost" and "." not in first and ":" not in first:
+        path = f"docker.io/{path}"
+    tag = f":{reference.tag}" if reference.tag else ""
+    return f"{path}{tag}" + (f"@{reference.digest}" if reference.digest else "")
 
 
 def ray_tag(reference: Reference) -> RayTag | None:

@@ -18,7 +18,7 @@ from localcluster.quantities import quantity
 from localcluster.recorder import Recorder
 from localcluster.worklist import Worklist
 
-__all__ = ["Scheduler", "misfits", "requests_of", "unschedulable_message"]
+__all__ = ["Scheduler", "misfits", "requests_of", "too_large", "unschedulable_message"]
 
 Amounts: TypeAlias = Mapping[str, Fraction]
 
@@ -139,21 +139,27 @@ def _matches(expression: Json, labels: Mapping[str, str]) -> bool:
     return int(value) > int(values[0]) if operator == "Gt" else int(value) < int(values[0])
 
 
-def unschedulable_message(reasons: Sequence[tuple[str, ...]]) -> str:
-    """One sentence about all nodes, each of which gave its reasons."""
+def too_large(wanted: Amounts, node: Json) -> bool:
+    """The pod wants more than the whole node has: nothing that goes from there makes room enough."""
+    has = (node.get("status") or {}).get("allocatable") or {}
+    return any(amount > quantity(has.get(name, "0")) for name, amount in wanted.items())
+
+
+def unschedulable_message(reasons: Sequence[tuple[str, ...]], hopeless: int) -> str:
+    """One sentence about all nodes, each of which gave its reasons; `hopeless` are those that are too small by far."""
     if not reasons:
         return "no nodes available to schedule pods"
     count = len(reasons)
     tally = Counter(reason for of_node in reasons for reason in of_node)
     listed = ", ".join(sorted(f"{times} {reason}" for reason, times in tally.items()))
-    helpless = sum(1 for of_node in reasons if any(reason.startswith("node(s)") for reason in of_node))
+    helpless = hopeless + sum(1 for of_node in reasons if any(reason.startswith("node(s)") for reason in of_node))
     preemption = []
     if count - helpless:
         preemption.append(f"{count - helpless} No preemption victims found for incoming pod")
     if helpless:
         preemption.append(f"{helpless} Preemption is not helpful for scheduling")
     head = f"0/{count} nodes are available"
-    return f"{head}: {listed}. preemption: {head}: {', '.join(preemption)}."
+    return f"{head}: {listed}. no new claims to deallocate, preemption: {head}: {', '.join(preemption)}."
 
 
 class Scheduler:
@@ -169,7 +175,7 @@ class Scheduler:
         workers: int = BINDINGS_AT_ONCE,
     ) -> None:
         self._api, self._mirrors, self._now, self._tell_events = api, mirrors, now, tell_events
-        self._recorder = Recorder(api, NAME, now=now)
+        self._recorder = Recorder(api, NAME, now=now, new_style="Scheduling")
         self._work: Worklist[Key] = Worklist(self._schedule, workers=workers)
         self._placed: dict[str, tuple[str, dict[str, Fraction]]] = {}  # pod uid -> its node, and what it takes there
         self._taken: dict[str, dict[str, Fraction]] = {}
@@ -224,19 +230,21 @@ class Scheduler:
             return None
         wanted = requests_of(pod)
         refused: list[tuple[str, ...]] = []
+        hopeless = 0
         best, most_free = "", Fraction(-1)
         for (_, name), node in self._mirrors.of("nodes").objects.items():
             taken = self._taken.get(name, {})
             reasons = misfits(pod, wanted, node, taken)
             if reasons:
                 refused.append(reasons)
+                hopeless += not reasons[0].startswith("node(s)") and too_large(wanted, node)
             elif (free := _free_share(node, taken)) > most_free:
                 best, most_free = name, free
         if best:
             await self._bind(pod, best, wanted)
         else:
             self._homeless.add(key)
-            await self._tell_unschedulable(pod, unschedulable_message(refused))
+            await self._tell_unschedulable(pod, unschedulable_message(refused, hopeless))
         return None
 
     async def _bind(self, pod: Json, node: str, wanted: dict[str, Fraction]) -> None:
@@ -274,6 +282,7 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": message,
+            "observedGeneration": pod["metadata"].get("generation"),
             "lastProbeTime": None,
             "lastTransitionTime": before["lastTransitionTime"] if before else moment,
         }

@@ -29,7 +29,7 @@ __all__ = ["Script", "Scripted"]
 
 Json: TypeAlias = dict[str, Any]
 
-KILLED = Exit(137, "Error", signal=9)
+KILLED = Exit(137, "Error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Script:
     runs_seconds: float | None = None  # None: until it is stopped
     exit: Exit = Exit(0, "Completed")  # noqa: RUF009 — frozen
     stop_seconds: float = 0.0  # from TERM to the end; longer than the grace: KILL
-    stop_exit: Exit = Exit(143, "Error", signal=15)  # noqa: RUF009
+    stop_exit: Exit = Exit(143, "Error")  # noqa: RUF009
     started: bool = True  # what the startup probe says
     ready: bool = True
     alive: bool = True
@@ -122,9 +122,9 @@ class Scripted:
             pod, container=container, runs_seconds=after_seconds, exit=Exit(code, "Error" if code else "Completed")
         )
 
-    def exit_container(self, pod: str, container: str, code: int, *, reason: str = "", signal: int = 0) -> None:
+    def exit_container(self, pod: str, container: str, code: int, *, reason: str = "") -> None:
         """The running container ends now. Raises KeyError when there is none."""
-        ended = Exit(code, reason or ("Error" if code else "Completed"), signal=signal)
+        ended = Exit(code, reason or ("Error" if code else "Completed"))
         matching = [
             one.running[container]
             for one in self._pods.values()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from localcluster.node import kernel
+from localcluster.node.environment import expand, mounted_volumes
 from localcluster.node.interfaces import Container, Fault, VolumeContents
 from localcluster.node.rootfs import Mount
 from localcluster.quantities import quantity
@@ -120,8 +121,6 @@ def mounts_of(container: Container, sources: Mapping[str, Source]) -> list[Mount
 
 
 def _sub_path(given: Json, env: Mapping[str, str]) -> str:
-    from localcluster.node.environment import expand
-
     if given.get("subPathExpr"):
         return expand(given["subPathExpr"], env)
     return str(given.get("subPath") or "")
@@ -149,8 +148,7 @@ def provide(
         if contents:
             in_memory(folder / "api", API_SIZE)
         sources = {
-            volume["name"]: _source(pod, volume, contents, folder, claims, in_memory)
-            for volume in pod["spec"].get("volumes") or ()
+            volume["name"]: _source(pod, volume, contents, folder, claims, in_memory) for volume in mounted_volumes(pod)
         }
     except OSError as error:
         remove(PodFiles(folder, {}, tuple(covers)))

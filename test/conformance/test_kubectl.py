@@ -384,3 +384,14 @@ async def test_get_raw_follows_a_path(cluster: Wire) -> None:
     raw = (await cluster.kubectl("get", "--raw", f"/api/v1/namespaces/{cluster.namespace}")).ok()
 
     assert json.loads(raw)["metadata"]["name"] == cluster.namespace
+
+
+async def test_apply_takes_a_list_of_objects_with_validation(cluster: Wire) -> None:
+    """For `kind: List` kubectl reads OpenAPI v2 and checks by it what that describes."""
+    manifest = {"apiVersion": "v1", "kind": "List", "items": [config_map("l1", a="1"), config_map("l2", b="2")]}
+
+    first = await cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    second = await cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    assert first.ok() == "configmap/l1 created\nconfigmap/l2 created\n"
+    assert second.ok() == "configmap/l1 unchanged\nconfigmap/l2 unchanged\n"

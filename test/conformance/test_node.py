@@ -17,6 +17,8 @@ from localcluster.node.scheduler import Scheduler
 from localcluster.node.scripted import Scripted
 from localcluster.testing.wire import Json, Wire
 
+BOUND = None
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -115,3 +117,63 @@ async def test_a_pod_that_fits_nowhere_says_so(cluster: Wire) -> None:
             "False",
             "Unschedulable",
         )
+
+
+async def test_status_and_conditions_of_a_pod_say_their_generation(cluster: Wire) -> None:
+    """Those of the node; PodScheduled is written by the API server when the pod is bound."""
+    async with a_node(cluster):
+        (await cluster.post(cluster.path("pods"), a_pod("p"))).ok(201)
+
+        pod = await cluster.until(cluster.path("pods", "p"), ready)
+
+        generation = pod["metadata"]["generation"]
+        assert pod["status"]["observedGeneration"] == generation
+        told = {one["type"]: one.get("observedGeneration") for one in pod["status"]["conditions"]}
+        assert told == dict.fromkeys(told, generation) | {"PodScheduled": BOUND}
+
+
+async def test_a_scheduler_tells_its_events_in_the_new_way(cluster: Wire) -> None:
+    """Who reports and what was done, with a precise time; no source and no count, as events.k8s.io has it."""
+    async with a_node(cluster):
+        (await cluster.post(cluster.path("pods"), a_pod("p", nodeSelector={"no": "where"}))).ok(201)
+
+        async with cluster.watch(cluster.path("events")) as events:
+            _, event = await events.next()
+            while event["reason"] != "FailedScheduling":
+                _, event = await events.next()
+
+        assert (event["reportingComponent"], event["action"], event["source"]) == (
+            "default-scheduler",
+            "Scheduling",
+            {},
+        )
+        assert event["eventTime"]
+        assert event["firstTimestamp"] is None
+        assert event["message"].startswith("0/")
+        assert ". no new claims to deallocate, preemption: 0/" in event["message"]
+
+
+async def test_the_first_watch_of_a_new_kind_is_served_or_asked_to_come_again(cluster: Wire) -> None:
+    """A real server may answer 429 for a moment; ours never does."""
+    name = f"g{cluster.namespace}s.late.example.com"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": name.partition(".")[0], "kind": f"G{cluster.namespace}"}
+    spec = {"group": "late.example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    body = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}}
+    (await cluster.post(definitions, {**body, "spec": spec})).ok(201)
+    try:
+        await cluster.until(f"{definitions}/{name}", established)
+        async with cluster.watch(f"/apis/late.example.com/v1/{names['plural']}", timeoutSeconds=1) as events:
+            assert events.code in {200, 404, 429}
+            assert events.code != 429 or int(events.headers["Retry-After"]) > 0
+        assert cluster.endpoint.name != "local" or events.code == 200
+    finally:
+        (await cluster.delete(f"{definitions}/{name}")).ok()
+
+
+def established(definition: Json) -> bool:
+    """The kind is served, or soon will be."""
+    conditions = definition.get("status", {}).get("conditions") or []
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)

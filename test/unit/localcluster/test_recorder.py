@@ -38,9 +38,9 @@ class Api(LocalApi):
         return await super().create(resource, namespace, body, subresource=subresource)
 
 
-async def told(api: LocalApi, *said: tuple[str, str]) -> list[dict[str, Any]]:
+async def told(api: LocalApi, *said: tuple[str, str], action: str = "") -> list[dict[str, Any]]:
     """Say reason and message, each; the events that are there then."""
-    recorder = Recorder(api, "kubelet", now=now, host="n")
+    recorder = Recorder(api, "kubelet", now=now, host="n", new_style=action)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(recorder.run())
         for reason, message in said:
@@ -87,3 +87,15 @@ async def test_a_refused_event_is_dropped_and_the_next_one_is_told() -> None:
     events = await told(api, ("A", "m"), ("B", "m"))
 
     assert [one["reason"] for one in events] == ["B"]
+
+
+async def test_an_event_of_the_new_way_counts_in_a_series() -> None:
+    """As events.k8s.io has it: who and what with a precise time, neither source nor count."""
+    api = Api(ApiServer(now=now, chance=random.Random(0)))
+
+    (event,) = await told(api, ("FailedScheduling", "m"), ("FailedScheduling", "m"), action="Scheduling")
+
+    assert (event["reportingComponent"], event["action"], event["source"]) == ("kubelet", "Scheduling", {})
+    assert event["eventTime"] == "2026-01-01T00:00:00.000000Z"
+    assert event["series"] == {"count": 2, "lastObservedTime": "2026-01-01T00:00:00.000000Z"}
+    assert "count" not in event

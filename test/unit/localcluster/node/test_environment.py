@@ -158,6 +158,12 @@ def _service(namespace: str, name: str, address: str, port: dict[str, Any]) -> d
     return {"metadata": {"namespace": namespace, "name": name}, "spec": {"clusterIP": address, "ports": [port]}}
 
 
+def with_volumes(volumes: list[dict[str, Any]], *mounted: str) -> dict[str, Any]:
+    """A pod whose container mounts some of its volumes."""
+    container = {"name": "c", "volumeMounts": [{"name": name, "mountPath": f"/{name}"} for name in mounted]}
+    return {**POD, "spec": {**POD["spec"], "containers": [container], "volumes": volumes}}
+
+
 def test_volumes_hold_what_the_api_has() -> None:
     """Projected ones put several sources together."""
     projected = {
@@ -173,7 +179,7 @@ def test_volumes_hold_what_the_api_has() -> None:
         {"name": "s", "secret": {"secretName": "s"}},
         {"name": "e", "emptyDir": {}},
     ]
-    pod = {**POD, "spec": {**POD["spec"], "volumes": volumes}}
+    pod = with_volumes(volumes, "v", "s", "e")
 
     contents = asyncio.run(volume_contents(pod, fetch, token, FACTS))
 
@@ -185,10 +191,19 @@ def test_volumes_hold_what_the_api_has() -> None:
 
 def test_a_volume_whose_source_is_missing_says_which() -> None:
     """FailedMount carries it."""
-    pod = {**POD, "spec": {**POD["spec"], "volumes": [{"name": "v", "configMap": {"name": "no"}}]}}
+    pod = with_volumes([{"name": "v", "configMap": {"name": "no"}}], "v")
 
     with pytest.raises(Missing, match=r'MountVolume\.SetUp failed for volume "v" : configmap "no" not found'):
         asyncio.run(volume_contents(pod, fetch, token, FACTS))
+
+
+def test_a_volume_that_no_container_mounts_is_not_waited_for() -> None:
+    """The pod runs although its config map is absent, as on a real node."""
+    pod = with_volumes([{"name": "v", "configMap": {"name": "no"}}, {"name": "s", "secret": {"secretName": "s"}}], "s")
+
+    contents = asyncio.run(volume_contents(pod, fetch, token, FACTS))
+
+    assert set(contents) == {"s"}
 
 
 def test_labels_are_written_as_lines() -> None:

@@ -129,9 +129,11 @@ def test_an_event_carries_the_words_of_a_kubelet() -> None:
     assert [one.message for one in told.said] == [
         'Pulling image "img"',
         'Successfully pulled image "img" in 1.5s (1.5s including waiting)',
-        "Created container: c",
-        "Started container c",
+        "Container created",
+        "Container started",
     ]
+    told = Told(a_pod()).placed().happens(model.Pulled("c", "id"))
+    assert told.said[0].message == 'Container image "img" already present on machine and can be accessed by the pod'
 
 
 def test_init_containers_run_one_after_the_other_before_the_main_ones() -> None:
@@ -200,20 +202,20 @@ def test_the_restart_policy_decides_what_an_exit_means(policy: str, exit_: Exit,
 
 
 def test_restarts_back_off_from_10_s_doubling_to_5_minutes() -> None:
-    """Counted from the end of the last run; each wait reads CrashLoopBackOff."""
+    """Counted from the end of the last run; the first one takes a second longer, since it must be told before."""
     told = Told(a_pod()).placed().started()
     waits = []
     for _ in range(8):
         told.happens(model.Exited("c", ERROR))
         ended = told.now
-        if not told.actions:
+        while not told.actions:
             assert told.wake is not None
             told.later(told.wake - told.now)
         waits.append(told.now - ended)
         assert told.actions == [model.Pull("c")]
         told.started()
 
-    assert waits == [0, 10, 20, 40, 80, 160, 300, 300]
+    assert waits == [0, 11, 20, 40, 80, 160, 300, 300]
     assert told.status()["restartCount"] == 8
 
 
@@ -222,6 +224,8 @@ def test_a_crash_loop_says_how_long_it_waits_and_how_the_last_run_ended() -> Non
     told = Told(a_pod()).placed().started().happens(model.Exited("c", ERROR)).started()
 
     told.happens(model.Exited("c", Exit(137, "OOMKilled")))
+    assert told.state()["terminated"]["reason"] == "OOMKilled", "for ten seconds, as long as a kubelet looks away"
+    told.later(10)
 
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=c pod=p_ns(u1)"}
     assert told.state() == {"waiting": waiting}
@@ -344,7 +348,63 @@ def test_liveness_waits_for_startup_and_then_restarts_a_hung_container() -> None
 
     assert told.actions == [model.Stop("c", 30)]
     assert told.said[-1].message == "Container c failed liveness probe, will be restarted"
-    assert told.happens(model.Exited("c", Exit(137, "Error", signal=9))).actions == [model.Pull("c")]
+    assert told.happens(model.Exited("c", Exit(137, "Error"))).actions == [model.Pull("c")]
+
+
+def killed_by_liveness(told: Told) -> Told:
+    """The probe fails once, which is enough, and the container is gone."""
+    attempt = told.status()["restartCount"]
+    told.happens(model.Probed("c", ProbeKind.LIVENESS, attempt, False))
+    assert told.actions == [model.Stop("c", 30)]
+    return told.happens(model.Exited("c", Exit(137, "Error")))
+
+
+def test_after_a_liveness_kill_the_first_two_restarts_come_at_once() -> None:
+    """A kubelet that kills judges by the end of the run before: there is none, then one without a back-off."""
+    told = Told(a_pod(a_container(livenessProbe={"failureThreshold": 1}))).placed().started()
+
+    assert killed_by_liveness(told).actions == [model.Pull("c")]
+    assert killed_by_liveness(told.started()).actions == [model.Pull("c")]
+    assert killed_by_liveness(told.started()).actions == []
+    told.later(10)
+    assert told.state()["waiting"]["reason"] == "CrashLoopBackOff"
+
+
+def test_a_killed_container_has_an_exit_code_and_no_signal() -> None:
+    """Container runtimes of today tell none."""
+    told = Told(a_pod(restartPolicy="Never")).placed().started().happens(model.Exited("c", Exit(137, "Error")))
+
+    assert told.state()["terminated"]["exitCode"] == 137
+    assert "signal" not in told.state()["terminated"]
+
+
+def test_a_command_that_is_not_there_is_told_after_the_container_was_made() -> None:
+    """In a kubelet's order: Created, then Failed; the container counts as ended with 128."""
+    told = Told(a_pod(restartPolicy="Never")).placed().happens(model.Pulled("c", "id"))
+
+    told.happens(model.StartFailed("c", "StartError", "no such file"))
+
+    assert told.reasons() == ["Pulled", "Created", "Failed"]
+    assert told.state()["terminated"]["exitCode"] == 128
+
+
+def test_status_and_conditions_say_which_generation_of_the_pod_they_are_about() -> None:
+    """Since 1.34 a kubelet does."""
+    pod = a_pod()
+    pod["metadata"]["generation"] = 3
+
+    told = Told(pod).placed().started()
+
+    assert told.pod["status"]["observedGeneration"] == 3
+    assert {one["observedGeneration"] for one in told.pod["status"]["conditions"]} == {3}
+
+
+def test_the_image_of_a_container_that_ran_has_its_whole_name() -> None:
+    """Of a waiting one it is as written."""
+    told = Told(a_pod(a_container(image="rayproject/ray:2.52.0"))).placed()
+    assert told.status()["image"] == "rayproject/ray:2.52.0"
+
+    assert told.started().status()["image"] == "docker.io/rayproject/ray:2.52.0"
 
 
 def test_a_startup_probe_that_never_passes_restarts_the_container() -> None:
@@ -389,7 +449,7 @@ def test_deleting_a_pod_runs_pre_stop_then_terminates_within_what_is_left_of_the
 
     told.now += 12
     assert told.happens(model.HookDone("c", "preStop", True)).actions == [model.Stop("c", 18)]
-    told.happens(model.Exited("c", Exit(143, "Error", signal=15)))
+    told.happens(model.Exited("c", Exit(143, "Error")))
 
     assert told.actions == [model.RemoveSandbox(), model.FinishDeletion()]
     assert told.phase == "Failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcluster.node.references import RayTag, parse, ray_tag
+from localcluster.node.references import RayTag, canonical, parse, ray_tag
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,20 @@ def test_a_rays_tag_tells_its_versions(image: str, ray: str, python: str) -> Non
 def test_other_tags_tell_none(image: str) -> None:
     """A wrong guess would start a wrong Ray."""
     assert ray_tag(parse(image)) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "whole"),
+    [
+        ("busybox", "docker.io/library/busybox:latest"),
+        ("rayproject/ray:2.52.0", "docker.io/rayproject/ray:2.52.0"),
+        ("quay.io/x/y:1", "quay.io/x/y:1"),
+        ("localhost:5000/y", "localhost:5000/y:latest"),
+        ("localhost/y:1", "localhost/y:1"),
+        (f"a/b@sha256:{'0' * 64}", f"docker.io/a/b@sha256:{'0' * 64}"),
+        ("no image!", "no image!"),
+    ],
+)
+def test_a_runtime_knows_an_image_by_its_whole_name(written: str, whole: str) -> None:
+    """Registry, path and tag filled in."""
+    assert canonical(written) == whole

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcluster.node.scheduler import misfits, requests_of, unschedulable_message
+from localcluster.node.scheduler import misfits, requests_of, too_large, unschedulable_message
 
 
 def a_pod(*containers: dict[str, str], inits: tuple[dict[str, Any], ...] = (), **spec: Any) -> dict[str, Any]:
@@ -104,12 +104,23 @@ def test_node_affinity_is_asked(operator: str, values: list[str], fits: bool) ->
 
 def test_the_message_counts_the_reasons_of_all_nodes() -> None:
     """Sorted, with what preemption could do."""
-    assert unschedulable_message([("Insufficient nvidia.com/gpu",)]) == (
-        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available:"
-        " 1 No preemption victims found for incoming pod."
+    assert unschedulable_message([("Insufficient nvidia.com/gpu",)], 1) == (
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption:"
+        " 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     )
-    assert unschedulable_message([("Insufficient cpu",), ("node(s) were unschedulable",), ("Insufficient cpu",)]) == (
-        "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. preemption: 0/3 nodes are"
-        " available: 2 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling."
+    nodes = [("Insufficient cpu",), ("node(s) were unschedulable",), ("Insufficient cpu",)]
+    assert unschedulable_message(nodes, 0) == (
+        "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. no new claims to deallocate,"
+        " preemption: 0/3 nodes are available: 2 No preemption victims found for incoming pod,"
+        " 1 Preemption is not helpful for scheduling."
     )
-    assert unschedulable_message([]) == "no nodes available to schedule pods"
+    assert unschedulable_message([], 0) == "no nodes available to schedule pods"
+
+
+def test_a_node_that_is_too_small_as_a_whole_is_no_case_for_preemption() -> None:
+    """Whatever went from there, there would not be room enough."""
+    node = a_node(cpu="2")
+
+    assert too_large({"cpu": Fraction(3)}, node)
+    assert not too_large({"cpu": Fraction(2)}, node)
+    assert too_large({"nvidia.com/gpu": Fraction(1)}, node)

@@ -43,7 +43,7 @@ async def test_a_container_takes_two_seconds_to_start_and_runs_until_it_is_stopp
 
     await runtime.terminate("p", "c", 30)
 
-    assert await runtime.wait("p", "c") == Exit(143, "Error", signal=15)
+    assert await runtime.wait("p", "c") == Exit(143, "Error")
     assert runtime.containers("p") == []
 
 
