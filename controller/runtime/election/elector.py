@@ -272,7 +272,7 @@ class Elector:
         except AlreadyExists:
             return False
         self._saw(written, sent_at)
-        self._view = replace(self._view, sent_at=sent_at)  # before the request left: never over-estimated (LE-3 f)
+        # From before the request left: never over-estimated (LE-3 f).
         self._write_until = sent_at + self.timing.renew_deadline + WRITE_MARGIN_SECONDS
         self._leads = True
         return True

@@ -6,7 +6,7 @@ skewed wall clock can neither steal a lease nor keep one alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -43,7 +43,6 @@ class View:
 
     lease: Json | None = None
     changed_at: float = float("-inf")
-    sent_at: float = field(default=float("-inf"))  # when the request that last made or kept us the holder was sent
 
     def seeing(self, lease: Json | None, now: float) -> View:
         """After a read: the time moves only when the record did."""

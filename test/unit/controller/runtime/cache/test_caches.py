@@ -18,7 +18,7 @@ from controller.runtime.cache.informer import Watched
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.clock import SystemClock
 from controller.runtime.errors import LostAnswer, StaleCache
-from controller.runtime.ledger import Ledger
+from controller.runtime.ledger import WRITER, Ledger
 from controller.runtime.metrics import Metrics
 from localcluster.testing.scripted_api import Exchange, ScriptedTransport, Stream
 
@@ -105,6 +105,24 @@ async def test_a_read_waits_until_our_own_write_has_come_in() -> None:
         assert found.resource_version == "20"
         read = at.metrics.registry.get_sample_value
         assert read("controller_stale_reads_waited_total", {"kind": "Pod"}) == 1
+
+
+async def test_a_write_whose_answer_was_lost_puts_no_key_off() -> None:
+    """Only a live look tells, and the read of the next pass takes it."""
+    async with running() as at:
+
+        async def create() -> None:
+            WRITER.set("key")
+            with pytest.raises(LostAnswer):
+                await at.client.create(PODS, a_pod("a", 0))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(create())
+            exchange = await at.server.waiting.get()
+            assert at.caches.behind("key"), "on its way"
+            exchange.cut()
+
+        assert not at.caches.behind("key")
 
 
 async def test_what_another_task_is_writing_is_waited_for_too() -> None:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from api.core import LEASES
 from api.meta import Json, Ref
 from controller.runtime.background import background
 from controller.runtime.clock import SystemClock
 from controller.runtime.election.elector import Elector, Heartbeat, LeaseLost, LeaseName, leading
+from controller.runtime.election.series import ElectionSeries
 from controller.runtime.errors import AlreadyExists, Conflict, Forbidden, LostAnswer, NotFound, Unreachable
 
 pytestmark = pytest.mark.looptime
@@ -212,6 +214,45 @@ async def test_who_finds_that_another_led_meanwhile_ends(released: bool) -> None
     assert server.lease["spec"]["holderIdentity"] == ("" if released else "b"), "the first took nothing"
 
 
+async def test_a_slow_answer_does_not_prolong_the_right_to_write() -> None:
+    """It counts from before the request left: from the change on, another counts too."""
+
+    async def slow() -> None:
+        await asyncio.sleep(4)
+
+    line = Line(Server())
+    elector = candidate(line, "a")
+    async with leading(elector):
+        await asyncio.sleep(20.5)
+        line.back = slow  # renewed at 22, answered at 26
+        await asyncio.sleep(6)
+        line.there, line.back = unreachable, at_once
+        await asyncio.sleep(6)
+        assert elector.may_write(), "32.5: until 22 + 10 + 1"
+        await asyncio.sleep(1)
+        assert not elector.may_write()
+
+
+async def test_the_first_to_hear_of_a_lost_lease_may_end_the_process() -> None:
+    """The other thread may not listen any more: whoever ends us must not wait for it."""
+    server = Server()
+    told: list[str] = []
+    known_here: list[bool] = []
+    elector = candidate(Line(server), "a", on_lost=lambda lost: told.append(str(lost)))
+
+    async def living() -> None:
+        assert server.lease is not None
+        server.lease["spec"]["holderIdentity"] = "b"
+        server.lease["metadata"]["resourceVersion"] = "x"
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            known_here.append(bool(told))
+
+    assert "held by b" in await lost(elector, living)
+    assert known_here == [True], "told before the work that went on here"
+
+
 async def test_one_lost_answer_costs_nothing() -> None:
     """The write went through: the version has changed, and is ours still."""
     server = Server()
@@ -380,3 +421,35 @@ async def test_never_two_may_write_and_mostly_one_does(seed: int) -> None:
     assert too_long == []
     assert led > 360 / 3
     assert len(set(server.writes)) == 4, "all three led, and it was released, too"
+
+
+@pytest.mark.spec("runtime:LE-10")
+async def test_figures_tell_the_leader_from_the_standby_and_how_long_renewals_take() -> None:
+    """As /metrics says it: also whether a renewal had to look first, and how often the lease changed hands."""
+    server = Server()
+
+    async def a_while() -> None:
+        await asyncio.sleep(0.3)
+
+    first, second = candidate(Line(server, there=a_while), "first"), candidate(Line(server), "second")
+    registry, other = CollectorRegistry(), CollectorRegistry()
+    registry.register(ElectionSeries(first))
+    other.register(ElectionSeries(second))
+    async with leading(first), background(("second", second.acquire())):
+        await asyncio.sleep(8)  # three renewals
+        assert server.lease is not None
+        server.lease["metadata"]["resourceVersion"] = "99"  # somebody labels it
+        await asyncio.sleep(2.1)
+        value, name = registry.get_sample_value, {"name": "lease"}
+        assert value("leader_election_master_status", name) == 1
+        assert other.get_sample_value("leader_election_master_status", name) == 0
+        assert value("leader_election_slowpath_total", name) == 1
+        assert value("leader_election_transitions", name) == 0
+        tries = value("leader_election_renew_seconds_count", name)
+        assert tries == len([one for one in server.writes if one == "first"]) >= 5
+        assert value("leader_election_renew_seconds_bucket", {**name, "le": "0.25"}) == 0  # there and back takes 300 ms
+        assert (
+            value("leader_election_renew_seconds_bucket", {**name, "le": "0.5"}) == tries - 2
+        )  # but for the first, and the one that had to look
+
+    assert value("leader_election_master_status", name) == 0
