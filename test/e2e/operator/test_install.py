@@ -46,10 +46,10 @@ def test_it_is_available_within_fifteen_seconds(
     installation.remove()
     cluster.use_image("operator")
 
-    seconds = installation.install()
+    applied, available = installation.install()
 
-    tell(f"kubectl apply --server-side -k config/default: available after {seconds:.1f} s")
-    assert seconds <= AVAILABLE_SECONDS
+    tell(f"kubectl apply --server-side -k config/default: {applied:.1f} s, and available {available:.1f} s later")
+    assert applied + available <= AVAILABLE_SECONDS
 
 
 def test_a_namespace_that_enforces_restricted_admits_it(cluster: Cluster, operator: Installation, strict: None) -> None:

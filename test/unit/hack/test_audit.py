@@ -75,3 +75,12 @@ def test_a_quota_that_is_exceeded_is_no_refusal_of_a_right(tmp_path: Path) -> No
     use = judge(written(tmp_path, an_event("create", "pods", responseStatus={"code": 403})))
 
     assert use.refused == ()
+
+
+def test_whoever_reads_the_report_learns_why_a_right_was_not_used(tmp_path: Path) -> None:
+    report = judge(written(tmp_path, an_event("create", "pods"))).report()
+
+    assert report.startswith("1 requests; refused: none; without a right: none\n")
+    assert "not used, since the lease stands in the manifests: create leases.coordination.k8s.io" in report
+    assert "list pods" in report
+    assert "create pods," not in report
