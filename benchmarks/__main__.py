@@ -1,8 +1,8 @@
 """All figures, each beside its reference run, as the table of benchmarks/README.md.
 
-    python -m benchmarks [apiserver] [runtime] [process] [judge]
+    python -m benchmarks [apiserver] [runtime] [process] [judge] [scale]
 
-Without arguments all four. The last needs the real API server of hack/kube, and builds it once.
+Without arguments all five. The last two need the real API server of hack/kube, and build it once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import apiserver, judge, process, runtime
+from benchmarks import apiserver, judge, process, runtime, scale
 from benchmarks.figure import Figure, table
 
 SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
@@ -24,6 +24,7 @@ SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "runtime": runtime.figures,
     "process": process.figures,
     "judge": judge.figures,
+    "scale": scale.figures,
 }
 
 

@@ -27,7 +27,7 @@ from localcluster.testing.operator_process import operator_process
 from localcluster.testing.rights import audited, signed_in
 from localcluster.testing.wire import Endpoint, Json, Wire
 
-__all__ = ["figures"]
+__all__ = ["figures", "namespace"]
 
 CLUSTERS = 40
 WORKERS = 3
@@ -46,7 +46,7 @@ async def figures() -> Sequence[Figure]:
 
 
 async def _figures(server: Judge) -> Sequence[Figure]:
-    async with _namespace(server, "ours") as ours, _namespace(server, "bare") as bare:
+    async with namespace(server, "ours") as ours, namespace(server, "bare") as bare:
         for definition in custom_resource_definitions():
             await ours.serve(dict(definition))
         with tempfile.TemporaryDirectory() as folder:
@@ -78,9 +78,10 @@ async def _figures(server: Judge) -> Sequence[Figure]:
 
 
 @asynccontextmanager
-async def _namespace(server: Judge, name: str) -> AsyncIterator[Wire]:
+async def namespace(server: Judge, name: str) -> AsyncIterator[Wire]:
+    """An administrator's client with a namespace of that name, in which pods can be made."""
     endpoint = Endpoint("judge", server.url, server.token, server.tls, server.kubeconfig, Path, server.forget_history)
-    connector = aiohttp.TCPConnector(ssl=server.tls)
+    connector = aiohttp.TCPConnector(ssl=server.tls, limit=0)
     headers = {"Authorization": f"Bearer {server.token}"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         wire = Wire(endpoint, session, name)

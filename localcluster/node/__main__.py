@@ -72,6 +72,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--table", type=Path, help="a JSON file that says how pods live")
     parser.add_argument("--no-scheduler", action="store_true", help="somebody else finds places for pods")
     parser.add_argument("--events", action="store_true", help="write events too, as scheduler and kubelet do")
+    parser.add_argument("--eager-probes", action="store_true", help="no probe waits for its initialDelaySeconds")
     return parser
 
 
@@ -107,6 +108,7 @@ async def _enter(stack: AsyncExitStack, api: Api, said: argparse.Namespace, runt
         heartbeat_seconds=HEARTBEAT_SECONDS,
         issue_tokens=False,
         tell_events=said.events,
+        probe_delays=not said.eager_probes,
         resolve=False,
     )
     mirrors = await stack.enter_async_context(mirroring(api))

@@ -86,6 +86,7 @@ class Audited:
     name: str
     code: int
     received: datetime
+    answered: datetime
 
     def __str__(self) -> str:
         refused = f" {self.code}" if self.code >= 400 else ""
@@ -105,4 +106,5 @@ def audited(log: Path, namespace: str, account: str = ACCOUNT) -> Iterable[Audit
                 to.get("name", ""),
                 entry["responseStatus"]["code"],
                 datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+                datetime.fromisoformat(entry["stageTimestamp"]),
             )
