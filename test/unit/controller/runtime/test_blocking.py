@@ -13,7 +13,8 @@ import structlog
 from controller.runtime.blocking import blocking_told
 from controller.runtime.metrics import Metrics
 
-EVERY, HELD = 0.005, 0.02
+EVERY, HELD = 0.005, 0.05
+LONG = 0.5  # no busy machine holds a thread up for that long
 
 
 @pytest.fixture
@@ -54,11 +55,12 @@ async def test_a_task_that_holds_the_loop_is_named_with_its_stack(told: threadin
         async with asyncio.TaskGroup() as group:
             group.create_task(reconcile(), name="raycluster-controller ns/a")
 
-    assert [one["event"] for one in lines] == ["the event loop is held up"]
-    assert lines[0]["task"] == "raycluster-controller ns/a"
-    assert "in computing" in lines[0]["stack"]
-    assert "/asyncio/" not in lines[0]["stack"]
-    assert metrics.loop_blocked.value == 1
+    # On a busy machine the test's own task may be held up beside it.
+    (line,) = (one for one in lines if one["task"] == "raycluster-controller ns/a")
+    assert line["event"] == "the event loop is held up"
+    assert "in computing" in line["stack"]
+    assert "/asyncio/" not in line["stack"]
+    assert metrics.loop_blocked.value == len(lines)
 
 
 def watching() -> bool:
@@ -86,7 +88,7 @@ async def test_the_end_of_the_block_is_not_taken_for_a_task_that_holds_the_loop(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(loop, "call_soon_threadsafe", heard)
-        with blocking_told(metrics, every=EVERY, held=HELD):
+        with blocking_told(metrics, every=EVERY, held=LONG):
             assert asked.wait(10)
 
     assert (lines, metrics.loop_blocked.value) == ([], 0)
