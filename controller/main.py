@@ -10,12 +10,14 @@ from typing import Final
 
 from api.core import JOBS, SECRETS
 from api.meta import Json, Ref, Resource
+from api.meta import controller_of as controller_owner
 from api.v1 import wire
 from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
 from controller.ray.metrics import JobDurations, RaySeries
 from controller.ray.raycluster import controller as raycluster
 from controller.ray.rayjob import controller as rayjob
+from controller.ray.rayservice import controller as rayservice
 from controller.runtime.cache.informer import Watched
 from controller.runtime.cache.record import StoredRecord
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
@@ -29,7 +31,7 @@ from controller.runtime.handlers import (
     generation_changed,
     labels_changed,
 )
-from controller.runtime.interfaces import Clock
+from controller.runtime.interfaces import Clock, Reconciler
 from controller.runtime.loop import Controller
 from controller.runtime.manager import Kit, Runtime, running
 from controller.runtime.plan import Announcement
@@ -41,6 +43,7 @@ BY_CLUSTER: Final = "cluster"  # index of RayJobs: the RayCluster that their job
 
 WATCHED: Final = (
     *raycluster.WATCHED,
+    *rayservice.WATCHED,
     Watched(wire.RAY_JOBS, indexes={BY_CLUSTER: lambda record: clusters_of(record.object())}),
     Watched(JOBS, label_selector=f"{wire.LABEL_CREATED_BY}={wire.CREATED_BY}"),
 )
@@ -103,11 +106,11 @@ async def controllers(
     kit: Kit, settings: Settings, ray: RayTransport, secret: Callable[[], str]
 ) -> AsyncIterator[Sequence[Controller]]:
     """The controllers, inside the block in which dashboards are watched."""
-    jobs: Controller | None = None
+    asking: dict[str, Controller] = {}  # by kind: sessions and the controllers that read them know each other
 
-    def wake(key: Ref) -> None:  # sessions and the controller that reads them know each other
-        if jobs is not None:
-            jobs.wake(key)
+    def wake(key: Ref) -> None:
+        if key.kind in asking:
+            asking[key.kind].wake(key)
 
     sessions = DashboardSessions(
         ray,
@@ -121,9 +124,10 @@ async def controllers(
     if settings.enable_metrics:
         clusters, rayjobs = partial(objects, kit, wire.RAY_CLUSTERS), partial(objects, kit, wire.RAY_JOBS)
         kit.metrics.registry.register(RaySeries(clusters, rayjobs, durations))
-    jobs = rayjob_controller(kit, settings, sessions, durations)
+    asking[wire.RAY_JOBS.kind] = rayjob_controller(kit, settings, sessions, durations)
+    asking[wire.RAY_SERVICES.kind] = rayservice_controller(kit, settings, sessions)
     async with sessions.running():
-        yield (raycluster_controller(kit, settings, secret), jobs)
+        yield (raycluster_controller(kit, settings, secret), *asking.values())
 
 
 def objects(kit: Kit, resource: Resource) -> Iterable[Json]:
@@ -177,11 +181,38 @@ def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions,
     return controller_of(kit, settings, rayjob.NAME, reconciler, rayjob.sources(users_of))
 
 
+def rayservice_controller(kit: Kit, settings: Settings, sessions: DashboardSessions) -> Controller:
+    """A RayService is woken by its children, by their pods, by who is behind its serve Service, and by Serve."""
+
+    def owner_of_pod(pod: StoredRecord) -> Iterable[Ref]:
+        name = pod.labels.get(wire.LABEL_CLUSTER, "")
+        for informer in kit.caches.informers(wire.RAY_CLUSTERS):
+            cluster = informer.store.get(pod.ref.namespace, name)
+            owner = controller_owner({"ownerReferences": cluster.owners}) if cluster is not None else None
+            if owner is not None and owner["kind"] == wire.RAY_SERVICES.kind:
+                yield Ref(wire.RAY_SERVICES.kind, pod.ref.namespace, owner["name"])
+
+    def owner_of_slice(one: StoredRecord) -> Iterable[Ref]:
+        if one.labels.get(wire.LABEL_ORIGIN_KIND) == wire.RAY_SERVICES.kind:
+            yield Ref(wire.RAY_SERVICES.kind, one.ref.namespace, one.labels.get(wire.LABEL_ORIGIN_NAME, ""))
+
+    reconciler = rayservice.RayServiceReconciler(
+        client=kit.client.named(rayservice.NAME),
+        reader=kit.caches,
+        recorder=kit.recorder,
+        sessions=sessions,
+        clock=kit.clock,
+        rng=kit.rng,
+        options=settings.options,
+    )
+    return controller_of(kit, settings, rayservice.NAME, reconciler, rayservice.sources(owner_of_pod, owner_of_slice))
+
+
 def controller_of(
     kit: Kit,
     settings: Settings,
     name: str,
-    reconciler: raycluster.RayClusterController | rayjob.RayJobReconciler,
+    reconciler: Reconciler,
     sources: Iterable[Source],
 ) -> Controller:
     """One controller on the shared caches, with a queue and workers of its own."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.core import (
+    ENDPOINT_SLICES,
     EVENTS,
     INGRESSES,
     JOBS,
@@ -51,12 +52,14 @@ def _rights() -> Iterator[Right]:
         wire.RAY_CLUSTERS, "get list watch create patch delete", "made for RayJobs; tickets; suspended or deleted"
     )
     yield _on(wire.RAY_JOBS, "get list watch patch delete", "finalizer; deleted after they finished, if asked")
-    for resource in RAY[:2]:
+    yield _on(wire.RAY_SERVICES, "get list watch patch", "finalizer")
+    for resource in RAY[:3]:
         yield _on(resource, "get patch", "written once at the end of a pass", below="status")
         yield _on(resource, "update", "children that block their owner's deletion", below="finalizers")
     yield _on(PODS, "get list watch create patch delete", "head and workers; the autoscaler is given the first four")
     yield _on(PODS, "patch", "given to the autoscaler, which resizes in place", below="resize")
     yield _on(SERVICES, "get list watch create patch delete", "head, headless and serve Services")
+    yield _on(ENDPOINT_SLICES, "list watch", "how many pods take a RayService's requests")
     yield _on(INGRESSES, "get list watch create patch", "the dashboard's way in, if asked")
     yield _on(JOBS, "get list watch create patch delete", "submitters of RayJobs")
     yield _on(SECRETS, "get create", "the token of a cluster with authentication: by name, never listed")

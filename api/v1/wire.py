@@ -20,6 +20,7 @@ __all__ = [
     "ANNOTATION_OPERATOR_VERSION",
     "ANNOTATION_OVERWRITE_COMMAND",
     "ANNOTATION_RECREATE_HASH",
+    "ANNOTATION_SERVE_CONFIG",
     "ANNOTATION_SERVE_SERVICE",
     "ANNOTATION_SLOT",
     "ANNOTATION_SLOT_TICKET",
@@ -108,6 +109,8 @@ ANNOTATION_SLOT: Final = "manta.ray.io/slot"  # on a pod: "<group>/<index>" and 
 ANNOTATION_SLOT_TICKET: Final = "manta.ray.io/slot-ticket"  # ... the ticket it was created under (design W1)
 
 # Finalizers
+ANNOTATION_SERVE_CONFIG: Final = "manta.ray.io/serve-config"  # on a RayService's cluster: "sent:<digest>" (design §2)
+
 FINALIZER_RAYJOB: Final = "ray.io/rayjob-finalizer"
 FINALIZER_RAYSERVICE: Final = "ray.io/rayservice-finalizer"
 FINALIZER_REDIS_CLEANUP: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"

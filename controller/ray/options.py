@@ -56,6 +56,7 @@ class Options:
     deterministic_head_name: bool = False  # ENABLE_DETERMINISTIC_HEAD_POD_NAME
     login_shell: bool = False  # ENABLE_LOGIN_SHELL
     random_pod_delete: bool = False  # ENABLE_RANDOM_POD_DELETE
+    zero_downtime: bool = True  # ENABLE_ZERO_DOWNTIME
     redis_cleanup: bool = True  # ENABLE_GCS_FT_REDIS_CLEANUP
     delete_rayjob_after_finish: bool = False  # DELETE_RAYJOB_CR_AFTER_JOB_FINISHES
     requeue: timedelta | None = None  # RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV; None: healthy objects are not requeued

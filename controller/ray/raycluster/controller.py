@@ -31,13 +31,13 @@ TICKET_LENGTH: Final = 8  # of 27 characters: none comes twice in the life of a 
 
 # What must be cached. Service accounts and Services are not all ours, so no label can select them.
 WATCHED: Final = (
-    Watched(wire.RAY_CLUSTERS),
+    Watched(wire.RAY_CLUSTERS, labels=(wire.LABEL_ORIGIN_NAME,)),
     Watched(
         core.PODS,
         label_selector=f"{wire.LABEL_NODE_TYPE} in ({wire.HEAD}, {wire.WORKER}, redis-cleanup)",
         labels=(wire.LABEL_CLUSTER,),
     ),
-    Watched(core.SERVICES, labels=(wire.LABEL_CLUSTER,)),
+    Watched(core.SERVICES, labels=(wire.LABEL_CLUSTER, wire.LABEL_ORIGIN_NAME)),
     Watched(core.INGRESSES),  # found by name, whatever became of their labels
     Watched(core.SERVICE_ACCOUNTS, metadata_only=True),
     Watched(core.ROLES, metadata_only=True, label_selector=wire.LABEL_CLUSTER),

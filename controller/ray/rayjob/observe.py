@@ -6,9 +6,10 @@ from api.core import JOBS, PODS, SERVICES
 from api.meta import Json, Ref, Resource
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Sessions
+from controller.ray.dashboard.runs import head_run
 from controller.ray.desired.names import head_service
 from controller.ray.options import Options
-from controller.ray.rayjob.seen import Seen, head_run, spec_of
+from controller.ray.rayjob.seen import Seen, spec_of
 from controller.runtime.interfaces import Reader
 
 __all__ = ["observe"]

@@ -14,7 +14,7 @@ from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
 from controller.ray.dashboard.protocol import Known
 from controller.ray.options import Options
 
-__all__ = ["Phase", "Seen", "Submitter", "head_run", "spec_of"]
+__all__ = ["Phase", "Seen", "Submitter", "spec_of"]
 
 Phase = JobDeploymentStatus
 
@@ -177,13 +177,3 @@ def spec_of(job: Json) -> tuple[RayJobSpec, str]:
         return RayJobSpec.from_json(job.get("spec") or {}), ""
     except Malformed as error:
         return RayJobSpec(), str(error)
-
-
-def head_run(pod: Mapping[str, Any]) -> str:
-    """Which run of the Ray container this is; "" while the pod does not run. Never the same after a restart."""
-    status = pod.get("status") or {}
-    if status.get("phase") != "Running":
-        return ""
-    ray = pod["spec"]["containers"][0]["name"]
-    restarts = sum(one.get("restartCount", 0) for one in status.get("containerStatuses") or () if one["name"] == ray)
-    return f"{pod['metadata']['uid']}/{restarts}"

@@ -10,7 +10,7 @@ import pytest
 from api.meta import owner_reference
 from api.v1 import wire
 from controller.ray.dashboard.protocol import EffectState, Known, SubmitJob
-from controller.ray.rayjob.seen import head_run
+from controller.ray.dashboard.runs import head_run
 from localcluster.testing.rayjob_history import RayJobHistory, k8s_job, rayjob
 
 NO_HEAD = "no head pod runs"

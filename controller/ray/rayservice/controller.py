@@ -1,0 +1,119 @@
+"""The RayService controller: looks once, decides once, writes, reports (style.md §2)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from api.core import ENDPOINT_SLICES, PODS, SERVICES
+from api.meta import Ref
+from api.v1 import wire
+from controller.ray.dashboard.protocol import Sessions
+from controller.ray.options import Options
+from controller.ray.rayservice.decide import Course, decide
+from controller.ray.rayservice.observe import LABEL_SERVICE_NAME, observe
+from controller.ray.rayservice.seen import Seen
+from controller.ray.rayservice.status import OWN_CONDITIONS, report
+from controller.ray.rayservice.validation import complaint
+from controller.runtime.apply import apply
+from controller.runtime.cache.informer import Watched
+from controller.runtime.cache.record import StoredRecord
+from controller.runtime.events import Recorder
+from controller.runtime.handlers import (
+    Source,
+    annotations_changed,
+    for_object,
+    for_owner,
+    generation_changed,
+    labels_changed,
+    mapped,
+)
+from controller.runtime.interfaces import Client, Clock, Reader
+from controller.runtime.plan import DONE, Result
+from controller.runtime.publish import publish, record
+
+__all__ = ["NAME", "WATCHED", "RayServiceReconciler", "sources"]
+
+NAME: Final = "rayservice-controller"  # in events; the reference's
+SUFFIX_LENGTH: Final = 5
+
+WATCHED: Final = (
+    Watched(wire.RAY_SERVICES),
+    # A slice bears the labels of its Service, and every serve Service bears this one.
+    Watched(ENDPOINT_SLICES, label_selector=wire.LABEL_SERVE, labels=(LABEL_SERVICE_NAME,)),
+)
+
+
+class RayServiceReconciler:
+    """`Reconciler` for RayServices."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        reader: Reader,
+        recorder: Recorder,
+        sessions: Sessions,
+        clock: Clock,
+        rng: random.Random,
+        options: Options,
+    ) -> None:
+        self._client, self._reader, self._recorder = client, reader, recorder
+        self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
+        # When a cluster was first seen to be unwanted; an operator that starts anew starts its delay anew (§9.6).
+        self._unwanted: dict[Ref, dict[str, datetime]] = {}
+
+    async def reconcile(self, key: Ref) -> Result:
+        """See Reconciler."""
+        seen = await observe(self._reader, self._sessions, key, self._options, self._suffix())
+        if seen is None:
+            self._sessions.want(key)  # what is gone wants nothing of Ray
+            self._unwanted.pop(key, None)
+            return DONE
+        now = self._clock.now()
+        seen = replace(seen, unwanted_since=self._unwanted_since(key, seen, now))
+        decision = decide(seen, now, complaint(seen))
+        plan = decision.plan
+        if plan.record is not None:
+            await record(self._client, plan.record)
+            return plan.result
+        outcomes = await apply(self._client, plan, seen.metadata["uid"])
+        if decision.course is not Course.REFUSED:  # what is invalid goes on as it was, its head's label included
+            self._sessions.want(key, *(plan.wants or ()))
+        told = report(seen, decision, outcomes, now)
+        announce = self._recorder.about(wire.RAY_SERVICES, seen.service, NAME)
+        for event in told.events:
+            announce(event)
+        if told.status is not None:
+            await publish(self._client, wire.RAY_SERVICES, seen.service, told.status, own_conditions=OWN_CONDITIONS)
+        return told.result
+
+    def _unwanted_since(self, key: Ref, seen: Seen, now: datetime) -> Mapping[str, datetime]:
+        """Cluster UID -> when it was first seen to be unwanted; forgotten for those that are named again, or gone."""
+        noted = self._unwanted.setdefault(key, {})
+        uids = {one.uid for one in seen.unnamed}
+        for uid in noted.keys() - uids:
+            del noted[uid]
+        for uid in uids:
+            noted.setdefault(uid, now)
+        return dict(noted)
+
+    def _suffix(self) -> str:
+        return "".join(self._rng.choices(wire.SAFE_ALPHABET, k=SUFFIX_LENGTH))
+
+
+def sources(
+    owner_of_pod: Callable[[StoredRecord], Iterable[Ref]], owner_of_slice: Callable[[StoredRecord], Iterable[Ref]]
+) -> tuple[Source, ...]:
+    """What wakes a RayService: its spec, its clusters and Services, their pods, and who is behind its serve Service."""
+    worth_a_look = generation_changed | labels_changed | annotations_changed
+    return (
+        Source(wire.RAY_SERVICES, for_object, (worth_a_look,)),
+        Source(wire.RAY_CLUSTERS, for_owner(wire.RAY_SERVICES)),
+        Source(SERVICES, for_owner(wire.RAY_SERVICES)),
+        Source(PODS, mapped(owner_of_pod)),
+        Source(ENDPOINT_SLICES, mapped(owner_of_slice)),
+    )

@@ -1,0 +1,254 @@
+"""One snapshot of a RayService -> what to write, what to want of Ray, when to look again (spec rayservice §5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from api.core import SERVICES
+from api.meta import Json, owner_reference, parse_time
+from api.v1 import wire
+from api.v1.raycluster import RayCluster
+from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
+from controller.ray.dashboard.protocol import Wants
+from controller.ray.desired.facts import facts_of
+from controller.ray.desired.services import head_of_service, serve_of_service
+from controller.ray.rayservice import upgrade
+from controller.ray.rayservice.seen import ClusterView, Seen
+from controller.ray.rayservice.serving import serving_of
+from controller.ray.rayservice.suspension import Suspension, gone, suspension_of
+from controller.runtime.diff import merge_patch
+from controller.runtime.finalizers import finalizer_added, finalizer_removed
+from controller.runtime.plan import (
+    AGAIN,
+    Announcement,
+    Create,
+    Delete,
+    MergePatch,
+    Plan,
+    Result,
+    Step,
+    Write,
+    after,
+)
+
+__all__ = ["Course", "Decision", "decide", "initializing_due"]
+
+HEAD_SERVICE: Final = "head service"
+SERVE_SERVICE: Final = "serve service"
+EXPOSED: Final = ("NodePort", "LoadBalancer")
+INCREMENTAL_NOT_YET: Final = (
+    "upgradeStrategy NewClusterWithIncrementalUpgrade needs the feature gate RayServiceIncrementalUpgrade, which this "
+    "version does not have yet: no new cluster is made when the spec changes; use NewCluster"
+)
+
+
+class Course(Enum):
+    """What kind of pass this is: `report` makes another status of each."""
+
+    NOTHING = "nothing"  # the status stays as it is
+    REFUSED = "refused"
+    SUSPENSION = "suspension"
+    TIMED_OUT = "timed out"  # for good
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan, and what `report` needs to make a status of it once the writes are done."""
+
+    plan: Plan
+    course: Course = Course.NOTHING
+    suspension: Suspension = Suspension.NONE
+    prepares: bool = False  # a name is chosen for a new pending cluster
+    taking_over: str = ""  # the cluster that the Services select after this pass, if its writes go well
+    problem: str = ""  # why nothing more can be done now; the pass fails with it
+
+
+@dataclass(slots=True)
+class Draft:
+    """Writes as they are collected, in their order."""
+
+    steps: list[Step] = field(default_factory=list)
+    wants: list[Wants] = field(default_factory=list)
+    events: list[Announcement] = field(default_factory=list)
+    problem: str = ""
+
+    def lanes(self, *writes: Write) -> None:
+        """Writes that do not depend on each other."""
+        if writes:
+            self.steps.append(Step(tuple((one,) for one in writes)))
+
+
+def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> Decision:
+    """The whole decision. `invalid` is the event of a failed validation; its note ends in the error."""
+    being_deleted = bool(seen.metadata.get("deletionTimestamp"))
+    if seen.manager not in (None, wire.MANAGER):
+        # Ours to let go all the same: nobody else would take our finalizer away (spec rayservice §5.3).
+        return _let_go(seen) if being_deleted else Decision(Plan())
+    if being_deleted:
+        return _deleting(seen)
+    hold = finalizer_added(wire.RAY_SERVICES, seen.service, wire.FINALIZER_RAYSERVICE)
+    if hold is not None:
+        return Decision(Plan(record=hold, result=AGAIN))
+    draft = Draft()
+    draft.lanes(*upgrade.let_go(seen, now))
+    if invalid is not None:
+        draft.events.append(invalid)
+        return _decided(seen, now, draft, Course.REFUSED)
+    suspension = suspension_of(seen)
+    if suspension not in (Suspension.NONE, Suspension.OVER):
+        return _suspended(seen, draft, suspension)
+    if seen.condition_of(RayServiceCondition.READY).get("reason") == "InitializingTimeout" and (
+        suspension is Suspension.NONE
+    ):
+        return _decided(seen, now, draft, Course.TIMED_OUT)
+    return _running(seen, now, draft, suspension)
+
+
+def _let_go(seen: Seen) -> Decision:
+    free = finalizer_removed(wire.RAY_SERVICES, seen.service, wire.FINALIZER_RAYSERVICE)
+    return Decision(Plan(record=free))
+
+
+def _deleting(seen: Seen) -> Decision:
+    """Its clusters first: they may have something outside of Kubernetes to clean up."""
+    if not seen.clusters:
+        return _let_go(seen)
+    draft = Draft()
+    draft.lanes(*(upgrade.delete(one) for one in seen.clusters if not one.deleting))
+    return Decision(Plan(steps=tuple(draft.steps)))
+
+
+def _suspended(seen: Seen, draft: Draft, suspension: Suspension) -> Decision:
+    if suspension is Suspension.GOING:
+        draft.lanes(*gone(seen))
+    result = AGAIN if suspension in (Suspension.ASKED, Suspension.DONE) else Result()
+    plan = Plan(steps=tuple(draft.steps), events=tuple(draft.events), result=result)
+    return Decision(plan, Course.SUSPENSION, suspension)
+
+
+def _running(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) -> Decision:
+    pending = upgrade.created(seen)
+    draft.lanes(*([pending] if pending is not None else upgrade.updated(seen)))
+    if pending is not None:
+        return _decided(seen, now, draft, Course.RUNNING, suspension=suspension)
+    taking_over = upgrade.serves_from(seen)
+    prepares = upgrade.prepares(seen, taking_over)
+    draft.lanes(*_serving(seen, draft, prepares=prepares))
+    if taking_over is not None:
+        _pointed_at(seen, taking_over, draft)
+    if seen.spec.upgrade_strategy is not None and (
+        seen.spec.upgrade_strategy.type == RayServiceUpgradeType.INCREMENTAL
+    ):
+        draft.events.append(Announcement("Warning", "IncrementalUpgradeUnavailable", "Reconcile", INCREMENTAL_NOT_YET))
+    return _decided(
+        seen,
+        now,
+        draft,
+        Course.RUNNING,
+        suspension=suspension,
+        prepares=prepares,
+        taking_over=taking_over.name if taking_over is not None and not draft.problem else "",
+    )
+
+
+def _serving(seen: Seen, draft: Draft, *, prepares: bool) -> Iterator[Write]:
+    """What each living cluster is to serve; the one that is being replaced keeps what it has."""
+    active, pending = seen.active, seen.pending
+    alone = active is not None and not seen.name_of("pending") and not prepares
+    for cluster, configured in ((active, alone), (pending, True)):
+        if cluster is None or cluster.deleting:
+            continue
+        proven = cluster is pending and seen.selected not in ("", cluster.name)
+        serving = serving_of(seen, cluster, configured=configured, proven=proven)
+        draft.events.extend(serving.events)
+        if serving.wants is not None:
+            draft.wants.append(serving.wants)
+        yield from serving.writes
+
+
+def _pointed_at(seen: Seen, cluster: ClusterView, draft: Draft) -> None:
+    """Both Services select that cluster: made where they are missing, changed where they select another (§12.4)."""
+    facts = facts_of(RayCluster.from_json(cluster.object), seen.options)
+    owner = owner_reference(wire.RAY_SERVICES, seen.service)
+    name = str(seen.metadata["name"])
+    custom = (seen.service.get("spec") or {}).get("serveService")
+    serve = serve_of_service(facts, name, custom, owner)
+    if serve is None:
+        draft.problem = (
+            f"the head container of RayCluster {facts.namespace}/{facts.name} has no port named serve, and "
+            "spec.serveService names none either"
+        )
+        return
+    head = head_of_service(facts, name, owner, seen.options)
+    for wanted, there, why in ((head, seen.head_service, HEAD_SERVICE), (serve, seen.serve_service, SERVE_SERVICE)):
+        draft.steps.extend(Step.of(write) for write in _service(wanted, there, why))
+
+
+def _service(wanted: Json, there: Json | None, why: str) -> Iterator[Write]:
+    if there is None:
+        yield Create(SERVICES, wanted, why=why)
+        return
+    selects = ((there["spec"].get("selector")) or {}).get(wire.LABEL_CLUSTER)
+    if selects == wanted["spec"]["selector"][wire.LABEL_CLUSTER]:
+        return  # left alone, whatever else was changed (spec rayservice §12.4)
+    metadata, spec = there["metadata"], there["spec"]
+    if spec.get("clusterIP") == "None" and wanted["spec"].get("type") in EXPOSED:
+        # No address can be given to a headless Service: it is made anew in the next pass.
+        yield Delete(SERVICES, metadata["namespace"], metadata["name"], metadata["uid"], why=why)
+        return
+    address = {"clusterIP": spec["clusterIP"]} if spec.get("clusterIP") else {}
+    yield MergePatch(
+        SERVICES,
+        metadata["namespace"],
+        metadata["name"],
+        metadata["uid"],
+        {"spec": merge_patch(spec, {**spec, **wanted["spec"], **address})},
+        why=why,
+        resource_version=metadata["resourceVersion"],
+    )
+
+
+def _decided(
+    seen: Seen,
+    now: datetime,
+    draft: Draft,
+    course: Course,
+    *,
+    suspension: Suspension = Suspension.NONE,
+    prepares: bool = False,
+    taking_over: str = "",
+) -> Decision:
+    plan = Plan(
+        steps=tuple(draft.steps),
+        wants=tuple(draft.wants),
+        events=tuple(draft.events),
+        result=_look_again(seen, now, prepares=prepares),
+    )
+    return Decision(plan, course, suspension, prepares, taking_over, draft.problem)
+
+
+def _look_again(seen: Seen, now: datetime, *, prepares: bool) -> Result:
+    """At once where a name was recorded; else when the next thing is due that no event tells."""
+    if prepares:
+        return AGAIN
+    waits = [one for one in (upgrade.next_deletion(seen, now), _time_left(seen, now)) if one is not None]
+    return after(min(waits)) if waits else Result()
+
+
+def _time_left(seen: Seen, now: datetime) -> timedelta | None:
+    """Until the first start counts as failed."""
+    due = initializing_due(seen)
+    return max(due - now, timedelta(0)) if due is not None and due > now else None
+
+
+def initializing_due(seen: Seen) -> datetime | None:
+    """When the first start counts as failed; None where it cannot any more, or has no limit (spec rayservice §8)."""
+    ready = seen.condition_of(RayServiceCondition.READY)
+    if seen.time_limit is None or ready.get("status") != "False" or ready.get("reason") != "Initializing":
+        return None
+    return parse_time(str(ready["lastTransitionTime"])) + seen.time_limit

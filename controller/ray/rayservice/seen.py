@@ -1,0 +1,235 @@
+"""One look at a RayService and all that belongs to it, as data: what `observe` gathers and the other rooms judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from api.meta import Condition, Json, condition, controller_of
+from api.v1 import wire
+from api.v1.common import Malformed
+from api.v1.raycluster import RayClusterCondition
+from api.v1.rayservice import RayServiceCondition, RayServiceSpec
+from api.v1.rules.rayservice import initializing_timeout
+from api.v1.serve_config import ServeConfigError, canonical, digest_of, parse_serve_config, routes_of
+from controller.ray.dashboard.protocol import EffectState, Known, Proxy, PutServe, ServeInfo, Target
+from controller.ray.options import Options
+
+__all__ = ["ClusterView", "Goal", "HeadView", "Seen", "goal_of", "spec_of"]
+
+RUNNING: Final = "RUNNING"
+DELETION_DELAY: Final = timedelta(seconds=60)
+SENDING, SENT = "sending", "sent"  # what the annotation says of a configuration (design §2)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The Serve configuration that is wanted; `problem` says why there is none to send."""
+
+    body: str = ""
+    digest: str = ""
+    routes: frozenset[str] = frozenset()
+    problem: str = ""
+
+    @property
+    def put(self) -> PutServe:
+        """The effect that brings it to a head."""
+        return PutServe(self.digest, self.body)
+
+
+def goal_of(text: str) -> Goal:
+    """What spec.serveConfigV2 asks for. Nothing at all is told once, and not sent: Serve would refuse it (E-20)."""
+    try:
+        config = parse_serve_config(text)
+    except ServeConfigError as error:
+        return Goal(problem=str(error))
+    if not config:
+        return Goal(problem="serveConfigV2 is empty: Serve needs at least `applications`")
+    body = canonical(config)
+    return Goal(body, digest_of(body), routes_of(config))
+
+
+@dataclass(frozen=True, slots=True)
+class HeadView:
+    """A head pod, as far as a RayService looks at it."""
+
+    name: str
+    uid: str
+    ip: str
+    port: int  # of its Serve proxy
+    label: str  # ray.io/serve
+
+    @property
+    def door(self) -> Proxy | None:
+        """Its proxy; None before it has an address. IPv6 addresses stand in brackets."""
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return Proxy(self.uid, f"http://{host}:{self.port}") if self.ip else None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One of its clusters. `doors` are the proxies that the serve Service would send requests to."""
+
+    object: Json
+    head: HeadView | None = None
+    target: Target | None = None
+    doors: tuple[Proxy, ...] = ()
+    known: Known = field(default_factory=Known)
+
+    @property
+    def name(self) -> str:
+        return str(self.object["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.object["metadata"]["uid"])
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        return self.object["metadata"].get("annotations") or {}
+
+    @property
+    def deleting(self) -> bool:
+        return "deletionTimestamp" in self.object["metadata"]
+
+    @property
+    def head_ready(self) -> bool:
+        """Its own status says so (spec rayservice §11.1)."""
+        conditions: Sequence[Condition] = (self.object.get("status") or {}).get("conditions") or ()
+        found = condition(conditions, RayClusterCondition.HEAD_POD_READY)
+        return found is not None and found["status"] == "True"
+
+    @property
+    def configuration(self) -> tuple[str, str]:
+        """("sending" or "sent", digest) as it is remembered; ("", "") for a cluster that was given none by us."""
+        state, _, digest = self.annotations.get(wire.ANNOTATION_SERVE_CONFIG, "").partition(":")
+        return (state, digest) if state in (SENDING, SENT) else ("", "")
+
+    @property
+    def serve(self) -> ServeInfo | None:
+        """What its head last said; None before it said anything."""
+        return self.known.serve
+
+    def effect(self, goal: Goal) -> tuple[EffectState, str]:
+        """How far the configuration has come in this run of the head."""
+        return self.known.effects.get(goal.put, (EffectState.WAITING, ""))
+
+    def has(self, goal: Goal) -> bool:
+        """It was given this configuration, and what its head says was asked after that (E-32)."""
+        return self.configuration == (SENT, goal.digest) and self.known.mark == goal.digest
+
+    def serves(self, goal: Goal) -> bool:
+        """Its head is ready, and all applications of this configuration run."""
+        if not self.head_ready or not self.has(goal) or self.serve is None:
+            return False
+        states = [one.status for one in self.serve.applications.values()]
+        return bool(states) and all(state == RUNNING for state in states)
+
+    def proven(self, goal: Goal) -> bool:
+        """Every door that traffic would go through is open, and knows every route. No door at all proves nothing."""
+        found = [self.known.proxies.get(door) for door in self.doors]
+        return bool(found) and all(one is not None and one.healthy and goal.routes <= one.routes for one in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The RayService as it is stored, and what belongs to it; None where there is nothing."""
+
+    service: Json
+    spec: RayServiceSpec
+    options: Options
+    goal: Goal = Goal()
+    malformed: str = ""  # why the spec cannot be read, if so; `spec` is empty then
+    clusters: tuple[ClusterView, ...] = ()  # all that were made for it, by labels and owner
+    services: tuple[Json, ...] = ()  # all Services that were
+    head_service: Json | None = None
+    serve_service: Json | None = None
+    endpoints: int = 0  # pods behind the serve Service that are ready
+    unwanted_since: Mapping[str, datetime] = field(default_factory=dict)  # cluster UID -> when it was first so
+    fresh: str = ""  # five random characters, if a cluster's name is chosen
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The RayService's metadata."""
+        metadata: Mapping[str, Any] = self.service["metadata"]
+        return metadata
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """As stored, {} before the first write."""
+        return self.service.get("status") or {}
+
+    @property
+    def manager(self) -> str | None:
+        """spec.managedBy, also of a spec that cannot be read."""
+        spec: Mapping[str, Any] = self.service.get("spec") or {}
+        return spec.get("managedBy")
+
+    @property
+    def cluster_spec(self) -> Mapping[str, Any]:
+        """spec.rayClusterConfig, the goal of its clusters."""
+        found: Mapping[str, Any] = (self.service.get("spec") or {}).get("rayClusterConfig") or {}
+        return found
+
+    def name_of(self, role: str) -> str:
+        """The cluster's name that status holds: role "active" or "pending"."""
+        return str((self.status.get(f"{role}ServiceStatus") or {}).get("rayClusterName") or "")
+
+    def cluster(self, role: str) -> ClusterView | None:
+        """The cluster itself, if it is there."""
+        name = self.name_of(role)
+        return next((one for one in self.clusters if one.name == name), None) if name else None
+
+    @property
+    def active(self) -> ClusterView | None:
+        return self.cluster("active")
+
+    @property
+    def pending(self) -> ClusterView | None:
+        return self.cluster("pending")
+
+    @property
+    def unnamed(self) -> tuple[ClusterView, ...]:
+        """Clusters that are neither active nor pending."""
+        named = {self.name_of("active"), self.name_of("pending")}
+        return tuple(one for one in self.clusters if one.name not in named)
+
+    def is_true(self, type_: RayServiceCondition) -> bool:
+        """Does the stored condition hold?"""
+        return self.condition_of(type_).get("status") == "True"
+
+    def condition_of(self, type_: RayServiceCondition) -> Mapping[str, Any]:
+        """The stored condition, {} without one."""
+        return condition(self.status.get("conditions") or (), type_) or {}
+
+    @property
+    def selected(self) -> str:
+        """The cluster that the serve Service selects; "" without one."""
+        selector = ((self.serve_service or {}).get("spec") or {}).get("selector") or {}
+        return str(selector.get(wire.LABEL_CLUSTER) or "")
+
+    @property
+    def time_limit(self) -> timedelta | None:
+        """How long it may take to become ready the first time."""
+        return initializing_timeout(self.metadata.get("annotations") or {})
+
+    @property
+    def deletion_delay(self) -> timedelta:
+        """How long a replaced cluster is kept."""
+        seconds = self.spec.ray_cluster_deletion_delay_seconds
+        return DELETION_DELAY if seconds is None else timedelta(seconds=seconds)
+
+    def owns(self, child: Mapping[str, Any]) -> bool:
+        """Is this RayService the controller of that object? By UID, never by name."""
+        owner = controller_of(child["metadata"])
+        return owner is not None and owner["uid"] == self.metadata["uid"]
+
+
+def spec_of(service: Json) -> tuple[RayServiceSpec | None, str]:
+    """The spec, and why it cannot be read: what was stored under another schema must not stop its deletion."""
+    try:
+        return RayServiceSpec.from_json(service.get("spec") or {}), ""
+    except Malformed as error:
+        return None, str(error)

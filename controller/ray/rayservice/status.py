@@ -1,0 +1,358 @@
+"""What a pass reports of a RayService: its new status, if worth a write, and the events (spec rayservice §15, §16).
+
+Pure. Ready is judged by ready pods behind the serve Service alone, not by what applications say of themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from api.meta import Condition, Json, format_time, set_condition
+from api.v1.rayservice import RayServiceCondition
+from controller.ray.dashboard.protocol import ServeInfo
+from controller.ray.rayservice import upgrade
+from controller.ray.rayservice.decide import HEAD_SERVICE, SERVE_SERVICE, Course, Decision, initializing_due
+from controller.ray.rayservice.seen import ClusterView, Seen
+from controller.ray.rayservice.serving import HEAD_LABEL
+from controller.ray.rayservice.suspension import CLUSTER, SERVICE, Suspension
+from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Result, Verdict, ref_of
+
+__all__ = ["OWN_CONDITIONS", "Report", "report"]
+
+EMPTY_CLUSTER_STATUS: Final[Mapping[str, Any]] = {
+    "desiredCPU": "0",
+    "desiredGPU": "0",
+    "desiredMemory": "0",
+    "desiredTPU": "0",
+    "head": {},
+}
+OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value})  # ours to take away
+TIMED_OUT: Final = "InitializingTimeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`status` is the whole new status, or None where nothing is worth a write."""
+
+    status: Json | None
+    events: tuple[Announcement, ...]
+    result: Result
+
+
+def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: datetime) -> Report:
+    """From what was decided and what became of the writes."""
+    refused = next((one for one in outcomes if not one.good and one.verdict is not Verdict.SKIPPED), None)
+    draft = _Draft(seen, decision, now)
+    if decision.course is Course.REFUSED:
+        draft.invalid()
+    elif decision.course is Course.SUSPENSION:
+        draft.suspension(decision.suspension)
+    elif decision.course is Course.RUNNING:
+        draft.running(went_well=refused is None)
+    told = (*decision.plan.events, *draft.events, *(event for one in outcomes for event in announced(one)))
+    status = draft.status if _differs(seen.status, draft.status) else None
+    if status is not None:
+        status["lastUpdateTime"] = format_time(now)
+    return Report(status, told, _result(decision, refused))
+
+
+def _result(decision: Decision, refused: Outcome | None) -> Result:
+    """A refused write or a problem fails the pass; the key then backs off."""
+    wait = decision.plan.result.requeue_after
+    if refused is not None:
+        return Result(wait, refused.error or RuntimeError(f"{ref_of(refused.write)}: {refused.verdict.value}"))
+    return Result(wait, RuntimeError(decision.problem)) if decision.problem else decision.plan.result
+
+
+class _Draft:
+    """The new status as it comes to be."""
+
+    def __init__(self, seen: Seen, decision: Decision, now: datetime) -> None:
+        self.seen, self.decision, self.now = seen, decision, now
+        self.status: Json = {**seen.status}
+        self.events: list[Announcement] = []
+
+    # The courses
+
+    def invalid(self) -> None:
+        """Ready is False and says why; all else stays, traffic included (E-06)."""
+        note = self.decision.plan.events[0].note
+        self.set(RayServiceCondition.READY, "False", "ValidationFailed", note.partition(": ")[2])
+
+    def suspension(self, state: Suspension) -> None:
+        """The machine's own conditions, and those that it makes False (spec rayservice §7)."""
+        match state:
+            case Suspension.ASKED:
+                self.status["observedGeneration"] = self.seen.metadata["generation"]
+                self.set(RayServiceCondition.SUSPENDING, "True", "SuspendRequested", "Suspend was requested")
+                self.all_false("SuspendInProgress", "The service is being suspended")
+                self.cleared()
+            case Suspension.GOING:
+                self.set(RayServiceCondition.SUSPENDING, "True", "SuspendInProgress", "Clusters and Services are going")
+            case Suspension.DONE:
+                self.set(RayServiceCondition.SUSPENDING, "False", "SuspendComplete", "Nothing is left")
+                self.set(RayServiceCondition.SUSPENDED, "True", "SuspendComplete", "The service is suspended")
+                self.all_false("SuspendComplete", "The service is suspended")
+            case _:
+                return
+
+    def running(self, *, went_well: bool) -> None:
+        """Spec rayservice §15.1."""
+        seen = self.seen
+        self.status["observedGeneration"] = seen.metadata["generation"]
+        if self.decision.suspension is Suspension.OVER:
+            self.set(RayServiceCondition.SUSPENDED, "False", "RayServiceResumed", "The service was resumed")
+            self.forget(RayServiceCondition.READY, RayServiceCondition.UPGRADE_IN_PROGRESS)
+        self.first_conditions()
+        self.status["activeServiceStatus"] = shown("active", seen)
+        self.status["pendingServiceStatus"] = shown("pending", seen)
+        if went_well:
+            self.promoted()
+        if self.decision.prepares:
+            name = f"{seen.metadata['name']}-{seen.fresh}"
+            self.status["pendingServiceStatus"] = {"rayClusterName": name, "rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+        self.status["numServeEndpoints"] = seen.endpoints
+        self.ready()
+        self.upgrading()
+        self.status["serviceStatus"] = "Running" if self.is_true(RayServiceCondition.READY) else ""
+
+    # Their parts
+
+    def first_conditions(self) -> None:
+        """Both are there from the first full pass on, and anew after a resume; a service that was invalid from birth
+        starts like any other (E-07).
+        """
+        reason = self.reason(RayServiceCondition.READY)
+        born_invalid = reason == "ValidationFailed" and not self.reason(RayServiceCondition.UPGRADE_IN_PROGRESS)
+        if not reason or born_invalid:
+            self.set(RayServiceCondition.READY, "False", "Initializing", "The service is being set up")
+        if not self.reason(RayServiceCondition.UPGRADE_IN_PROGRESS):
+            message = "The service is being set up"
+            self.set(RayServiceCondition.UPGRADE_IN_PROGRESS, "False", "Initializing", message)
+
+    def promoted(self) -> None:
+        """The cluster that the Services select is the active one."""
+        pending = self.status["pendingServiceStatus"]
+        taking_over = self.decision.taking_over
+        if taking_over and taking_over == pending.get("rayClusterName"):
+            self.status["activeServiceStatus"] = pending
+            self.status["pendingServiceStatus"] = {"rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+
+    def ready(self) -> None:
+        if self.seen.endpoints > 0:
+            message = f"{self.seen.endpoints} pods take requests"
+            self.set(RayServiceCondition.READY, "True", "NonZeroServeEndpoints", message)
+        elif self.is_true(RayServiceCondition.READY):
+            self.set(RayServiceCondition.READY, "False", "ZeroServeEndpoints", "No pod takes requests")
+        elif (due := initializing_due(self.seen)) is not None and due <= self.now:
+            self.timed_out()
+        elif self.reason(RayServiceCondition.READY) == "ValidationFailed":
+            return  # mended, and not yet seen to serve
+        else:
+            self.waiting()
+
+    def waiting(self) -> None:
+        """What it waits for, in a sentence; the reason stays what it is."""
+        reason = self.reason(RayServiceCondition.READY)
+        if reason == "Initializing":
+            self.set(RayServiceCondition.READY, "False", reason, awaited(self.seen))
+
+    def timed_out(self) -> None:
+        """For good: only a new RayService, or suspend and resume, starts again."""
+        for role in ("activeServiceStatus", "pendingServiceStatus"):
+            self.status[role] = {**self.status[role], "rayClusterName": None}
+        message = f"RayService failed to become ready within the configured timeout of {self.seen.time_limit}"
+        self.set(RayServiceCondition.READY, "False", TIMED_OUT, f"{message}: {awaited(self.seen)}")
+        where = f"{self.seen.metadata['namespace']}/{self.seen.metadata['name']}"
+        note = f"RayService initializing timeout exceeded for {where}: {awaited(self.seen)}"
+        self.events.append(Announcement("Warning", "RayServiceInitializingTimeout", "Reconcile", note))
+
+    def upgrading(self) -> None:
+        active = self.status["activeServiceStatus"].get("rayClusterName")
+        pending = self.status["pendingServiceStatus"].get("rayClusterName")
+        type_ = RayServiceCondition.UPGRADE_IN_PROGRESS
+        if active and pending:
+            message = f"{pending} is made ready to take over from {active}; {awaited(self.seen)}"
+            self.set(type_, "True", "BothActivePendingClustersExist", message)
+        elif active:
+            self.set(type_, "False", "NoPendingCluster", f"{active} serves")
+        elif self.reason(type_) not in ("Initializing", TIMED_OUT):
+            self.set(type_, "Unknown", "NoActiveCluster", "There is no active cluster")
+
+    def all_false(self, reason: str, message: str) -> None:
+        for type_ in (
+            RayServiceCondition.READY,
+            RayServiceCondition.UPGRADE_IN_PROGRESS,
+            RayServiceCondition.ROLLBACK_IN_PROGRESS,
+        ):
+            self.set(type_, "False", reason, message)
+
+    def cleared(self) -> None:
+        """Nothing serves, and no cluster is named."""
+        for role in ("activeServiceStatus", "pendingServiceStatus"):
+            self.status[role] = {"rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+        self.status |= {"numServeEndpoints": 0, "serviceStatus": ""}
+
+    # Conditions
+
+    def set(self, type_: RayServiceCondition, status: str, reason: str, message: str) -> None:
+        """lastTransitionTime moves only with the status."""
+        new: Condition = {
+            "type": type_.value,
+            "status": status,  # type: ignore[typeddict-item]
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": format_time(self.now),
+            "observedGeneration": self.status.get("observedGeneration") or 0,
+        }
+        self.status["conditions"] = set_condition(self.conditions, new)
+
+    def forget(self, *types: RayServiceCondition) -> None:
+        """So that they start anew, with a fresh time."""
+        self.status["conditions"] = [one for one in self.conditions if one["type"] not in types]
+
+    @property
+    def conditions(self) -> list[Condition]:
+        return list(self.status.get("conditions") or ())
+
+    def reason(self, type_: RayServiceCondition) -> str:
+        return next((one.get("reason", "") for one in self.conditions if one["type"] == type_), "")
+
+    def is_true(self, type_: RayServiceCondition) -> bool:
+        return any(one["type"] == type_ and one["status"] == "True" for one in self.conditions)
+
+
+def shown(role: str, seen: Seen) -> Json:
+    """status.activeServiceStatus or pendingServiceStatus, with what was learnt of its cluster in this pass."""
+    name, cluster = seen.name_of(role), seen.cluster(role)
+    found: Json = {"rayClusterName": name} if name else {}
+    status = (cluster.object.get("status") or {}) if cluster is not None else {}
+    found["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **status}
+    applications = applications_of(cluster.serve if cluster is not None else None)
+    return found | ({"applicationStatuses": applications} if applications else {})
+
+
+def applications_of(serve: ServeInfo | None) -> Json:
+    """status.*.applicationStatuses: Serve's words, as they are; what is empty is left out."""
+    return {
+        name: _said(one.status, one.message)
+        | (
+            {"serveDeploymentStatuses": {each: _said(its.status, its.message) for each, its in one.deployments.items()}}
+            if one.deployments
+            else {}
+        )
+        for name, one in (serve.applications if serve is not None else {}).items()
+    }
+
+
+def _said(status: str, message: str) -> Json:
+    return {name: text for name, text in (("status", status), ("message", message)) if text}
+
+
+def awaited(seen: Seen) -> str:
+    """What the service waits for, in a sentence: the answer to "why is it not there yet"."""
+    cluster = seen.pending or seen.active
+    if cluster is None:
+        return "its cluster is about to be made"
+    if not cluster.head_ready:
+        return f"waiting for the head of RayCluster {cluster.name}"
+    if seen.goal.problem:
+        return seen.goal.problem
+    return _awaited_of_serve(seen, cluster)
+
+
+def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
+    known = cluster.known
+    if known.failing_since is not None:
+        return f"the dashboard of {cluster.name} does not answer: {known.error}"
+    _, why = cluster.effect(seen.goal)
+    if why:
+        return f"{cluster.name} does not take the configuration: {why}"
+    if cluster.serve is None or not cluster.serve.applications:
+        return f"waiting for Serve on {cluster.name}"
+    behind = {name: one for name, one in cluster.serve.applications.items() if one.status != "RUNNING"}
+    if behind:
+        name, one = next(iter(behind.items()))
+        return f"application {name} is {one.status}{': ' + _first_line(one.message) if one.message else ''}"
+    shut = [door.url for door in cluster.doors if not _open(cluster, door, seen)]
+    return f"waiting for the Serve proxy at {shut[0]}" if shut else f"waiting for pods of {cluster.name} to be ready"
+
+
+def _open(cluster: ClusterView, door: Any, seen: Seen) -> bool:
+    said = cluster.known.proxies.get(door)
+    return said is not None and said.healthy and seen.goal.routes <= said.routes
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:300]
+
+
+def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Only these changes cause a write; everything else rides along (spec rayservice §15.5)."""
+    plain = ("serviceStatus", "numServeEndpoints")
+    if any((old.get(name) or 0) != (new.get(name) or 0) for name in plain if name != "serviceStatus"):
+        return True
+    if (old.get("serviceStatus") or "") != (new.get("serviceStatus") or ""):
+        return True
+    if (old.get("conditions") or []) != (new.get("conditions") or []):
+        return True
+    return any(_telling(old.get(role)) != _telling(new.get(role)) for role in ROLES)
+
+
+ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
+
+
+def _telling(role: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    found = role or {}
+    return found.get("rayClusterName") or "", found.get("applicationStatuses") or {}
+
+
+# The events
+
+WORDS: Final[Mapping[str, tuple[str, str]]] = {  # why of a write -> what it is called, whether a note adds something
+    upgrade.CREATE: ("RayCluster", ""),
+    upgrade.UPDATE_ACTIVE: ("RayCluster", "active "),
+    upgrade.UPDATE_PENDING: ("RayCluster", "pending "),
+    upgrade.DELETE: ("RayCluster", ""),
+    CLUSTER: ("RayCluster", "suspended "),
+    SERVICE: ("Service", "suspended "),
+    HEAD_SERVICE: ("Service", ""),
+    SERVE_SERVICE: ("Service", ""),
+    HEAD_LABEL: ("HeadPodServeLabel", ""),
+}
+PAST: Final = {"Create": "Created", "Update": "Updated", "Delete": "Deleted"}
+
+
+def announced(outcome: Outcome) -> Iterator[Announcement]:
+    """The event of one write; what was there already, was not tried, or only has to be looked at again has none."""
+    if outcome.verdict in (Verdict.ALREADY, Verdict.SKIPPED, Verdict.CONFLICT, Verdict.WAIT):
+        return
+    words = WORDS.get(str(outcome.write.why))
+    if words is None:
+        return
+    kind, addition = words
+    match outcome.write:
+        case Create():
+            action = "Create"
+        case Delete():
+            action = "Delete"
+        case MergePatch():
+            action = "Update"
+    ref = ref_of(outcome.write)
+    what = f"{addition}{kind} {ref.namespace}/{ref.name}"
+    if outcome.write.why == HEAD_LABEL:
+        what = f"the serve label of head Pod {ref.namespace}/{ref.name}{_label_value(outcome)}"
+    if outcome.good:
+        yield Announcement("Normal", f"{PAST[action]}{kind}", action, f"{PAST[action]} {what}")
+    else:
+        error = outcome.error or outcome.verdict.value
+        yield Announcement("Warning", f"FailedTo{action}{kind}", action, f"Failed to {action.lower()} {what}: {error}")
+
+
+def _label_value(outcome: Outcome) -> str:
+    assert isinstance(outcome.write, MergePatch)
+    (value,) = outcome.write.body["metadata"]["labels"].values()
+    return f' to "{value}"'
