@@ -95,7 +95,6 @@ async def node(inside: Inside, cluster: Running) -> AsyncIterator[None]:
         capacity={"cpu": str(os.cpu_count() or 1), "memory": machine_memory(), "pods": "110"}
         | {"ephemeral-storage": "100Gi"}
         | inside.capacity,
-        issue_tokens=False,  # TokenRequest is not served yet; nothing that runs here needs one before autoscaling
     )
     async with (
         runtime_of(inside, cluster) as runtime,

@@ -99,7 +99,7 @@ class HttpFace:
         if not self._credentials:
             return
         given = request.headers.get("Authorization")
-        if given in self._credentials:
+        if given in self._credentials or self._is_account(given):
             return
         if given is not None:
             raise Refusal(401, "Unauthorized", "Unauthorized")
@@ -107,6 +107,11 @@ class HttpFace:
             verb = request.method.lower()
             message = f'forbidden: User "system:anonymous" cannot {verb} path "{path}"'
             raise Refusal(403, "Forbidden", message, {})
+
+    def _is_account(self, given: str | None) -> bool:
+        """A service account's token: it may do everything, as there is no authorization here."""
+        scheme, _, token = (given or "").partition(" ")
+        return scheme == "Bearer" and self._server.user_of(token.strip()) is not None
 
     async def _resource(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
         _check_served(request.method, target)

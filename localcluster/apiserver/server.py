@@ -26,6 +26,7 @@ from localcluster.apiserver.removing import Remover
 from localcluster.apiserver.requests import Admission, Answer, Body, ListAnswer, Patch, Request
 from localcluster.apiserver.store import Store
 from localcluster.apiserver.subresources import scale_of
+from localcluster.apiserver.tokens import Tokens
 from localcluster.apiserver.watching import Watch
 from localcluster.apiserver.writing import Writer, scale_paths
 from localcluster.resources import ResourceInfo
@@ -51,6 +52,7 @@ class ApiServer:
         self.admission = admission
         self._core = Core(now=now, chance=chance, store=store or Store())
         self._definitions = Definitions(self._core)
+        self._tokens = Tokens(self._core)
         admitting = Admitting(lambda: self.admission)
         self._writer = Writer(self._core, self._definitions, admitting)
         self._remover = Remover(self._core, self._definitions, admitting)
@@ -66,6 +68,10 @@ class ApiServer:
     def version(self) -> int:
         """The version of the latest commit."""
         return self._core.store.version
+
+    def user_of(self, token: str) -> Json | None:
+        """Whom a service account's token stands for; None for what is none of ours, or has ended."""
+        return self._tokens.user(token)
 
     def compact(self, version: int | None = None) -> None:
         """Forget history up to that version (now, if not given): what still needs it is answered 410."""
@@ -95,10 +101,12 @@ class ApiServer:
         return open_watch(self._core, request)
 
     async def create(self, request: Request, body: Body) -> Answer:
-        """A new object; or, with name and subresource, a binding or an eviction. Raises Refusal."""
+        """A new object; or, with name and subresource, a binding, an eviction or a token. Raises Refusal."""
         self._check_subresource(request)
         if request.subresource == "binding":
             return bind(self._core, request, body)
+        if request.subresource == "token":
+            return self._tokens.issue(request, body)
         if request.subresource == "eviction":
             return await evict(self._core, self._remover, request, body)
         if request.subresource:
