@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from api.meta import Json
@@ -120,6 +121,7 @@ def _amounts(container: Json, which: str) -> dict[str, Quantity]:
     return {name: amount for name, amount in parsed.items() if amount is not None}
 
 
+@lru_cache(maxsize=1024)  # few amounts are asked for, by all clusters, in each pass
 def _parsed(text: str | int) -> Quantity | None:
     try:
         return Quantity.parse(text)
