@@ -8,8 +8,8 @@ Needs Go (the files come with the modules k8s.io/api, apimachinery and apiextens
 or the module proxy) and protoc, which grpcio-tools brings. Run it only to move the pin; the result is committed. It has
 one message a line, `field: "number type"`, where a type is string, bytes, bool, int32, int64, double or a message,
 after `[]` for a list, `{}` for a map with text as keys, `^` for a message whose fields stand in JSON where it stands,
-`!` for a text that is never left out. Fields are named as in JSON; where the .proto file has another name, the Go
-structs' tags tell.
+`!` for a text that is never left out, `?` for a value whose absence is not the same as zero. Fields are named as in
+JSON; where the .proto file has another name, the Go structs' tags tell.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PACKAGES = (
     "k8s.io/apimachinery/pkg/runtime",
 )
 SCALARS = {1: "double", 3: "int64", 5: "int32", 8: "bool", 9: "string", 12: "bytes"}
-TAGS = re.compile(r'^\s*(?:\w+\s+)?\S+\s+`json:"([^",]*)([^"]*)"[^`]* protobuf:"\w+,(\d+),')
+TAGS = re.compile(r'^\s*(?:\w+\s+)?(\S+)\s+`json:"([^",]*)([^"]*)"[^`]* protobuf:"\w+,(\d+),')
 SHORTER = re.compile(r"k8s\.io\.(?:api\.|apimachinery\.pkg\.|apiextensions_apiserver\.pkg\.)(?:apis\.|api\.|util\.)?")
 STRUCT = re.compile(r"^type (\w+) struct")
 
@@ -94,7 +94,7 @@ def read(tree: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def json_names(package: Path) -> dict[str, dict[int, tuple[str, str]]]:
-    """Struct -> protobuf number -> (JSON name, "inline", "omitempty" or ""), from the tags of the Go structs."""
+    """Struct -> protobuf number -> (JSON name, "inline", "pointer", "omitempty" or ""), from the Go structs."""
     found: dict[str, dict[int, tuple[str, str]]] = {}
     for file in sorted(package.glob("*.go")):
         struct = ""
@@ -102,8 +102,9 @@ def json_names(package: Path) -> dict[str, dict[int, tuple[str, str]]]:
             if opening := STRUCT.match(line):
                 struct = opening[1]
             elif tagged := TAGS.match(line):
-                name = "" if tagged[1] == "-" else tagged[1]
-                found.setdefault(struct, {})[int(tagged[3])] = name, tagged[2].lstrip(",")
+                name = "" if tagged[2] == "-" else tagged[2]
+                said = "pointer" if tagged[1].startswith("*") else tagged[3].lstrip(",")
+                found.setdefault(struct, {})[int(tagged[4])] = name, said
     return found
 
 
@@ -113,13 +114,18 @@ def fields(message: Any, full: str, named: dict[int, tuple[str, str]]) -> Iterat
     for field in message.field:
         name, said = named.get(field.number, ("", "unknown"))
         entry = entries.get(field.type_name)
-        if entry is not None:
-            written = "{}" + typed(entry.field[1])
-        else:
-            written = (
-                "[]" if field.label == 3 else "^" if said == "inline" else "!" if not said and field.type == 9 else ""
-            ) + typed(field)
+        written = "{}" + typed(entry.field[1]) if entry is not None else _shape(field, said) + typed(field)
         yield name or field.name, f"{field.number} {written}"
+
+
+def _shape(field: Any, said: str) -> str:
+    if field.label == 3:
+        return "[]"
+    if said == "inline":
+        return "^"
+    if field.type == 11:
+        return ""
+    return "?" if said == "pointer" else "!" if not said and field.type == 9 else ""
 
 
 def short(full: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 import yaml
 
 from localcluster.api import Json, Refusal
-from localcluster.apiserver.negotiation import Syntax
+from localcluster.apiserver.negotiation import BodySyntax
 from localcluster.apiserver.requests import Body, Patch, PatchKind
 from localcluster.apiserver.wiretypes import WrongType, conform
 
@@ -27,14 +27,14 @@ class Unreadable(ValueError):
     """The text is no JSON or YAML; the message is as Go's decoder words it."""
 
 
-def decode_object(raw: bytes, syntax: Syntax, kind: str) -> Body:
+def decode_object(raw: bytes, syntax: BodySyntax, kind: str) -> Body:
     """An object of that kind. Raises Refusal 400 for what is no object at all (ERR-9)."""
     unrecognized = f"the object provided is unrecognized (must be of type {kind}):"
     shown = f"({_summary(raw)})"
     try:
         body = _decode(raw, syntax)
     except Unreadable as error:
-        head = "" if syntax == "yaml" else "couldn't get version/kind; json parse error: "
+        head = "" if syntax != "json" else "couldn't get version/kind; json parse error: "
         raise Refusal(400, "BadRequest", f"{unrecognized} {head}{error} {shown}") from error
     if isinstance(body.value, dict):
         return body
@@ -57,7 +57,7 @@ def decode_patch(raw: bytes, kind: PatchKind) -> Patch:
     return Patch(kind, body.value, body.duplicates)
 
 
-def decode_delete_options(raw: bytes, syntax: Syntax) -> Json:
+def decode_delete_options(raw: bytes, syntax: BodySyntax) -> Json:
     """The DeleteOptions of a request body; an empty one says nothing. Raises Refusal 400 (DEL-2)."""
     if not raw:
         return {}
@@ -110,8 +110,22 @@ def go_type(value: Any) -> str:
     return names.get(type(value), "null")
 
 
-def _decode(raw: bytes, syntax: Syntax) -> Body:
+def _decode(raw: bytes, syntax: BodySyntax) -> Body:
+    if syntax == "protobuf":
+        return _decode_protobuf(raw)
     return _decode_json(raw) if syntax == "json" else _decode_yaml(raw)
+
+
+def _decode_protobuf(raw: bytes) -> Body:
+    from localcluster.apiserver.protobuf import NotProtobuf, decode_envelope
+
+    try:
+        value = decode_envelope(raw)
+    except NotProtobuf as error:
+        raise Unreadable(str(error)) from error
+    if too_deep(value):
+        raise Unreadable("exceeded max depth")
+    return Body(value)
 
 
 def _decode_json(raw: bytes) -> Body:

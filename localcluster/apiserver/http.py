@@ -146,7 +146,7 @@ class HttpFace:
         if method == "PATCH":
             kind = patch_kind(content_type, custom=asked.resource.custom)
             return await self._server.patch(asked, decode_patch(await _body(request), kind))
-        syntax = body_syntax(content_type)
+        syntax = body_syntax(content_type, custom=asked.resource.custom)
         body = decode_object(await _body(request), syntax, asked.resource.kind)
         return await (self._server.create(asked, body) if method == "POST" else self._server.update(asked, body))
 

@@ -11,10 +11,11 @@ from typing import Literal
 
 from localcluster.api import Refusal
 
-__all__ = ["Form", "Shape", "answer_form", "body_syntax", "patch_kind"]
+__all__ = ["BodySyntax", "Form", "Shape", "answer_form", "body_syntax", "patch_kind"]
 
 Shape = Literal["object", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 Syntax = Literal["json", "yaml"]
+BodySyntax = Literal["json", "yaml", "protobuf"]
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 SHAPES: tuple[Shape, ...] = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -58,14 +59,16 @@ def answer_form(accept: str, *, watch: bool = False, custom: bool = False) -> Fo
     raise Refusal(406, "NotAcceptable", f"only the following media types are accepted: {types}")
 
 
-def body_syntax(content_type: str) -> Syntax:
-    """How a request body is written; nothing said means JSON. Raises Refusal 415, for protobuf too (NEG-3)."""
+def body_syntax(content_type: str, *, custom: bool = False) -> BodySyntax:
+    """How a request body is written; nothing said means JSON. Raises Refusal 415, for custom protobuf too (NEG-3)."""
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", JSON):
         return "json"
     if media == YAML:
         return "yaml"
-    raise _unsupported(BUILT_IN_TYPES)
+    if media == PROTOBUF and not custom:
+        return "protobuf"
+    raise _unsupported(CUSTOM_TYPES if custom else BUILT_IN_TYPES)
 
 
 def patch_kind(content_type: str, *, custom: bool) -> Literal["json", "merge", "strategic", "apply"]:

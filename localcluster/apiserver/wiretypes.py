@@ -10,7 +10,7 @@ import base64
 import binascii
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -21,7 +21,7 @@ from localcluster.apiserver.kinds.base import DecodeError
 from localcluster.apiserver.kinds.quantities import canonical
 from localcluster.resources import ResourceInfo
 
-__all__ = ["WireField", "WrongType", "conform", "fields_of", "message_of", "named_message"]
+__all__ = ["WireField", "WrongType", "conform", "fields_of", "message_of", "messages", "named_message"]
 
 _INT_RANGES: Final = {"int32": 2**31, "int64": 2**63}
 _LONG_QUANTITY: Final = re.compile(r".{41,}|.*[eE][+-]?\d{3,}", re.DOTALL)  # no amount that anybody means
@@ -46,7 +46,7 @@ class WrongType(ValueError):
 
 
 class WireField(NamedTuple):
-    """A field of a message. `shape`: "[]" a list, "{}" a map, "^" inlined, "!" never left out, "" plain."""
+    """A field. `shape`: "[]" a list, "{}" a map, "^" inlined, "!" never left out, "?" optional, "" plain."""
 
     number: int
     shape: str
@@ -62,6 +62,11 @@ def named_message(group: str, version: str, kind: str) -> str | None:
     """The same by group, version and kind."""
     name = f"{group.partition('.')[0] or 'core'}.{version}.{kind}"
     return name if name in _messages() else None
+
+
+def messages() -> Iterable[str]:
+    """The names of all messages."""
+    return _messages().keys()
 
 
 def fields_of(message: str) -> Mapping[str, WireField]:
@@ -107,7 +112,7 @@ def _messages() -> dict[str, dict[str, str]]:
 
 def _field(written: str) -> WireField:
     number, _, kind = written.partition(" ")
-    shape = next((one for one in ("[]", "{}", "^", "!") if kind.startswith(one)), "")
+    shape = next((one for one in ("[]", "{}", "^", "!", "?") if kind.startswith(one)), "")
     return WireField(int(number), shape, kind.removeprefix(shape))
 
 

@@ -112,7 +112,11 @@ VALID: Final[Mapping[str, Json]] = {
     "/api/v1/namespaces": {"spec": {"finalizers": ["kubernetes"]}},
     "/api/v1/nodes": {
         "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]},
-        "status": {"capacity": {"cpu": "1"}, "conditions": [{"type": "Ready", "status": "True"}], "addresses": []},
+        "status": {
+            "capacity": {"cpu": "1"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "Hostname", "address": "x"}],
+        },
     },
     "/api/v1/persistentvolumeclaims": {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -142,7 +146,7 @@ VALID: Final[Mapping[str, Json]] = {
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings": _BINDING,
     "/apis/rbac.authorization.k8s.io/v1/clusterroles": {
         "rules": _RULES,
-        "aggregationRule": {"clusterRoleSelectors": []},
+        "aggregationRule": {"clusterRoleSelectors": [_SELECTOR]},
     },
     "/apis/rbac.authorization.k8s.io/v1/rolebindings": _BINDING,
     "/apis/rbac.authorization.k8s.io/v1/roles": {"rules": _RULES},
@@ -177,7 +181,7 @@ VALID: Final[Mapping[str, Json]] = {
         }
     },
     "/apis/policy/v1/poddisruptionbudgets": {"spec": {"minAvailable": 1, "selector": _SELECTOR}},
-    "/apis/scheduling.k8s.io/v1/priorityclasses": {"value": 3, "globalDefault": False, "description": "d"},
+    "/apis/scheduling.k8s.io/v1/priorityclasses": {"value": 3, "globalDefault": True, "description": "d"},
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations": {"webhooks": _HOOKS},
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations": {"webhooks": _HOOKS},
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions": {

@@ -395,3 +395,62 @@ async def test_apply_takes_a_list_of_objects_with_validation(cluster: Wire) -> N
 
     assert first.ok() == "configmap/l1 created\nconfigmap/l2 created\n"
     assert second.ok() == "configmap/l1 unchanged\nconfigmap/l2 unchanged\n"
+
+
+CREATED: dict[str, tuple[str, list[str], Json]] = {
+    "configmap": ("configmaps", ["configmap", "x", "--from-literal=a=1"], {"data": {"a": "1"}}),
+    "secret": ("secrets", ["secret", "generic", "x", "--from-literal=a=1"], {"data": {"a": "MQ=="}, "type": "Opaque"}),
+    "serviceaccount": ("serviceaccounts", ["serviceaccount", "x"], {}),
+    "role": (
+        "roles.rbac.authorization.k8s.io",
+        ["role", "x", "--verb=get", "--resource=pods"],
+        {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    ),
+    "quota": ("resourcequotas", ["quota", "x", "--hard=cpu=1,pods=2"], {"spec": {"hard": {"cpu": "1", "pods": "2"}}}),
+    "poddisruptionbudget": (
+        "poddisruptionbudgets.policy",
+        ["poddisruptionbudget", "x", "--selector=a=b", "--min-available=50%"],
+        {"spec": {"minAvailable": "50%", "selector": {"matchLabels": {"a": "b"}}}},
+    ),
+}
+
+
+@pytest.mark.spec("kube-api:NEG-3")
+@pytest.mark.parametrize("kind", CREATED)
+async def test_what_kubectl_makes_itself_arrives_in_protobuf(cluster: Wire, kind: str) -> None:
+    """Newer kubectl sends such bodies and does not fall back; what is stored is what was asked for."""
+    resource, arguments, expected = CREATED[kind]
+
+    made = await cluster.kubectl("create", *arguments)
+
+    assert made.ok().endswith("/x created\n")
+    stored = (await cluster.get(cluster.path(resource, "x"))).ok()
+    assert {key: stored[key] for key in expected} == expected
+
+
+async def test_kubectl_makes_a_job_a_deployment_and_a_service(cluster: Wire) -> None:
+    """Whole templates in protobuf, with what the server adds."""
+    (await cluster.kubectl("create", "job", "j", "--image=i:1", "--", "sleep", "1")).ok()
+    (await cluster.kubectl("create", "deployment", "d", "--image=i:1", "--replicas=0")).ok()
+    (await cluster.kubectl("create", "service", "clusterip", "s", "--tcp=80:8080")).ok()
+
+    job = (await cluster.get(cluster.path("jobs.batch", "j"))).ok()
+    deployment = (await cluster.get(cluster.path("deployments.apps", "d"))).ok()
+    service = (await cluster.get(cluster.path("services", "s"))).ok()
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["command"]) == ("i:1", ["sleep", "1"])
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert deployment["spec"]["replicas"] == 0
+    assert service["spec"]["ports"] == [{"name": "80-8080", "port": 80, "protocol": "TCP", "targetPort": 8080}]
+
+
+@pytest.mark.spec("kube-api:AUTH-6")
+async def test_kubectl_makes_namespaces_and_tokens(cluster: Wire) -> None:
+    """The one over all namespaces, the other below an account."""
+    name = f"{cluster.namespace}-made"
+    (await cluster.kubectl("create", "namespace", name)).ok()
+    (await cluster.delete(f"/api/v1/namespaces/{name}")).ok()
+
+    token = (await cluster.kubectl("create", "token", "default", "--duration=20m")).ok()
+
+    assert token.strip().count(".") == 2

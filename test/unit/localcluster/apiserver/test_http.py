@@ -218,14 +218,14 @@ async def test_a_stream_into_a_pod_is_refused_in_words(stream: str) -> None:
     assert status["message"].startswith(f"this local cluster does not serve {stream} yet")
 
 
-async def test_protobuf_bodies_are_415_for_now() -> None:
-    """Also for built-in kinds (TOP-1)."""
+async def test_a_protobuf_body_without_its_envelope_is_refused() -> None:
+    """Four bytes are none (NEG-3)."""
     async with (
         a_client(a_face()) as session,
         session.post(PODS, data=b"k8s\0", headers={"Content-Type": "application/vnd.kubernetes.protobuf"}) as answer,
     ):
-        assert answer.status == 415
-        assert (await answer.json())["reason"] == "UnsupportedMediaType"
+        assert answer.status == 400
+        assert (await answer.json())["reason"] == "BadRequest"
 
 
 async def test_without_a_dialer_a_proxy_has_no_endpoint() -> None:
