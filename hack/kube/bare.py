@@ -5,11 +5,12 @@ and the CNI plugins from Debian's packages, none of them installed. All run insi
 network, mount, PID and cgroup namespace that the kernel takes down when the process that opened it ends, in whatever
 way. What no kernel takes down, the state folder and the cgroups, is noted, and the next start sweeps it.
 
-    sudo python -m hack.kube.bare      run one until Ctrl-C, and say where its kubeconfig is
+    sudo python -m hack.kube.bare operator ray     run one until Ctrl-C, with these images; say where its kubeconfig is
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import fcntl
 import json
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hack.image.debian import CACHE, CannotLayOut, laid_out
-from hack.image.making import CannotMake, make
+from hack.image.making import IMAGES, CannotMake, make
 from hack.kube import cgroups, dns
 from hack.kube.build import CannotBuild, find
 from hack.kube.certificates import Authority, a_key
@@ -196,8 +197,11 @@ class Clock:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Node, Cell]]:
-    """The node, in this process; ready when the block is entered. Raises NodeRefused."""
+async def running(images: Sequence[str] = ()) -> AsyncIterator[tuple[Node, Cell]]:
+    """The node, in this process; ready, with these images of hack/image, when the block is entered.
+
+    Raises NodeRefused.
+    """
     if os.geteuid() != 0:
         raise NodeRefused("a bare node needs root: containers get cgroups and a network of their own")
     if len(str(_parent())) > MOST_CHARACTERS:
@@ -205,7 +209,7 @@ async def running() -> AsyncIterator[tuple[Node, Cell]]:
     clock = Clock()
     programs = find(PROGRAMS, _say)
     debian = laid_out(PACKAGES, _say)
-    archives = [make(name).path for name in ("pause", "coredns")]
+    archives = [make(name).path for name in ("pause", "coredns", *images)]
     clock.phase("programs and images made")
     try:
         with _state() as state:
@@ -345,13 +349,13 @@ async def _until(there: Callable[[], bool]) -> None:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-async def _serve(tell: bool) -> None:
+async def _serve(tell: bool, images: Sequence[str]) -> None:
     """Run a node until it ends by itself, which is a NodeRefused, or a signal cancels us: then all is taken away."""
     us = asyncio.current_task()
     assert us is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, us.cancel)
-    async with running() as (node, cell):
+    async with running(images) as (node, cell):
         told = {name: str(value) for name, value in asdict(node).items()}
         print(json.dumps(told) if tell else f"export KUBECONFIG={node.kubeconfig}", flush=True)
         await _alive(cell, node.state, _for_ever())
@@ -367,8 +371,14 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one until Ctrl-C; 1 when there can be none."""
+    parser = argparse.ArgumentParser(prog="python -m hack.kube.bare", description=__doc__.partition("\n")[0])
+    parser.add_argument("images", nargs="*", help=f"of hack/image, to be made and loaded: {', '.join(IMAGES)}")
+    parser.add_argument("--tell", action="store_true", help="say what there is as JSON")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.images) - set(IMAGES):
+        parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
     try:
-        asyncio.run(_serve("--tell" in arguments))
+        asyncio.run(_serve(given.tell, given.images))
     except asyncio.CancelledError:
         return 0
     except (NodeRefused, CellRefused, CannotBuild, CannotLayOut, CannotMake) as refused:
