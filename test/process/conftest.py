@@ -22,7 +22,7 @@ import aiohttp
 import pytest
 
 from api.crds.installed import custom_resource_definitions
-from controller.rights import LEADER_ELECTION, RIGHTS, rules
+from controller.rights import LEADER_ELECTION, RIGHTS, Right, rules
 from hack.kube.build import CannotBuild, find
 from hack.kube.judge import AUDIT_LOG, Judge, judge
 from localcluster.testing.factories import a_raycluster
@@ -34,11 +34,16 @@ END_SECONDS = 45.0
 SLOW = 90.0
 WORKS = "controllers work"
 NUMBERS = count(1)
+READS = ("get", "list", "watch")
 
 # The operator, with a way to make its event loop stand still: SIGUSR1, for as many seconds as the environment says.
+# PATIENCE: seconds after which a kind that the server refuses is given up, instead of two minutes.
 PROGRAM = """
 import os, runpy, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: time.sleep(float(os.environ["STAND_STILL"])))
+if "PATIENCE" in os.environ:
+    import controller.runtime.cache.caches as caches
+    caches.SYNC_SECONDS = float(os.environ["PATIENCE"])
 sys.argv[0] = "manta-operator"
 runpy.run_module("controller", run_name="__main__", alter_sys=True)
 """
@@ -83,6 +88,18 @@ class Replica:
         async with asyncio.timeout(seconds):
             return await self.process.wait()
 
+    async def tells(self, message: str, word: str, *, seconds: float = SLOW) -> Mapping[str, Any]:
+        """The first line with that message in which the word stands anywhere."""
+
+        def found() -> Mapping[str, Any] | None:
+            return next((one for one in self.lines if one["msg"] == message and word in json.dumps(one)), None)
+
+        async with asyncio.timeout(seconds), self.news:
+            await self.news.wait_for(lambda: self.silent or found() is not None)
+        line = found()
+        assert line is not None, self.lines[-8:]
+        return line
+
     def complaints(self) -> list[Mapping[str, Any]]:
         """What it logged above info."""
         return [line for line in self.lines if line.get("level") not in ("debug", "info")]
@@ -118,9 +135,9 @@ class Plane:
     folder: Path
     stack: AsyncExitStack
 
-    async def account(self, name: str) -> Json:
-        """A kubeconfig for a service account with our own rights."""
-        return await signed_in(self.wire, name, rules((*RIGHTS, *LEADER_ELECTION)))
+    async def account(self, name: str, rights: Sequence[Right] = (*RIGHTS, *LEADER_ELECTION)) -> Json:
+        """A kubeconfig for a service account with our own rights, or with fewer."""
+        return await signed_in(self.wire, name, rules(tuple(rights)))
 
     async def replica(self, account: str, *flags: str, config: Json | None = None, **environment: str) -> Replica:
         """Start one; it need not work yet. It is ended with the test."""
@@ -137,7 +154,7 @@ class Plane:
         """What it wrote, by the API server's own word, but for its lease and events."""
         log = self.judge.kubeconfig.with_name(AUDIT_LOG)
         found = audited(log, self.wire.namespace, account)
-        return [one for one in found if one.resource not in ("leases", "events")]
+        return [one for one in found if one.verb not in READS and one.resource not in ("leases", "events")]
 
     async def cluster(self, name: str, workers: int) -> None:
         """Create a RayCluster. Nothing runs its pods: they stay pending."""
@@ -198,7 +215,7 @@ def control_plane() -> Iterator[Judge]:
         find(("etcd", "kube-apiserver", "kube-controller-manager"))
     except CannotBuild as refused:
         pytest.skip(str(refused))
-    with judge() as found:
+    with judge(audit_reads=True) as found:
         yield found
 
 

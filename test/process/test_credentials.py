@@ -35,7 +35,7 @@ async def rotate(plane: Plane, turn: int, file: Path) -> None:
 
 
 @pytest.mark.spec("runtime:TRN-9")
-async def test_tokens_that_die_under_load_fail_no_reconcile(plane: Plane, tmp_path: Path) -> None:
+async def test_fault_f11_tokens_that_die_under_load_fail_no_reconcile(plane: Plane, tmp_path: Path) -> None:
     """Refused once, the file is read again, and the request repeated."""
     file = tmp_path / "token"
     config = await plane.account("rotated")

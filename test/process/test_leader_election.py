@@ -51,7 +51,7 @@ def first_of(plane: Plane, account: str) -> datetime:
 
 @pytest.mark.spec("runtime:LE-7", "runtime:LE-8")
 @pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL, signal.SIGUSR1], ids=["stopped", "killed", "blocked"])
-async def test_never_two_write_and_the_other_takes_over_in_time(plane: Plane, fate: signal.Signals) -> None:
+async def test_fault_f12_never_two_write_and_the_other_takes_over_in_time(plane: Plane, fate: signal.Signals) -> None:
     """Stopped: it wakes up when another leads, and must not write. Blocked: its loop stands still for 20 seconds."""
     first, second = await two(plane)
     async with asyncio.TaskGroup() as group:
@@ -77,8 +77,9 @@ async def test_never_two_write_and_the_other_takes_over_in_time(plane: Plane, fa
     assert len(plane.writes("second")) > 10
 
 
+@pytest.mark.spec("runtime:LE-5", "runtime:LE-11", "deployment:1.7/events")
 async def test_an_orderly_end_hands_over_at_once(plane: Plane) -> None:
-    """Released: nobody waits for fifteen seconds."""
+    """Released: nobody waits for fifteen seconds. Events on the Lease say who became leader."""
     first, second = await two(plane)
 
     first.send(signal.SIGTERM)
@@ -87,6 +88,13 @@ async def test_an_orderly_end_hands_over_at_once(plane: Plane) -> None:
 
     assert await first.ended() == 0
     assert led <= 2.2 * RETRY + 5
+    await second.said("controllers work")
+    second.send(signal.SIGTERM)
+    assert await second.ended() == 0  # and has written down what it had to tell
+    found = (await plane.wire.get(plane.wire.path("events.events.k8s.io"))).ok()["items"]
+    told = [one["note"] for one in found if one["regarding"]["kind"] == "Lease"]
+    assert len(told) == 2
+    assert all(note.endswith(" became leader") for note in told)
 
 
 async def test_a_standby_ends_when_it_is_asked_to(plane: Plane) -> None:

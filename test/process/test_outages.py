@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 AWAY_SECONDS = float(os.environ.get("MANTA_AWAY_SECONDS", "30"))
 
 
-async def test_an_api_server_that_restarts_five_times_and_is_then_away_for_long_restarts_no_operator(
+async def back(plane: Plane) -> None:
+    """The API server answers again."""
+    plane.judge.api_server.start()
+    await asyncio.to_thread(plane.judge.wait_until_ready)
+
+
+async def test_fault_f9_an_api_server_that_restarts_five_times_and_is_then_away_for_long_restarts_no_operator(
     plane: Plane,
 ) -> None:
     """After each return a change is acted on, and after the long absence, which outlasts the lease, too."""
@@ -24,12 +30,12 @@ async def test_an_api_server_that_restarts_five_times_and_is_then_away_for_long_
 
     for turn in range(5):
         plane.judge.api_server.stop()
-        await asyncio.to_thread(plane.judge.start_api_server)
+        await back(plane)
         await plane.scale("r", 2 + turn % 2)
         await plane.until_pods("r", 3 + turn % 2)
     plane.judge.api_server.stop()
     await asyncio.sleep(AWAY_SECONDS)
-    await asyncio.to_thread(plane.judge.start_api_server)
+    await back(plane)
     await plane.scale("r", 5)
     await plane.until_pods("r", 6)
 
