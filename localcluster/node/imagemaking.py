@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from localcluster.node import kernel
-from localcluster.node.images import DONE, EXTRAS, Environment
+from localcluster.node.images import DONE, Environment
 from localcluster.node.interfaces import Fault
 
 __all__ = ["find_python", "main", "settings_for_uv", "why_not"]
@@ -75,9 +75,8 @@ def make(folder: Path, wanted: Environment, environ: Mapping[str, str]) -> None:
         settings = {**environ, **settings_for_uv(_pip_settings(environ), environ), "UV_PYTHON_DOWNLOADS": "never"}
         _say(line=f"making an environment with Ray {wanted.ray} on Python {_version(python)}")
         _uv(["venv", "--seed", "--no-project", "--python", python, str(folder)], settings, wanted, _version(python))
-        requirements = [f"ray[{EXTRAS}]=={wanted.ray}", *wanted.packages]
         into = ["--python", str(folder / "bin" / "python")]
-        _uv(["pip", "install", "--compile-bytecode", *into, *requirements], settings, wanted, _version(python))
+        _uv(["pip", "install", "--compile-bytecode", *into, *wanted.requirements], settings, wanted, _version(python))
         unfinished = folder / f"{DONE}.unfinished"
         unfinished.write_text(json.dumps({"ray": wanted.ray, "python": _version(python), "packages": wanted.packages}))
         unfinished.replace(folder / DONE)

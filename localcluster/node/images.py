@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -34,6 +35,9 @@ Told: TypeAlias = Callable[[str], None]
 
 DONE: Final = "manta-image.json"  # written last: an environment without it is not finished
 EXTRAS: Final = "default,serve"
+# What Ray's own requirements allow and it cannot work with. Serve up to 2.53 at least asks protobuf for what protobuf 7
+# no longer has, and every application ends as DEPLOY_FAILED. Packages of the user's own come before these.
+BOUNDS: Final = {"protobuf": "protobuf<7"}
 RAY_HOME: Final = "/home/ray"  # as in Ray's own images
 OTHER_HOME: Final = "/home/manta"
 OWN_TMP: Final = "/tmp/"  # noqa: S108 - every container has its own: what it needs of the machine's is shown again
@@ -62,8 +66,18 @@ class Environment:
     def name(self) -> str:
         """Of its folder: one for each Ray, Python and extras."""
         python = self.python or f"{sys.version_info[0]}.{sys.version_info[1]}"
-        words = ["ray", self.ray, f"py{python.replace('.', '')}", EXTRAS.replace(",", "-"), *self.packages]
+        words = ["ray", self.ray, f"py{python.replace('.', '')}", EXTRAS.replace(",", "-"), *self._beside_ray]
         return "".join(letter if letter.isalnum() or letter in "._-=" else "_" for letter in "-".join(words))
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """All that is installed by name."""
+        return (f"ray[{EXTRAS}]=={self.ray}", *self._beside_ray)
+
+    @property
+    def _beside_ray(self) -> tuple[str, ...]:
+        own = {re.split(r"[^\w.-]", package, maxsplit=1)[0].lower() for package in self.packages}
+        return (*(bound for name, bound in BOUNDS.items() if name not in own), *self.packages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,22 @@ def test_each_version_python_and_set_of_packages_is_an_environment_of_its_own() 
     }
 
     assert len(names) == 4
-    assert Environment("2.52.0", "3.11").name == "ray-2.52.0-py311-default-serve"
+    assert Environment("2.52.0", "3.11").name == "ray-2.52.0-py311-default-serve-protobuf_7"
+
+
+def test_an_environment_gets_no_protobuf_that_breaks_serve() -> None:
+    """Ray asks for 3.20.3 or later; with 7, every Serve application is DEPLOY_FAILED (seen: Ray 2.52.0, 2.53.0)."""
+    assert Environment("2.52.0", "3.11", ("torch",)).requirements == (
+        *("ray[default,serve]==2.52.0", "protobuf<7", "torch"),
+    )
+
+
+def test_a_protobuf_that_the_user_names_is_taken() -> None:
+    """Whoever maps an image knows what is in it; the folder's name says which it is."""
+    wanted = Environment("2.52.0", "3.11", ("protobuf==5.29.5",))
+
+    assert wanted.requirements == ("ray[default,serve]==2.52.0", "protobuf==5.29.5")
+    assert wanted.name == "ray-2.52.0-py311-default-serve-protobuf==5.29.5"
 
 
 async def test_the_users_file_says_what_other_images_are(tmp_path: Path) -> None:
