@@ -13,7 +13,7 @@ from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
-from controller.ray.raycluster.decide import decide, kept_ticket, new_ticket
+from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
 from controller.ray.raycluster.observe import PodViews, observe
 from controller.ray.raycluster.seen import Fresh, Memory, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
@@ -85,6 +85,8 @@ class RayClusterController:
             return DONE  # owner references clean up
         fresh = self._fresh()
         plan = decide(seen, self._options, fresh)
+        if plan.notes.get(REPORTED):
+            self._memories[key] = self._memories[key].accepting(seen)
         if plan.record is not None:
             await record(self._client, plan.record)
             return AGAIN

@@ -32,7 +32,8 @@ from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Ou
 
 __all__ = ["REPORTED", "PodStep", "Stuck", "decide", "kept_ticket", "managed_elsewhere", "new_ticket", "pod_step"]
 
-REPORTED: Final = "reported"  # key of Plan.notes: does this pass say something about the status?
+# Key of Plan.notes: does this pass say something about the status? Never where the spec was refused.
+REPORTED: Final = "reported"
 IDENTITY: Final = (wire.ANNOTATION_SLOT, wire.ANNOTATION_SLOT_TICKET)
 
 Lane = tuple[Write, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any, Final
 
 from api.meta import Condition, Json, condition
@@ -129,6 +130,7 @@ class Seen:
     rights: Rights = field(default_factory=Rights)
     spent: Filled = frozenset()  # what this process saw filled earlier, under the present ticket, and is empty now
     known: bool = False  # did this process look at the cluster before?
+    accepted: bool = False  # did it judge this very spec, with these labels and annotations, and found it good?
 
     @property
     def name(self) -> str:
@@ -184,18 +186,31 @@ class Memory:
 
     uid: str = ""
     filled: Filled = frozenset()
+    accepted: bytes = b""  # a digest of what was judged and found good
 
     def recall(self, seen: Seen) -> Seen:
-        """The look, with the places that were filled before and are empty now."""
+        """The look, with the places that were filled before and are empty now, and whether it was accepted before."""
         if self.uid != seen.uid:
             return seen
-        return replace(seen, spent=self.filled - _filled(seen), known=True)
+        accepted = bool(self.accepted) and self.accepted == _judged(seen)
+        return replace(seen, spent=self.filled - _filled(seen), known=True, accepted=accepted)
 
     @classmethod
     def after(cls, seen: Seen) -> Memory:
         """What to remember of a look that `recall` completed: a ticket that is over needs no memory."""
         known = seen.spent | _filled(seen)
-        return cls(seen.uid, frozenset((slot, ticket) for slot, ticket in known if ticket == seen.ticket))
+        kept = frozenset((slot, ticket) for slot, ticket in known if ticket == seen.ticket)
+        return cls(seen.uid, kept, _judged(seen) if seen.accepted else b"")
+
+    def accepting(self, seen: Seen) -> Memory:
+        """With this: nothing was wrong with the spec of that look."""
+        return replace(self, accepted=_judged(seen))
+
+
+def _judged(seen: Seen) -> bytes:
+    """A digest of all that is judged but the status; the spec is known by its generation."""
+    about = (seen.cluster.generation, sorted(seen.cluster.labels.items()), sorted(seen.cluster.annotations.items()))
+    return blake2b(repr(about).encode(), digest_size=16).digest()
 
 
 def _filled(seen: Seen) -> Filled:

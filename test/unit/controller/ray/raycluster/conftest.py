@@ -14,7 +14,7 @@ from api.meta import Json, Ref
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from controller.ray.options import Options
-from controller.ray.raycluster.decide import decide, kept_ticket
+from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket
 from controller.ray.raycluster.seen import Fresh, Memory, PodView, Rights, Seen
 from controller.ray.raycluster.status import Report, report
 from controller.runtime.errors import Forbidden
@@ -182,6 +182,8 @@ class World:
         self.memory = Memory.after(view)
         self.tickets += 1
         plan = decide(view, self.options, Fresh(f"t{self.tickets}", "token"))
+        if plan.notes.get(REPORTED):
+            self.memory = self.memory.accepting(view)
         if plan.record is not None:
             self.keep(plan.record)
             return plan
