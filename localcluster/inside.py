@@ -12,13 +12,16 @@ import json
 import os
 import random
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from localcluster.apiserver.bootstrap import KUBERNETES_PORT
 from localcluster.apiserver.http import serving
+from localcluster.certificates import Certified, certified
 from localcluster.faults import Faults
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import dialing
@@ -28,7 +31,7 @@ from localcluster.running import Running, running
 
 __all__ = ["Inside", "arguments_of", "main", "serve", "wall_clock"]
 
-PORT = 6443  # inside the cell, which has a loopback of its own
+PORT, TLS_PORT = 8080, KUBERNETES_PORT  # inside the cell, which has a loopback of its own
 
 
 class Inside:
@@ -68,9 +71,15 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
         loop.add_signal_handler(wanted, stop.set)
     directory = inside.directory
     async with AsyncExitStack() as stack:
+        own = certified(wall_clock())
+        chance = random.Random(os.urandom(16))
         cluster = await stack.enter_async_context(
-            running(now=wall_clock, chance=random.Random(os.urandom(16)), token=inside.token, port=PORT, faults=faults)
+            running(
+                now=wall_clock, chance=chance, token=inside.token, port=PORT, faults=faults, authority=own.authority
+            )
         )
+        tls = tls_of(own, directory)
+        await stack.enter_async_context(serving(cluster.face, port=TLS_PORT, tls=tls))  # the service `kubernetes`
         await stack.enter_async_context(serving(cluster.face, socket=directory / "api.sock"))
         for file in inside.preload:
             await create_all(cluster, json.loads(file.read_text()))
@@ -79,6 +88,20 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
         write_kubeconfig(directory / "kubeconfig", cluster.url, inside.token)
         (directory / "ready").touch()
         await stop.wait()
+
+
+def tls_of(own: Certified, directory: Path) -> ssl.SSLContext:
+    """What the server shows. The library reads keys from files only, so there is one, for a moment."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file = directory / "server.pem"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(own.certificate + own.key)
+        context.load_cert_chain(file)
+    finally:
+        file.unlink()
+    return context
 
 
 async def create_all(cluster: Running, objects: Sequence[Mapping[str, object]]) -> None:

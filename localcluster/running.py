@@ -42,10 +42,12 @@ async def running(
     port: int = 0,
     socket: Path | None = None,
     faults: Faults | None = None,
+    authority: str = "",
 ) -> AsyncIterator[Running]:
     """Run a cluster on a port (0: any) or a Unix socket. Raises OSError for a port that is taken.
 
-    `faults` go wrong between the server and whoever comes over HTTP.
+    `authority` is what clients of a server with TLS trust: pods find it beside their token. `faults` go wrong between
+    the server and whoever comes over HTTP.
     """
     server: ApiServer
     face: HttpFace
@@ -60,6 +62,6 @@ async def running(
     async with (
         serving(face, host=host, port=port, socket=socket) as url,  # first: a taken port is no failure of a group
         mirroring(api) as mirrors,
-        controlling(api, mirrors, now=now),
+        controlling(api, mirrors, now=now, certificate=authority),
     ):
         yield Running(url, server, face, api, mirrors)

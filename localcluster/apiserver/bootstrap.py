@@ -9,7 +9,7 @@ from localcluster.apiserver.core import Core
 from localcluster.apiserver.metadata import created
 from localcluster.resources import BUILT_IN
 
-__all__ = ["bootstrap"]
+__all__ = ["KUBERNETES_PORT", "bootstrap"]
 
 _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, closing
 from datetime import datetime
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -299,7 +300,7 @@ def _document(document: Document, request: web.BaseRequest) -> web.Response:
 
 @asynccontextmanager
 async def serving(
-    face: HttpFace, *, host: str = "127.0.0.1", port: int = 0, socket: Path | None = None
+    face: HttpFace, *, host: str = "127.0.0.1", port: int = 0, socket: Path | None = None, tls: SSLContext | None = None
 ) -> AsyncIterator[str]:
     """Serve for as long as the block lasts, on a port (0: any) or a Unix socket; gives the base URL.
 
@@ -310,13 +311,13 @@ async def serving(
     )
     await runner.setup()
     try:
-        site: Any = web.UnixSite(runner, socket) if socket else web.TCPSite(runner, host, port)
+        site: Any = web.UnixSite(runner, socket) if socket else web.TCPSite(runner, host, port, ssl_context=tls)
         await site.start()
         if socket:
             yield "http://localhost"
         else:
             bound = runner.addresses[0]
-            yield f"http://{bound[0]}:{bound[1]}"
+            yield f"{'https' if tls else 'http'}://{bound[0]}:{bound[1]}"
     finally:
         face.close()
         await asyncio.sleep(0)

@@ -236,3 +236,23 @@ async def test_a_container_may_open_its_own_output_again(tmp_path: Path) -> None
         await cluster.ended("again")
 
         assert await cluster.log("again") == "one\ntwo\nthree\n"
+
+
+async def test_a_program_in_a_pod_reaches_the_api_server_with_its_token(tmp_path: Path) -> None:
+    """By the service `kubernetes`, over TLS, trusting only what stands beside the token: what the autoscaler does."""
+    script = f"""exec {sys.executable} - <<'EOF'
+import json, os, ssl, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+token, space = (open(f"{{folder}}/{{name}}").read() for name in ("token", "namespace"))
+trusted = ssl.create_default_context(cafile=f"{{folder}}/ca.crt")
+for host in (os.environ["KUBERNETES_SERVICE_HOST"], "kubernetes.default.svc"):
+    url = f"https://{{host}}:{{os.environ['KUBERNETES_SERVICE_PORT']}}/api/v1/namespaces/{{space}}/pods/asker"
+    asked = urllib.request.Request(url, headers={{"Authorization": "Bearer " + token}})
+    print(json.load(urllib.request.urlopen(asked, context=trusted))["metadata"]["name"])
+EOF
+"""
+    async with a_cluster(tmp_path) as cluster:
+        await cluster.api.create("pods", "default", a_pod("asker", script))
+        await cluster.ended("asker")
+
+        assert (await cluster.log("asker")).splitlines() == ["asker", "asker"]
