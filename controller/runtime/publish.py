@@ -25,14 +25,16 @@ async def publish(
     status: Mapping[str, Any],
     *,
     own_conditions: Collection[str] = (),
+    anew: Collection[str] = (),
 ) -> Json | None:
     """Make `status`, the whole of it, the status of the object that was `seen`; None when it is that already.
 
     Members of the seen status that `status` does not have are cleared by explicit nulls. Conditions of types it does
-    not name are kept, unless the type is one of `own_conditions`: those are ours to take away. Raises Conflict when
-    the object changed, was replaced or went since: observe, decide again.
+    not name are kept, unless the type is one of `own_conditions`: those are ours to take away. Those of types in
+    `anew` begin again: their time is the new one, though their status may be the old. Raises Conflict when the object
+    changed, was replaced or went since: observe, decide again.
     """
-    change = status_patch(seen.get("status") or {}, status, own_conditions)
+    change = status_patch(seen.get("status") or {}, status, own_conditions, anew)
     if not change:
         return None
     metadata = seen["metadata"]
@@ -72,27 +74,38 @@ def patch_body(patch: MergePatch) -> Json:
     return {**patch.body, "metadata": metadata}
 
 
-def status_patch(old: Mapping[str, Any], new: Mapping[str, Any], own_conditions: Collection[str] = ()) -> Json:
+def status_patch(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    own_conditions: Collection[str] = (),
+    anew: Collection[str] = (),
+) -> Json:
     """The merge patch between two statuses; conditions as one whole list, merged by type."""
     before = old.get("conditions") or ()
-    conditions = merged_conditions(before, new.get("conditions") or (), own_conditions)
+    conditions = merged_conditions(before, new.get("conditions") or (), own_conditions, anew)
     if conditions or before:
         new = {**new, "conditions": conditions}
     return merge_patch(old, new)
 
 
-def merged_conditions(old: Sequence[Condition], new: Sequence[Condition], own: Collection[str] = ()) -> list[Condition]:
+def merged_conditions(
+    old: Sequence[Condition], new: Sequence[Condition], own: Collection[str] = (), anew: Collection[str] = ()
+) -> list[Condition]:
     """The new conditions in the places of their types, foreign types where they were, further ones at the end.
 
     Types in `own` that `new` does not have are taken away. lastTransitionTime moves only with the status (spec
-    raycluster §19.3), so that a time stamp is never the reason for a write.
+    raycluster §19.3), so that a time stamp is never the reason for a write; except in types in `anew`, which begin
+    again (spec rayservice §7).
     """
     ours = {one["type"]: one for one in new}
     kept = [one for one in old if one["type"] in ours or one["type"] not in own]
     known = {one["type"] for one in kept}
-    return [_carried_on(one, ours.get(one["type"], one)) for one in kept] + [
-        one for one in new if one["type"] not in known
-    ]
+    return [
+        ours[one["type"]]
+        if one["type"] in anew and one["type"] in ours
+        else _carried_on(one, ours.get(one["type"], one))
+        for one in kept
+    ] + [one for one in new if one["type"] not in known]
 
 
 def _carried_on(old: Condition, new: Condition) -> Condition:

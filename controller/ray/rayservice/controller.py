@@ -88,7 +88,8 @@ class RayServiceReconciler:
         for event in told.events:
             announce(event)
         if told.status is not None:
-            await publish(self._client, wire.RAY_SERVICES, seen.service, told.status, own_conditions=OWN_CONDITIONS)
+            own, anew = OWN_CONDITIONS, told.anew
+            await publish(self._client, wire.RAY_SERVICES, seen.service, told.status, own_conditions=own, anew=anew)
         return told.result
 
     def _unwanted_since(self, key: Ref, seen: Seen, now: datetime) -> Mapping[str, datetime]:

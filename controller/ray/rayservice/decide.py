@@ -18,7 +18,7 @@ from controller.ray.desired.facts import facts_of
 from controller.ray.desired.services import head_of_service, serve_of_service
 from controller.ray.rayservice import upgrade
 from controller.ray.rayservice.seen import ClusterView, Seen
-from controller.ray.rayservice.serving import serving_of
+from controller.ray.rayservice.serving import is_configured, serving_of
 from controller.ray.rayservice.suspension import Suspension, gone, suspension_of
 from controller.runtime.diff import merge_patch
 from controller.runtime.finalizers import finalizer_added, finalizer_removed
@@ -40,6 +40,8 @@ __all__ = ["Course", "Decision", "decide", "initializing_due"]
 HEAD_SERVICE: Final = "head service"
 SERVE_SERVICE: Final = "serve service"
 EXPOSED: Final = ("NodePort", "LoadBalancer")
+ADDRESSES: Final = ("clusterIP", "clusterIPs")  # of a Service stay, all else of its spec is replaced (§12.4)
+ALLOTTED: Final = ("ipFamilies", "ipFamilyPolicy")  # by the API server, where the user says nothing
 INCREMENTAL_NOT_YET: Final = (
     "upgradeStrategy NewClusterWithIncrementalUpgrade needs the feature gate RayServiceIncrementalUpgrade, which this "
     "version does not have yet: no new cluster is made when the spec changes; use NewCluster"
@@ -70,17 +72,25 @@ class Decision:
 
 @dataclass(slots=True)
 class Draft:
-    """Writes as they are collected, in their order."""
+    """Writes as they are collected. All lanes are tried: a refused one keeps back only what stands behind it there."""
 
-    steps: list[Step] = field(default_factory=list)
+    found: list[tuple[Write, ...]] = field(default_factory=list)
     wants: list[Wants] = field(default_factory=list)
     events: list[Announcement] = field(default_factory=list)
     problem: str = ""
 
-    def lanes(self, *writes: Write) -> None:
+    def lanes(self, *writes: Write | None) -> None:
         """Writes that do not depend on each other."""
-        if writes:
-            self.steps.append(Step(tuple((one,) for one in writes)))
+        self.found.extend((one,) for one in writes if one is not None)
+
+    def lane(self, *writes: Write | None) -> None:
+        """Writes of which a later one needs the earlier ones."""
+        if lane := tuple(one for one in writes if one is not None):
+            self.found.append(lane)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (Step(tuple(self.found)),) if self.found else ()
 
 
 def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> Decision:
@@ -95,11 +105,12 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
     if hold is not None:
         return Decision(Plan(record=hold, result=AGAIN))
     draft = Draft()
-    draft.lanes(*upgrade.let_go(seen, now))
+    suspension = suspension_of(seen)
+    if invalid is not None or suspension is not Suspension.GOING:  # then all clusters go, and at once
+        draft.lanes(*upgrade.let_go(seen, now))
     if invalid is not None:
         draft.events.append(invalid)
         return _decided(seen, now, draft, Course.REFUSED)
-    suspension = suspension_of(seen)
     if suspension not in (Suspension.NONE, Suspension.OVER):
         return _suspended(seen, draft, suspension)
     if seen.condition_of(RayServiceCondition.READY).get("reason") == "InitializingTimeout" and (
@@ -120,25 +131,24 @@ def _deleting(seen: Seen) -> Decision:
         return _let_go(seen)
     draft = Draft()
     draft.lanes(*(upgrade.delete(one) for one in seen.clusters if not one.deleting))
-    return Decision(Plan(steps=tuple(draft.steps)))
+    return Decision(Plan(steps=draft.steps))
 
 
 def _suspended(seen: Seen, draft: Draft, suspension: Suspension) -> Decision:
     if suspension is Suspension.GOING:
         draft.lanes(*gone(seen))
     result = AGAIN if suspension in (Suspension.ASKED, Suspension.DONE) else Result()
-    plan = Plan(steps=tuple(draft.steps), events=tuple(draft.events), result=result)
+    plan = Plan(steps=draft.steps, events=tuple(draft.events), result=result)
     return Decision(plan, Course.SUSPENSION, suspension)
 
 
 def _running(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) -> Decision:
-    pending = upgrade.created(seen)
-    draft.lanes(*([pending] if pending is not None else upgrade.updated(seen)))
-    if pending is not None:
-        return _decided(seen, now, draft, Course.RUNNING, suspension=suspension)
+    draft.lanes(upgrade.created(seen))
     taking_over = upgrade.serves_from(seen)
     prepares = upgrade.prepares(seen, taking_over)
-    draft.lanes(*_serving(seen, draft, prepares=prepares))
+    for cluster in (seen.active, seen.pending):
+        if cluster is not None:
+            _kept(seen, cluster, draft, prepares=prepares)
     if taking_over is not None:
         _pointed_at(seen, taking_over, draft)
     if seen.spec.upgrade_strategy is not None and (
@@ -156,19 +166,18 @@ def _running(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) ->
     )
 
 
-def _serving(seen: Seen, draft: Draft, *, prepares: bool) -> Iterator[Write]:
-    """What each living cluster is to serve; the one that is being replaced keeps what it has."""
-    active, pending = seen.active, seen.pending
-    alone = active is not None and not seen.name_of("pending") and not prepares
-    for cluster, configured in ((active, alone), (pending, True)):
-        if cluster is None or cluster.deleting:
-            continue
-        proven = cluster is pending and seen.selected not in ("", cluster.name)
-        serving = serving_of(seen, cluster, configured=configured, proven=proven)
-        draft.events.extend(serving.events)
-        if serving.wants is not None:
-            draft.wants.append(serving.wants)
-        yield from serving.writes
+def _kept(seen: Seen, cluster: ClusterView, draft: Draft, *, prepares: bool) -> None:
+    """One living cluster: its spec, what it is to serve, and its head's label."""
+    if cluster.deleting:
+        return
+    proven = cluster.name == seen.name_of("pending") and seen.selected not in ("", cluster.name)
+    configured = is_configured(seen, cluster, prepares=prepares)
+    serving = serving_of(seen, cluster, configured=configured, proven=proven)
+    draft.lane(*upgrade.updated(seen, cluster), serving.mark)  # both change one object
+    draft.lanes(serving.label)
+    draft.events.extend(serving.events)
+    if serving.wants is not None:
+        draft.wants.append(serving.wants)
 
 
 def _pointed_at(seen: Seen, cluster: ClusterView, draft: Draft) -> None:
@@ -185,29 +194,32 @@ def _pointed_at(seen: Seen, cluster: ClusterView, draft: Draft) -> None:
         )
         return
     head = head_of_service(facts, name, owner, seen.options)
-    for wanted, there, why in ((head, seen.head_service, HEAD_SERVICE), (serve, seen.serve_service, SERVE_SERVICE)):
-        draft.steps.extend(Step.of(write) for write in _service(wanted, there, why))
+    draft.lane(
+        *_service(seen, head, seen.head_service, HEAD_SERVICE),
+        *_service(seen, serve, seen.serve_service, SERVE_SERVICE),
+    )
 
 
-def _service(wanted: Json, there: Json | None, why: str) -> Iterator[Write]:
-    if there is None:
-        yield Create(SERVICES, wanted, why=why)
-        return
-    selects = ((there["spec"].get("selector")) or {}).get(wire.LABEL_CLUSTER)
+def _service(seen: Seen, wanted: Json, there: Json | None, why: str) -> Iterator[Write]:
+    selects = (((there or {}).get("spec") or {}).get("selector") or {}).get(wire.LABEL_CLUSTER)
     if selects == wanted["spec"]["selector"][wire.LABEL_CLUSTER]:
         return  # left alone, whatever else was changed (spec rayservice §12.4)
+    if there is None or not seen.owns(there):
+        yield Create(SERVICES, wanted, why=why)  # another's is not written to: its name is taken, and that is told
+        return
     metadata, spec = there["metadata"], there["spec"]
     if spec.get("clusterIP") == "None" and wanted["spec"].get("type") in EXPOSED:
         # No address can be given to a headless Service: it is made anew in the next pass.
         yield Delete(SERVICES, metadata["namespace"], metadata["name"], metadata["uid"], why=why)
         return
-    address = {"clusterIP": spec["clusterIP"]} if spec.get("clusterIP") else {}
+    allotted = {name: spec[name] for name in ALLOTTED if name in spec}
+    addresses = {name: spec[name] for name in ADDRESSES if name in spec}
     yield MergePatch(
         SERVICES,
         metadata["namespace"],
         metadata["name"],
         metadata["uid"],
-        {"spec": merge_patch(spec, {**spec, **wanted["spec"], **address})},
+        {"spec": merge_patch(spec, {**allotted, **wanted["spec"], **addresses})},
         why=why,
         resource_version=metadata["resourceVersion"],
     )
@@ -224,7 +236,7 @@ def _decided(
     taking_over: str = "",
 ) -> Decision:
     plan = Plan(
-        steps=tuple(draft.steps),
+        steps=draft.steps,
         wants=tuple(draft.wants),
         events=tuple(draft.events),
         result=_look_again(seen, now, prepares=prepares),

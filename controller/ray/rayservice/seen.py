@@ -124,6 +124,8 @@ class ClusterView:
         """Its head is ready, and all applications of this configuration run."""
         if not self.head_ready or not self.has(goal) or self.serve is None:
             return False
+        if self.known.failing_since is not None:
+            return False  # the question that was asked after the configuration failed: what is known is older (E-32)
         states = [one.status for one in self.serve.applications.values()]
         return bool(states) and all(state == RUNNING for state in states)
 

@@ -19,7 +19,7 @@ from controller.ray.dashboard.protocol import Effect, EffectState, Proxy, Wants
 from controller.ray.rayservice.seen import SENDING, SENT, ClusterView, Seen
 from controller.runtime.plan import Announcement, MergePatch
 
-__all__ = ["CONFIGURATION", "HEAD_LABEL", "Serving", "serving_of"]
+__all__ = ["CONFIGURATION", "HEAD_LABEL", "Serving", "is_configured", "serving_of"]
 
 CONFIGURATION: Final = "configuration"
 HEAD_LABEL: Final = "head label"
@@ -27,28 +27,32 @@ HEAD_LABEL: Final = "head label"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What is written to one cluster, asked of its head, and told."""
+    """What is written to one cluster and to its head, asked of it, and told."""
 
-    writes: tuple[MergePatch, ...] = ()
+    mark: MergePatch | None = None  # of the configuration, on the RayCluster
+    label: MergePatch | None = None  # on the head pod
     wants: Wants | None = None
     events: tuple[Announcement, ...] = ()
+
+
+def is_configured(seen: Seen, cluster: ClusterView, *, prepares: bool) -> bool:
+    """Is that cluster to have the configuration? One that is being replaced keeps what it has (E-19)."""
+    if cluster.deleting or not cluster.head_ready:
+        return False
+    return cluster.name == seen.name_of("pending") or not (seen.name_of("pending") or prepares)
 
 
 def serving_of(seen: Seen, cluster: ClusterView, *, configured: bool, proven: bool) -> Serving:
     """For a cluster that is to have the configuration (`configured`), and whose doors must be proven open (`proven`).
 
-    A cluster that is being replaced is only looked at: it keeps the configuration it has (E-19).
+    Of one that is not, only its head's proxy is asked.
     """
     label = _head_label(seen, cluster)
-    writes = [label] if label is not None else []
     if cluster.target is None:
-        return Serving(tuple(writes))
+        return Serving(label=label)
     doors = tuple(_doors(seen, cluster, all_of_them=proven))
-    if not (configured and cluster.head_ready):
-        return Serving(tuple(writes), Wants(cluster.target, proxies=doors))
-    mark = _marked(seen, cluster)
-    if mark is not None:
-        writes.append(mark)
+    if not configured:
+        return Serving(label=label, wants=Wants(cluster.target, proxies=doors))
     wants = Wants(
         cluster.target,
         effects=_effects(seen, cluster),
@@ -56,7 +60,7 @@ def serving_of(seen: Seen, cluster: ClusterView, *, configured: bool, proven: bo
         serve=True,
         proxies=doors,
     )
-    return Serving(tuple(writes), wants, tuple(_told(seen, cluster)))
+    return Serving(_marked(seen, cluster), label, wants, tuple(_told(seen, cluster)))
 
 
 def _doors(seen: Seen, cluster: ClusterView, *, all_of_them: bool) -> Iterator[Proxy]:

@@ -16,9 +16,9 @@ from controller.ray.dashboard.protocol import ServeInfo
 from controller.ray.rayservice import upgrade
 from controller.ray.rayservice.decide import HEAD_SERVICE, SERVE_SERVICE, Course, Decision, initializing_due
 from controller.ray.rayservice.seen import ClusterView, Seen
-from controller.ray.rayservice.serving import HEAD_LABEL
+from controller.ray.rayservice.serving import HEAD_LABEL, is_configured
 from controller.ray.rayservice.suspension import CLUSTER, SERVICE, Suspension
-from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Result, Verdict, ref_of
+from controller.runtime.plan import AGAIN, Announcement, Create, Delete, MergePatch, Outcome, Result, Verdict, ref_of
 
 __all__ = ["OWN_CONDITIONS", "Report", "report"]
 
@@ -30,33 +30,44 @@ EMPTY_CLUSTER_STATUS: Final[Mapping[str, Any]] = {
     "head": {},
 }
 OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value})  # ours to take away
+ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
+PLAIN: Final = ("serviceStatus", "numServeEndpoints")  # left out where they are "" and 0 (spec rayservice §3)
 TIMED_OUT: Final = "InitializingTimeout"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`status` is the whole new status, or None where nothing is worth a write."""
+    """`status` is the whole new status, or None where nothing is worth a write.
+
+    The conditions of the types in `anew` begin again: their times are new, whatever their status was.
+    """
 
     status: Json | None
     events: tuple[Announcement, ...]
     result: Result
+    anew: frozenset[str] = frozenset()
 
 
 def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: datetime) -> Report:
     """From what was decided and what became of the writes."""
     refused = next((one for one in outcomes if not one.good and one.verdict is not Verdict.SKIPPED), None)
-    draft = _Draft(seen, decision, now)
+    draft = _Draft(seen, decision, now, awaited(seen, decision, refused))
     if decision.course is Course.REFUSED:
         draft.invalid()
     elif decision.course is Course.SUSPENSION:
         draft.suspension(decision.suspension)
     elif decision.course is Course.RUNNING:
-        draft.running(went_well=refused is None)
+        moved = all(one.good for one in outcomes if one.write.why in (HEAD_SERVICE, SERVE_SERVICE))
+        draft.running(moved=moved)
     told = (*decision.plan.events, *draft.events, *(event for one in outcomes for event in announced(one)))
-    status = draft.status if _differs(seen.status, draft.status) else None
-    if status is not None:
-        status["lastUpdateTime"] = format_time(now)
-    return Report(status, told, _result(decision, refused))
+    result = _result(decision, refused)
+    if not _differs(seen.status, draft.status):
+        return Report(None, told, result)
+    status = {name: value for name, value in draft.status.items() if value or name not in PLAIN}
+    status["lastUpdateTime"] = format_time(now)
+    if result.error is None and _names(status) != _names(seen.status):
+        result = AGAIN  # a cluster that lost its name is noticed by the next pass, and nothing else would start it
+    return Report(status, told, result, frozenset(draft.anew))
 
 
 def _result(decision: Decision, refused: Outcome | None) -> Result:
@@ -67,12 +78,17 @@ def _result(decision: Decision, refused: Outcome | None) -> Result:
     return Result(wait, RuntimeError(decision.problem)) if decision.problem else decision.plan.result
 
 
+def _names(status: Mapping[str, Any]) -> list[str]:
+    return [(status.get(role) or {}).get("rayClusterName") or "" for role in ROLES]
+
+
 class _Draft:
     """The new status as it comes to be."""
 
-    def __init__(self, seen: Seen, decision: Decision, now: datetime) -> None:
-        self.seen, self.decision, self.now = seen, decision, now
+    def __init__(self, seen: Seen, decision: Decision, now: datetime, awaited: str) -> None:
+        self.seen, self.decision, self.now, self.awaited = seen, decision, now, awaited
         self.status: Json = {**seen.status}
+        self.anew: set[str] = set()
         self.events: list[Announcement] = []
 
     # The courses
@@ -99,17 +115,17 @@ class _Draft:
             case _:
                 return
 
-    def running(self, *, went_well: bool) -> None:
-        """Spec rayservice §15.1."""
+    def running(self, *, moved: bool) -> None:
+        """Spec rayservice §15.1. `moved`: both Services are as they were to be."""
         seen = self.seen
         self.status["observedGeneration"] = seen.metadata["generation"]
         if self.decision.suspension is Suspension.OVER:
             self.set(RayServiceCondition.SUSPENDED, "False", "RayServiceResumed", "The service was resumed")
             self.forget(RayServiceCondition.READY, RayServiceCondition.UPGRADE_IN_PROGRESS)
         self.first_conditions()
-        self.status["activeServiceStatus"] = shown("active", seen)
-        self.status["pendingServiceStatus"] = shown("pending", seen)
-        if went_well:
+        for role in ("active", "pending"):
+            self.status[f"{role}ServiceStatus"] = shown(role, seen, prepares=self.decision.prepares)
+        if moved:
             self.promoted()
         if self.decision.prepares:
             name = f"{seen.metadata['name']}-{seen.fresh}"
@@ -127,6 +143,8 @@ class _Draft:
         """
         reason = self.reason(RayServiceCondition.READY)
         born_invalid = reason == "ValidationFailed" and not self.reason(RayServiceCondition.UPGRADE_IN_PROGRESS)
+        if born_invalid:
+            self.forget(RayServiceCondition.READY)  # what it may take begins now
         if not reason or born_invalid:
             self.set(RayServiceCondition.READY, "False", "Initializing", "The service is being set up")
         if not self.reason(RayServiceCondition.UPGRADE_IN_PROGRESS):
@@ -149,25 +167,17 @@ class _Draft:
             self.set(RayServiceCondition.READY, "False", "ZeroServeEndpoints", "No pod takes requests")
         elif (due := initializing_due(self.seen)) is not None and due <= self.now:
             self.timed_out()
-        elif self.reason(RayServiceCondition.READY) == "ValidationFailed":
-            return  # mended, and not yet seen to serve
-        else:
-            self.waiting()
-
-    def waiting(self) -> None:
-        """What it waits for, in a sentence; the reason stays what it is."""
-        reason = self.reason(RayServiceCondition.READY)
-        if reason == "Initializing":
-            self.set(RayServiceCondition.READY, "False", reason, awaited(self.seen))
+        else:  # the reason stays what it is
+            self.set(RayServiceCondition.READY, "False", self.reason(RayServiceCondition.READY), self.awaited)
 
     def timed_out(self) -> None:
         """For good: only a new RayService, or suspend and resume, starts again."""
-        for role in ("activeServiceStatus", "pendingServiceStatus"):
-            self.status[role] = {**self.status[role], "rayClusterName": None}
+        for role in ROLES:
+            self.status[role] = {name: one for name, one in self.status[role].items() if name != "rayClusterName"}
         message = f"RayService failed to become ready within the configured timeout of {self.seen.time_limit}"
-        self.set(RayServiceCondition.READY, "False", TIMED_OUT, f"{message}: {awaited(self.seen)}")
+        self.set(RayServiceCondition.READY, "False", TIMED_OUT, f"{message}: {self.awaited}")
         where = f"{self.seen.metadata['namespace']}/{self.seen.metadata['name']}"
-        note = f"RayService initializing timeout exceeded for {where}: {awaited(self.seen)}"
+        note = f"RayService initializing timeout exceeded for {where}: {self.awaited}"
         self.events.append(Announcement("Warning", "RayServiceInitializingTimeout", "Reconcile", note))
 
     def upgrading(self) -> None:
@@ -175,7 +185,7 @@ class _Draft:
         pending = self.status["pendingServiceStatus"].get("rayClusterName")
         type_ = RayServiceCondition.UPGRADE_IN_PROGRESS
         if active and pending:
-            message = f"{pending} is made ready to take over from {active}; {awaited(self.seen)}"
+            message = f"{pending} is made ready to take over from {active}: {self.awaited}"
             self.set(type_, "True", "BothActivePendingClustersExist", message)
         elif active:
             self.set(type_, "False", "NoPendingCluster", f"{active} serves")
@@ -192,7 +202,7 @@ class _Draft:
 
     def cleared(self) -> None:
         """Nothing serves, and no cluster is named."""
-        for role in ("activeServiceStatus", "pendingServiceStatus"):
+        for role in ROLES:
             self.status[role] = {"rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
         self.status |= {"numServeEndpoints": 0, "serviceStatus": ""}
 
@@ -212,6 +222,7 @@ class _Draft:
 
     def forget(self, *types: RayServiceCondition) -> None:
         """So that they start anew, with a fresh time."""
+        self.anew |= {one.value for one in types}
         self.status["conditions"] = [one for one in self.conditions if one["type"] not in types]
 
     @property
@@ -225,17 +236,24 @@ class _Draft:
         return any(one["type"] == type_ and one["status"] == "True" for one in self.conditions)
 
 
-def shown(role: str, seen: Seen) -> Json:
-    """status.activeServiceStatus or pendingServiceStatus, with what was learnt of its cluster in this pass."""
+def shown(role: str, seen: Seen, *, prepares: bool) -> Json:
+    """status.activeServiceStatus or pendingServiceStatus: what is known of its cluster.
+
+    Applications only of a cluster that is asked about them. Before the first answer (another process was asking until
+    now) they stay as they are.
+    """
     name, cluster = seen.name_of(role), seen.cluster(role)
     found: Json = {"rayClusterName": name} if name else {}
     status = (cluster.object.get("status") or {}) if cluster is not None else {}
     found["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **status}
-    applications = applications_of(cluster.serve if cluster is not None else None)
+    applications: Mapping[str, Any] = {}
+    if cluster is not None and is_configured(seen, cluster, prepares=prepares):
+        before = (seen.status.get(f"{role}ServiceStatus") or {}).get("applicationStatuses") or {}
+        applications = applications_of(cluster.serve) if cluster.serve is not None else before
     return found | ({"applicationStatuses": applications} if applications else {})
 
 
-def applications_of(serve: ServeInfo | None) -> Json:
+def applications_of(serve: ServeInfo) -> Json:
     """status.*.applicationStatuses: Serve's words, as they are; what is empty is left out."""
     return {
         name: _said(one.status, one.message)
@@ -244,7 +262,7 @@ def applications_of(serve: ServeInfo | None) -> Json:
             if one.deployments
             else {}
         )
-        for name, one in (serve.applications if serve is not None else {}).items()
+        for name, one in serve.applications.items()
     }
 
 
@@ -252,10 +270,14 @@ def _said(status: str, message: str) -> Json:
     return {name: text for name, text in (("status", status), ("message", message)) if text}
 
 
-def awaited(seen: Seen) -> str:
+def awaited(seen: Seen, decision: Decision, refused: Outcome | None = None) -> str:
     """What the service waits for, in a sentence: the answer to "why is it not there yet"."""
+    if refused is not None and refused.verdict in (Verdict.REFUSED, Verdict.FOREIGN):
+        return str(refused.error or f"{ref_of(refused.write)}: {refused.verdict.value}")
+    if decision.problem:
+        return decision.problem
     cluster = seen.pending or seen.active
-    if cluster is None:
+    if cluster is None or decision.prepares or (seen.name_of("pending") and seen.pending is None):
         return "its cluster is about to be made"
     if not cluster.head_ready:
         return f"waiting for the head of RayCluster {cluster.name}"
@@ -292,17 +314,11 @@ def _first_line(text: str) -> str:
 
 def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Only these changes cause a write; everything else rides along (spec rayservice §15.5)."""
-    plain = ("serviceStatus", "numServeEndpoints")
-    if any((old.get(name) or 0) != (new.get(name) or 0) for name in plain if name != "serviceStatus"):
-        return True
-    if (old.get("serviceStatus") or "") != (new.get("serviceStatus") or ""):
+    if any((old.get(name) or None) != (new.get(name) or None) for name in PLAIN):
         return True
     if (old.get("conditions") or []) != (new.get("conditions") or []):
         return True
     return any(_telling(old.get(role)) != _telling(new.get(role)) for role in ROLES)
-
-
-ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
 
 
 def _telling(role: Mapping[str, Any] | None) -> tuple[Any, Any]:

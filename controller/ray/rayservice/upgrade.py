@@ -14,8 +14,7 @@ from typing import Any, Final
 from api.meta import Json
 from api.v1 import wire
 from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
-from controller.ray.desired.goal import Match, match, ray_cluster
-from controller.ray.desired.hashes import goal_hash
+from controller.ray.desired.goal import Match, annotations_of_goal, match, ray_cluster
 from controller.ray.rayservice.seen import ClusterView, Seen
 from controller.runtime.diff import merge_patch
 from controller.runtime.plan import Create, Delete, MergePatch
@@ -30,14 +29,26 @@ DELETE: Final = "unwanted cluster"
 def serves_from(seen: Seen) -> ClusterView | None:
     """The cluster that the Services should select now; None while none is ready (spec rayservice §12.1).
 
-    Traffic moves only with proof, as long as there is any to lose.
+    Traffic moves only with proof, as long as there is any to lose. Where it has moved, the change is finished first,
+    however the cluster feels by now (E-17): else nobody would own the cluster that requests go to.
     """
     pending, active = seen.pending, seen.active
-    if pending is not None and pending.serves(seen.goal):
-        losing = seen.selected not in ("", pending.name) and seen.endpoints > 0
-        if not losing or pending.proven(seen.goal):
-            return pending
-    return active if active is not None and active.serves(seen.goal) else None
+    if (
+        pending is not None
+        and not pending.deleting
+        and (seen.selected == pending.name or _may_take_over(seen, pending))
+    ):
+        return pending
+    if active is None:
+        return None
+    # A Service that somebody deleted comes back at once: its cluster was ready when it became the active one (E-45).
+    lost = seen.head_service is None or seen.serve_service is None
+    return active if lost or active.serves(seen.goal) else None
+
+
+def _may_take_over(seen: Seen, pending: ClusterView) -> bool:
+    losing = seen.selected != "" and seen.endpoints > 0
+    return pending.serves(seen.goal) and (not losing or pending.proven(seen.goal))
 
 
 def prepares(seen: Seen, taking_over: ClusterView | None) -> bool:
@@ -64,10 +75,16 @@ def replaces(seen: Seen) -> bool:
 
 
 def _near(seen: Seen, cluster: ClusterView) -> Match:
-    """Goal against cluster; a cluster that another operator wrote is compared by its spec (design §2)."""
+    """Goal against cluster; a cluster that another operator wrote is compared by its spec (design §2).
+
+    Such an active cluster is brought to the goal as it stands, whatever the difference: a new operator alone is no
+    reason for a new cluster (E-14). A pending one is not: that would be another upgrade under its name (spec
+    rayservice §19).
+    """
     if not _foreign(seen, cluster):
         return match(seen.cluster_spec, cluster.annotations)
-    return Match.FULL if goal_hash(cluster.object["spec"]) == goal_hash(seen.cluster_spec) else Match.PARTIAL
+    near = match(seen.cluster_spec, annotations_of_goal(cluster.object["spec"], ""))
+    return Match.PARTIAL if near is Match.NONE and cluster.name == seen.name_of("active") else near
 
 
 def _foreign(seen: Seen, cluster: ClusterView) -> bool:
@@ -82,17 +99,14 @@ def created(seen: Seen) -> Create | None:
     return Create(wire.RAY_CLUSTERS, ray_cluster(seen.service, name, seen.options.version), why=CREATE)
 
 
-def updated(seen: Seen) -> Iterator[MergePatch]:
-    """Changes that a living cluster can follow (spec rayservice §9.4)."""
-    upgrading = seen.is_true(RayServiceCondition.UPGRADE_IN_PROGRESS)
-    if seen.active is not None and not upgrading and _follows(seen, seen.active):
-        yield from _following(seen, seen.active, UPDATE_ACTIVE)
-    if seen.pending is not None and _follows(seen, seen.pending):
-        yield from _following(seen, seen.pending, UPDATE_PENDING)
-
-
-def _follows(seen: Seen, cluster: ClusterView) -> bool:
-    return not cluster.deleting and (_foreign(seen, cluster) or _near(seen, cluster) is Match.PARTIAL)
+def updated(seen: Seen, cluster: ClusterView) -> Iterator[MergePatch]:
+    """Changes that a living cluster can follow (spec rayservice §9.4); while one replaces it, it follows none."""
+    active = cluster.name == seen.name_of("active")
+    if cluster.deleting or (active and seen.is_true(RayServiceCondition.UPGRADE_IN_PROGRESS)):
+        return
+    near = _near(seen, cluster)
+    if near is Match.PARTIAL or (near is Match.FULL and _foreign(seen, cluster)):
+        yield from _following(seen, cluster, UPDATE_ACTIVE if active else UPDATE_PENDING)
 
 
 def _following(seen: Seen, cluster: ClusterView, why: str) -> Iterator[MergePatch]:
