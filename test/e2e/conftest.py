@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,7 @@ def shared_namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterat
 def a_namespace(cluster: Cluster, wanted: str, failed: Callable[[], bool]) -> Iterator[str]:
     """A namespace whose name tells what it is for, while the block lasts; what is in it is kept if something failed."""
     short = re.sub(r"[^a-z0-9]+", "-", wanted.lower())[:40].strip("-")
-    name = f"test-ns-{short}"
+    name = f"test-ns-{short}-{secrets.token_hex(2)}"  # long names begin alike, and the last run's may still be ending
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     # Made by a controller a moment later; a pod that comes before it is refused.
     cluster.wait("create", "serviceaccount/default", f"--namespace={name}")
