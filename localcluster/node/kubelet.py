@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from localcluster.alarms import Alarms
@@ -23,8 +22,8 @@ from localcluster.node import lifecycle, model
 from localcluster.node.environment import Missing, NodeFacts, environment, expand, service_links, volume_contents
 from localcluster.node.interfaces import Container, Fault, Runtime, VolumeContents
 from localcluster.node.podstatus import status_of
+from localcluster.node.registration import NodeSettings, Registration
 from localcluster.recorder import Recorder
-from localcluster.resources import KUBERNETES
 
 __all__ = ["Kubelet", "NodeSettings"]
 
@@ -32,40 +31,6 @@ _log = logging.getLogger(__name__)
 
 WRITE_RETRY = 1.0  # seconds until a refused status write is tried again
 HOOK_LIMIT = 3600.0  # of a postStart hook, which has no limit of its own
-_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-_SYSTEM_LABELS = {"kubernetes.io/os": "linux", "kubernetes.io/arch": _ARCHITECTURE}
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
-    """What the node is and has."""
-
-    name: str = "local"
-    ip: str = "127.0.0.1"
-    capacity: dict[str, str] = field(
-        default_factory=lambda: {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
-    )
-    labels: dict[str, str] = field(default_factory=dict)
-    taints: tuple[Json, ...] = ()
-    heartbeat_seconds: float | None = None  # None: the node does not say again and again that it is well
-    issue_tokens: bool = True  # False: service account tokens are empty files, for runtimes that read none
-    tell_events: bool = True
-    probe_delays: bool = True  # False: no probe waits for its initialDelaySeconds
-    resolve: bool = True  # False: volumes stay empty and services unmentioned, for runtimes that look at neither
-
-
-def _node_info() -> Json:
-    """What `kubectl get nodes -o wide` shows. A kubelet has the version of its API server here."""
-    absent = dict.fromkeys(("machineID", "systemUUID", "bootID", "kubeProxyVersion"), "")
-    return {
-        **absent,
-        "kernelVersion": platform.release(),
-        "osImage": "this machine",
-        "containerRuntimeVersion": "local://1",
-        "kubeletVersion": KUBERNETES,
-        "operatingSystem": "linux",
-        "architecture": _ARCHITECTURE,
-    }
 
 
 class _Pod:
@@ -106,12 +71,13 @@ class Kubelet:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Kubelet]:
         """The node is registered and lives the lives of its pods inside this block; at its end all is let go."""
+        registration = Registration(self._api, self.settings, now=self._now, is_lost=lambda: self._lost)
         async with asyncio.TaskGroup() as group:
             self._group = group
             helpers = [group.create_task(self._recorder.run())]
-            await self._register()
+            await registration.register()
             if self.settings.heartbeat_seconds is not None:
-                helpers.append(group.create_task(self._beat(self.settings.heartbeat_seconds)))
+                helpers.append(group.create_task(registration.beat(self.settings.heartbeat_seconds)))
             self.runtime.on_stir(self._stirred)
             if self.settings.resolve:
                 self._mirrors.of("services")
@@ -497,66 +463,6 @@ class Kubelet:
 
     def _facts(self, pod: _Pod) -> NodeFacts:
         return NodeFacts(self.settings.ip, pod.life.ip, self.settings.capacity)
-
-    # The node itself -----------------------------------------------------------------------------------------------
-
-    async def _register(self) -> None:
-        body = self._node()
-        try:
-            await self._api.create("nodes", "", body)
-        except Refusal as refusal:
-            if refusal.code != 409:
-                raise
-        await self._api.patch("nodes", "", self.settings.name, {"status": self._node_status()}, subresource="status")
-
-    def _node(self) -> Json:
-        name = self.settings.name
-        labels = {**_SYSTEM_LABELS, "kubernetes.io/hostname": name, **self.settings.labels}
-        return {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"taints": [dict(taint) for taint in self.settings.taints]} if self.settings.taints else {},
-        }
-
-    def _node_status(self) -> Json:
-        moment = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ready = {
-            "type": "Ready",
-            "status": "True",
-            "reason": "KubeletReady",
-            "message": "kubelet is posting ready status",
-            "lastHeartbeatTime": moment,
-            "lastTransitionTime": moment,
-        }
-        return {
-            "capacity": dict(self.settings.capacity),
-            "allocatable": dict(self.settings.capacity),
-            "conditions": [ready],
-            "nodeInfo": _node_info(),
-            "addresses": [
-                {"type": "InternalIP", "address": self.settings.ip},
-                {"type": "Hostname", "address": self.settings.name},
-            ],
-        }
-
-    async def _beat(self, every: float) -> None:
-        while True:
-            await asyncio.sleep(every)
-            if self._lost:
-                continue
-            try:
-                node = await self._api.get("nodes", "", self.settings.name)
-                conditions = node["status"].get("conditions") or []
-                fresh = self._node_status()["conditions"][0]
-                for one in conditions:
-                    if one["type"] == "Ready" and one["status"] == "True":
-                        fresh["lastTransitionTime"] = one["lastTransitionTime"]
-                others = [one for one in conditions if one["type"] != "Ready"]
-                body = {"status": {"conditions": [*others, fresh]}}
-                await self._api.patch("nodes", "", self.settings.name, body, subresource="status")
-            except (Refusal, OSError):
-                continue  # the next beat says it again
 
 
 def _without_probe_delays(spec: model.PodSpec) -> model.PodSpec:
