@@ -54,7 +54,7 @@ def a_pod(name: str, node: str) -> Json:
 
 
 async def test_many_pods_live_by_the_table_in_a_binding_and_few_patches_each(cluster: Wire, tmp_path: Path) -> None:
-    """As a kubelet: the containers run, they are ready, at once if asked for. One ends by the table, and is told, too."""
+    """Containers run and are ready, at once if asked for; one that ends by the table is told as well."""
     node = f"scale-{cluster.namespace}"
     table = tmp_path / "table.json"
     lives = [{"sandbox_seconds": 0, "start_seconds": 0}, {"pod": "p0", "runs_seconds": 0.1}]
