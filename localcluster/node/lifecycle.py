@@ -1,6 +1,7 @@
 """A pod's life on its node, pure: (life, event, now) -> (life, actions, when to look again).
 
-Two rules for whoever edits this file. Every transition is here; and this file never learns what runs a container.
+Two rules for whoever edits this file. Every transition is here or in what it calls (restarts.py,
+probing.py); and none of these files learns what runs a container.
 
 An event first changes what it is about (`_ABOUT`); then `_settle` asks, in the order in which a kubelet does, what is
 due now: the pod's deadline, its end, its place, its init containers one after the other, its main containers, its
@@ -11,7 +12,7 @@ What this cannot show: a kubelet syncs a pod every few seconds, so some of its d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,6 @@ from localcluster.node import model
 from localcluster.node.interfaces import Exit
 from localcluster.node.model import (
     Action,
-    Announce,
     ContainerKind,
     ContainerLife,
     ContainerSpec,
@@ -28,21 +28,26 @@ from localcluster.node.model import (
     Life,
     PodSpec,
     ProbeKind,
-    ProbeLife,
     SandboxState,
     Stage,
 )
+from localcluster.node.probing import arm, ask_probes, grid
+from localcluster.node.restarts import (
+    FIRST_BACKOFF,
+    MOST_BACKOFF,
+    begin,
+    begin_again,
+    restart,
+    show_crash_backoff,
+    show_pull_backoff,
+)
+from localcluster.node.turn import Turn
 
 __all__ = ["Step", "initialized", "new", "over", "step"]
 
-FIRST_BACKOFF = 10.0  # seconds, of restarts and of pulls
-MOST_BACKOFF = 300.0
-FORGET_BACKOFF = 600.0  # a run this long after the last back-off was set starts anew with the first
 CONFIG_RETRY = 10.0  # a kubelet's own wait after a failed sync
 MOUNT_RETRY, MOST_MOUNT_RETRY = 0.5, 122.0
 ERROR_SHOWN = 1.0  # how long ErrImagePull shows before it reads ImagePullBackOff
-SYNC_RETRY = 10.0  # how long a container that may not restart yet shows its end, before it reads CrashLoopBackOff
-SYNC_SECONDS = 1.0  # and how long it reads that at least: what a restart takes that is due by then
 LEAST_GRACE = 2.0  # what any container gets between TERM and KILL
 START_FAILED_CODE = 128
 
@@ -67,7 +72,7 @@ def step(life: Life, event: Event, now: float) -> Step:
     """The next state. Events about a pod that is gone, or a container's earlier start, change nothing."""
     if life.gone:
         return Step(life, (), None)
-    turn = _Turn(life, now)
+    turn = Turn(life, now)
     about = _ABOUT.get(type(event))
     if about is not None:
         about(turn, event)
@@ -88,58 +93,20 @@ def over(pod: PodSpec, spec: ContainerSpec, one: ContainerLife) -> bool:
     return one.stage is Stage.EXITED and not _restarts(pod, spec, one)
 
 
-class _Turn:
-    """One step being taken: the life as it changes, and the actions so far."""
-
-    __slots__ = ("actions", "containers", "life", "now")
-
-    def __init__(self, life: Life, now: float) -> None:
-        self.life, self.now = life, now
-        self.containers = list(life.containers)
-        self.actions: list[Action] = []
-
-    def pod(self, **changes: Any) -> None:
-        self.life = replace(self.life, **changes)
-
-    def set(self, index: int, **changes: Any) -> None:
-        self.containers[index] = replace(self.containers[index], **changes)
-
-    def do(self, action: Action) -> None:
-        self.actions.append(action)
-
-    def say(self, type_: str, reason: str, message: str, container: str = "") -> None:
-        self.do(Announce("Warning" if type_ == "Warning" else "Normal", reason, message, container))
-
-    def index(self, name: str) -> int:
-        return next(i for i, spec in enumerate(self.life.spec.containers) if spec.name == name)
-
-    def each(self, *kinds: ContainerKind) -> Iterator[tuple[int, ContainerSpec, ContainerLife]]:
-        for index, spec in enumerate(self.life.spec.containers):
-            if not kinds or spec.kind in kinds:
-                yield index, spec, self.containers[index]
-
-    @property
-    def alive(self) -> bool:
-        return any(one.alive for one in self.containers)
-
-    def result(self) -> Life:
-        return replace(self.life, containers=tuple(self.containers))
-
-
 # What an event says ------------------------------------------------------------------------------------------------
 
 
-def _admitted(turn: _Turn, event: model.Admitted) -> None:
+def _admitted(turn: Turn, event: model.Admitted) -> None:
     if turn.life.started_at is None:
         turn.pod(started_at=turn.now)
 
 
-def _sandbox_ready(turn: _Turn, event: model.SandboxReady) -> None:
+def _sandbox_ready(turn: Turn, event: model.SandboxReady) -> None:
     if turn.life.sandbox is SandboxState.CREATING:
         turn.pod(sandbox=SandboxState.READY, ip=event.ip, host_ip=event.host_ip, sandbox_wake_at=None)
 
 
-def _sandbox_failed(turn: _Turn, event: model.SandboxFailed) -> None:
+def _sandbox_failed(turn: Turn, event: model.SandboxFailed) -> None:
     failures = turn.life.sandbox_failures
     wait = CONFIG_RETRY
     message = event.message
@@ -151,12 +118,12 @@ def _sandbox_failed(turn: _Turn, event: model.SandboxFailed) -> None:
     turn.say("Warning", event.reason, message)
 
 
-def _pull_began(turn: _Turn, event: model.PullBegan) -> None:
+def _pull_began(turn: Turn, event: model.PullBegan) -> None:
     spec = turn.life.spec.containers[turn.index(event.container)]
     turn.say("Normal", "Pulling", f'Pulling image "{spec.image}"', spec.name)
 
 
-def _pulled(turn: _Turn, event: model.Pulled) -> None:
+def _pulled(turn: Turn, event: model.Pulled) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     if one.stage is not Stage.PULLING:
@@ -179,7 +146,7 @@ def _pulled(turn: _Turn, event: model.Pulled) -> None:
     turn.do(model.Start(spec.name, one.starts))
 
 
-def _pull_failed(turn: _Turn, event: model.PullFailed) -> None:
+def _pull_failed(turn: Turn, event: model.PullFailed) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     backs_off = event.reason == "ErrImagePull"
@@ -205,7 +172,7 @@ def _pull_failed(turn: _Turn, event: model.PullFailed) -> None:
     )
 
 
-def _config_missing(turn: _Turn, event: model.ConfigMissing) -> None:
+def _config_missing(turn: Turn, event: model.ConfigMissing) -> None:
     index = turn.index(event.container)
     turn.say("Warning", "Failed", f"Error: {event.message}", event.container)
     turn.set(
@@ -217,7 +184,7 @@ def _config_missing(turn: _Turn, event: model.ConfigMissing) -> None:
     )
 
 
-def _started(turn: _Turn, event: model.Started) -> None:
+def _started(turn: Turn, event: model.Started) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     turn.say("Normal", "Created", "Container created", spec.name)
@@ -241,10 +208,10 @@ def _started(turn: _Turn, event: model.Started) -> None:
         turn.set(index, hook="postStart")
         turn.do(model.RunHook(spec.name, "postStart"))
     else:
-        _arm(turn, index)
+        arm(turn, index)
 
 
-def _start_failed(turn: _Turn, event: model.StartFailed) -> None:
+def _start_failed(turn: Turn, event: model.StartFailed) -> None:
     index = turn.index(event.container)
     one = turn.containers[index]
     if event.reason == "StartError":
@@ -263,7 +230,7 @@ def _start_failed(turn: _Turn, event: model.StartFailed) -> None:
     )
 
 
-def _hook_done(turn: _Turn, event: model.HookDone) -> None:
+def _hook_done(turn: Turn, event: model.HookDone) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     if one.stage is not Stage.RUNNING or one.hook != event.hook:
@@ -274,13 +241,13 @@ def _hook_done(turn: _Turn, event: model.HookDone) -> None:
             turn.say("Warning", "FailedPreStopHook", "PreStopHook failed", spec.name)
         turn.do(model.Stop(spec.name, max(LEAST_GRACE, one.stop_deadline - turn.now)))
     elif event.good:
-        _arm(turn, index)
+        arm(turn, index)
     else:
         turn.say("Warning", "FailedPostStartHook", "PostStartHook failed", spec.name)
         _stop(turn, index, turn.now + turn.life.spec.grace_seconds, "FailedPostStartHook")
 
 
-def _exited(turn: _Turn, event: model.Exited) -> None:
+def _exited(turn: Turn, event: model.Exited) -> None:
     index = turn.index(event.container)
     one = turn.containers[index]
     if one.stage is not Stage.RUNNING:
@@ -298,7 +265,7 @@ def _exited(turn: _Turn, event: model.Exited) -> None:
     )
 
 
-def _probed(turn: _Turn, event: model.Probed) -> None:
+def _probed(turn: Turn, event: model.Probed) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     probe = one.probes.get(event.kind)
@@ -318,7 +285,7 @@ def _probed(turn: _Turn, event: model.Probed) -> None:
         _judge(turn, index, event.kind, good=event.good)
 
 
-def _judge(turn: _Turn, index: int, kind: ProbeKind, *, good: bool) -> None:
+def _judge(turn: Turn, index: int, kind: ProbeKind, *, good: bool) -> None:
     """A threshold is reached."""
     spec, asks = turn.life.spec.containers[index], turn.life.spec.containers[index].probes[kind]
     if kind is ProbeKind.READINESS:
@@ -328,25 +295,25 @@ def _judge(turn: _Turn, index: int, kind: ProbeKind, *, good: bool) -> None:
         word = f"Container {spec.name} failed {kind.value.lower()} probe, will be restarted"
         _stop(turn, index, turn.now + grace, word)
     elif kind is ProbeKind.STARTUP:
-        _arm(turn, index, passed_startup=True)
+        arm(turn, index, passed_startup=True)
 
 
-def _stirred(turn: _Turn, event: model.Stirred) -> None:
+def _stirred(turn: Turn, event: model.Stirred) -> None:
     index = turn.index(event.container)
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     fresh = {
-        kind: replace(probe, steady=False, due=_grid(one, spec, kind, turn.now)) if probe.due is None else probe
+        kind: replace(probe, steady=False, due=grid(one, spec, kind, turn.now)) if probe.due is None else probe
         for kind, probe in one.probes.items()
     }
     turn.set(index, probes=fresh)
 
 
-def _deleted(turn: _Turn, event: model.Deleted) -> None:
+def _deleted(turn: Turn, event: model.Deleted) -> None:
     _hasten(turn, event.grace_seconds)
     turn.pod(deleted=True)
 
 
-def _failed(turn: _Turn, event: model.Failed) -> None:
+def _failed(turn: Turn, event: model.Failed) -> None:
     if turn.life.failure is not None or turn.life.finished:
         return
     grace = turn.life.spec.grace_seconds if event.grace_seconds is None else event.grace_seconds
@@ -355,14 +322,14 @@ def _failed(turn: _Turn, event: model.Failed) -> None:
     turn.say("Normal" if event.reason == "DeadlineExceeded" else "Warning", event.reason, event.message)
 
 
-def _hasten(turn: _Turn, grace_seconds: float) -> None:
+def _hasten(turn: Turn, grace_seconds: float) -> None:
     """A deletion can only be brought forward (spec kube-api DEL-9)."""
     deadline = turn.now + grace_seconds
     before = turn.life.stop_deadline
     turn.pod(stop_deadline=deadline if before is None else min(before, deadline))
 
 
-_ABOUT: dict[type, Callable[[_Turn, Any], None]] = {
+_ABOUT: dict[type, Callable[[Turn, Any], None]] = {
     model.Admitted: _admitted,
     model.SandboxReady: _sandbox_ready,
     model.SandboxFailed: _sandbox_failed,
@@ -384,7 +351,7 @@ _ABOUT: dict[type, Callable[[_Turn, Any], None]] = {
 # What is due now ---------------------------------------------------------------------------------------------------
 
 
-def _settle(turn: _Turn) -> None:
+def _settle(turn: Turn) -> None:
     life = turn.life
     if life.started_at is None and not life.deleted:
         return
@@ -400,14 +367,14 @@ def _settle(turn: _Turn) -> None:
         _place(turn)
         if turn.life.sandbox is SandboxState.READY:
             _advance(turn)
-    _ask_probes(turn)
+    ask_probes(turn)
 
 
 def _stopping(life: Life) -> bool:
     return life.deleted or life.failure is not None
 
 
-def _wind_down(turn: _Turn) -> None:
+def _wind_down(turn: Turn) -> None:
     """Main containers first and together; then the sidecars, the last one first (as they depend on each other)."""
     life = turn.life
     deadline = turn.now if life.stop_deadline is None else life.stop_deadline
@@ -421,7 +388,7 @@ def _wind_down(turn: _Turn) -> None:
         turn.do(model.FinishDeletion())
 
 
-def _stop_in_order(turn: _Turn, deadline: float) -> None:
+def _stop_in_order(turn: Turn, deadline: float) -> None:
     others = False
     for index, spec, one in turn.each(ContainerKind.INIT, ContainerKind.MAIN):
         if one.alive:
@@ -431,14 +398,14 @@ def _stop_in_order(turn: _Turn, deadline: float) -> None:
         _stop_last_sidecar(turn, deadline)
 
 
-def _stop_last_sidecar(turn: _Turn, deadline: float) -> None:
+def _stop_last_sidecar(turn: Turn, deadline: float) -> None:
     for index, spec, one in reversed(list(turn.each(ContainerKind.SIDECAR))):
         if one.alive:
             _stop(turn, index, deadline, f"Stopping container {spec.name}")
             return
 
 
-def _stop(turn: _Turn, index: int, deadline: float, message: str) -> None:
+def _stop(turn: Turn, index: int, deadline: float, message: str) -> None:
     """TERM after the preStop hook; again only if the time became shorter. What is just starting is stopped later."""
     spec, one = turn.life.spec.containers[index], turn.containers[index]
     if one.stage is not Stage.RUNNING or (one.stopping and deadline >= one.stop_deadline):
@@ -454,7 +421,7 @@ def _stop(turn: _Turn, index: int, deadline: float, message: str) -> None:
         turn.do(model.Stop(spec.name, max(LEAST_GRACE, deadline - turn.now)))
 
 
-def _place(turn: _Turn) -> None:
+def _place(turn: Turn) -> None:
     life = turn.life
     wake = life.sandbox_wake_at
     if life.sandbox is SandboxState.NONE or (
@@ -464,7 +431,7 @@ def _place(turn: _Turn) -> None:
         turn.do(model.CreateSandbox())
 
 
-def _advance(turn: _Turn) -> None:
+def _advance(turn: Turn) -> None:
     """Init containers one after the other, then all main ones; at the end the sidecars go."""
     pod = turn.life.spec
     if _pod_is_over(turn):
@@ -483,7 +450,7 @@ def _advance(turn: _Turn) -> None:
         _bring_up(turn, index)
 
 
-def _pod_is_over(turn: _Turn) -> bool:
+def _pod_is_over(turn: Turn) -> bool:
     pod = turn.life.spec
     if any(
         over(pod, spec, one) and one.ended is not None and one.ended.exit.exit_code != 0
@@ -509,141 +476,26 @@ def _restarts(pod: PodSpec, spec: ContainerSpec, one: ContainerLife) -> bool:
     return pod.restart_policy == "Always" or (failed and pod.restart_policy == "OnFailure")
 
 
-def _bring_up(turn: _Turn, index: int) -> None:
+def _bring_up(turn: Turn, index: int) -> None:
     """What can be done now for a container that is to run."""
     pod, spec = turn.life.spec, turn.life.spec.containers[index]
     one = turn.containers[index]
     if one.stage is Stage.WAITING:
-        _begin(turn, index)
+        begin(turn, index)
     elif one.stage is Stage.EXITED and _restarts(pod, spec, one):
-        _restart(turn, index)
+        restart(turn, index)
     elif one.stage in _BACKOFFS and one.wake_at is not None and one.wake_at <= turn.now:
         if one.stage is Stage.PULL_BACKOFF and one.retry_at > turn.now:
-            _show_pull_backoff(turn, index)
+            show_pull_backoff(turn, index)
         elif one.stage is Stage.CRASH_BACKOFF and one.retry_at > turn.now:
-            _show_crash_backoff(turn, index)
+            show_crash_backoff(turn, index)
         elif one.stage is Stage.CRASH_BACKOFF:
-            _begin_again(turn, index)
+            begin_again(turn, index)
         else:
-            _begin(turn, index)
+            begin(turn, index)
 
 
-def _begin(turn: _Turn, index: int) -> None:
-    turn.set(index, stage=Stage.PULLING, wake_at=None)
-    turn.do(model.Pull(turn.life.spec.containers[index].name))
-
-
-def _restart(turn: _Turn, index: int) -> None:
-    """At once the first time; then after a back-off counted from the end of the last run.
-
-    For a container that the kubelet itself killed, the end of the run before counts: it judges by what it saw before.
-    """
-    one = turn.containers[index]
-    if one.ended is None:
-        return
-    if one.killed and one.previous is None:
-        _begin(turn, index)
-    elif _due(one, one.previous if one.killed else one.ended) <= turn.now:
-        _begin_again(turn, index)
-    else:
-        turn.set(
-            index,
-            stage=Stage.CRASH_BACKOFF,
-            wake_at=turn.now + SYNC_RETRY,
-            retry_at=max(_due(one, one.ended), turn.now + SYNC_RETRY + SYNC_SECONDS),
-        )
-        _say_back_off(turn, index)
-
-
-def _due(one: ContainerLife, ended: Ended | None) -> float:
-    if ended is None or _forgotten(one, ended):
-        return 0
-    return ended.finished_at + one.backoff_seconds
-
-
-def _say_back_off(turn: _Turn, index: int) -> None:
-    name = turn.life.spec.containers[index].name
-    message = f"Back-off restarting failed container {name} in pod {_where(turn.life.spec)}"
-    turn.say("Warning", "BackOff", message, name)
-
-
-def _where(pod: PodSpec) -> str:
-    return f"{pod.name}_{pod.namespace}({pod.uid})"
-
-
-def _show_crash_backoff(turn: _Turn, index: int) -> None:
-    spec, one = turn.life.spec.containers[index], turn.containers[index]
-    wait = _duration(one.backoff_seconds)
-    where = _where(turn.life.spec)
-    turn.set(
-        index,
-        wake_at=one.retry_at,
-        reason="CrashLoopBackOff",
-        message=f"back-off {wait} restarting failed container={spec.name} pod={where}",
-    )
-
-
-def _begin_again(turn: _Turn, index: int) -> None:
-    one = turn.containers[index]
-    forgotten = _forgotten(one, one.previous if one.killed else one.ended)
-    longer = FIRST_BACKOFF if forgotten else min(2 * one.backoff_seconds, MOST_BACKOFF)
-    turn.set(index, backoff_seconds=longer, backoff_at=turn.now)
-    _begin(turn, index)
-
-
-def _forgotten(one: ContainerLife, ended: Ended | None) -> bool:
-    """There is no back-off, or the container ran well for long after it was set."""
-    if one.backoff_seconds == 0 or ended is None:
-        return True
-    return ended.finished_at - one.backoff_at > FORGET_BACKOFF
-
-
-def _show_pull_backoff(turn: _Turn, index: int) -> None:
-    spec, one = turn.life.spec.containers[index], turn.containers[index]
-    turn.set(
-        index,
-        reason="ImagePullBackOff",
-        message=f'Back-off pulling image "{spec.image}": {one.reason}: {one.message}',
-        wake_at=one.retry_at,
-    )
-    turn.say("Normal", "BackOff", f'Back-off pulling image "{spec.image}"', spec.name)
-    turn.say("Warning", "Failed", "Error: ImagePullBackOff", spec.name)
-
-
-# Probes ------------------------------------------------------------------------------------------------------------
-
-
-def _arm(turn: _Turn, index: int, *, passed_startup: bool = False) -> None:
-    """The container runs: from now on its probes count; readiness and liveness only after a startup probe passed."""
-    spec, one = turn.life.spec.containers[index], turn.containers[index]
-    waits = ProbeKind.STARTUP in spec.probes and not passed_startup
-    kinds = [kind for kind in spec.probes if (kind is ProbeKind.STARTUP) == waits]
-    probes = {kind: ProbeLife(max(turn.now, one.running_since + spec.probes[kind].initial_delay)) for kind in kinds}
-    turn.set(index, started=not waits, ready=not waits and ProbeKind.READINESS not in spec.probes, probes=probes)
-
-
-def _ask_probes(turn: _Turn) -> None:
-    for index, spec, one in turn.each():
-        if one.stage is not Stage.RUNNING or one.stopping or not one.probes:
-            continue
-        for kind, probe in one.probes.items():
-            if probe.asked or probe.due is None or probe.due > turn.now:
-                continue
-            asked = replace(probe, asked=True, due=_grid(one, spec, kind, turn.now))
-            turn.set(index, probes={**turn.containers[index].probes, kind: asked})
-            turn.do(model.RunProbe(spec.name, kind, one.attempt))
-
-
-def _grid(one: ContainerLife, spec: ContainerSpec, kind: ProbeKind, now: float) -> float:
-    """The next time after now at which the probe's ticker ticks."""
-    asks = spec.probes[kind]
-    first = one.running_since + asks.initial_delay
-    if now < first:
-        return first
-    return first + asks.period * ((now - first) // asks.period + 1)
-
-
-def _wake(turn: _Turn) -> float | None:
+def _wake(turn: Turn) -> float | None:
     life = turn.life
     if life.gone or life.finished:
         return None
@@ -658,9 +510,3 @@ def _wake(turn: _Turn) -> float | None:
         elif one.stage is Stage.RUNNING and not one.stopping:
             times += [probe.due for probe in one.probes.values() if probe.due is not None and not probe.asked]
     return min(times, default=None)
-
-
-def _duration(seconds: float) -> str:
-    """As Go writes it: 10s, 1m20s, 5m0s."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
