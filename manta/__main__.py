@@ -45,7 +45,9 @@ def command() -> None:
 
     @app.command()
     def run(
-        file: Annotated[str, typer.Argument(help="A YAML file with a RayJob or RayCluster; - reads standard input.")],
+        file: Annotated[
+            str, typer.Argument(help="A YAML file with a RayJob, RayService or RayCluster; - reads standard input.")
+        ],
         keep: Annotated[bool, typer.Option(help="Stay when it is over, until Ctrl-C.")] = False,
         output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
         node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
@@ -55,7 +57,7 @@ def command() -> None:
     ) -> None:
         """Run a file on a local cluster of its own, follow it, clean up.
 
-        Ends 0 if the job succeeded, 1 if not, 2 if the file cannot be used.
+        Ends 0 if the job succeeded or the service answers, 1 if not, 2 if the file cannot be used.
         """
         from manta.run import Wishes
         from manta.run import run as run_file

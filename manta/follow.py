@@ -13,10 +13,13 @@ import aiohttp
 
 from localcluster.node.forward import dial
 from manta.api import Api, Refused, path_of
+from manta.asking import asked_once, route_of
 from manta.documents import Document
 from manta.joblog import JobLog
+from manta.lines import Line, Verdict
 from manta.local import Local
-from manta.progress import Line, Progress, Verdict
+from manta.progress import Progress
+from manta.services import Addresses
 from manta.show import Show
 
 __all__ = ["follow"]
@@ -29,8 +32,11 @@ CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
 
 
-async def follow(local: Local, document: Document, progress: Progress, show: Show) -> Verdict:
-    """Until the job is over, the cluster ready, or the cell gone. The verdict's tail holds just what was not shown."""
+async def follow(local: Local, document: Document, progress: Progress, show: Show, addresses: Addresses) -> Verdict:
+    """Until the job is over, the cluster ready, a service has answered, or the cell is gone.
+
+    The verdict's tail holds just what was not shown.
+    """
     over = asyncio.Event()
     lines, said = Teller(progress, show, over), JobLog()
     namespace = document.namespace
@@ -46,6 +52,7 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
             group.create_task(patience_ends(progress, lines.news, over)),
             group.create_task(lines.tell_troubles()),
             group.create_task(last_words(local.api, namespace, progress, show, lines.news)),
+            group.create_task(service_answers(document, progress, lines, addresses)),
         ]
         log = group.create_task(job_log(local, document, progress, lines, said))
         await over.wait()
@@ -142,6 +149,14 @@ async def patience_ends(progress: Progress, news: News, over: asyncio.Event) -> 
         except TimeoutError:
             progress.verdict = progress.verdict or progress.given_up()
             over.set()
+
+
+async def service_answers(document: Document, progress: Progress, lines: Teller, addresses: Addresses) -> None:
+    """A RayService that serves is asked once, whatever it says: then the run is over."""
+    await until(lambda: progress.can_be_asked, lines.news)
+    answer = await asked_once(addresses.of(document.namespace, document.name), route_of(document.body))
+    progress.verdict = progress.verdict or Verdict(0, f"RayService {document.name} is ready")
+    lines.tell([answer])
 
 
 async def last_words(api: Api, namespace: str, progress: Progress, show: Show, news: News) -> None:

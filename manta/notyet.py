@@ -11,19 +11,19 @@ from typing import Any, Final
 import aiohttp
 
 from api.meta import Resource
-from api.v1.wire import RAY_CRON_JOBS, RAY_SERVICES
+from api.v1.wire import RAY_CRON_JOBS
 from manta.api import Api, Refused
 from manta.show import Show
 
 __all__ = ["NOT_YET", "sentence", "telling_what_is_not_run"]
 
-NOT_YET: Final = (RAY_SERVICES, RAY_CRON_JOBS)
+NOT_YET: Final = (RAY_CRON_JOBS,)
 REASON: Final = "NotSupported"
 
 
 def sentence(kind: str) -> str:
     """For the user of such an object."""
-    return f"this version runs RayCluster and RayJob, not yet {kind}"
+    return f"this version runs RayCluster, RayJob and RayService, not yet {kind}"
 
 
 @asynccontextmanager

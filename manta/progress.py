@@ -10,22 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from manta.joblog import cause_and_tail
+from manta.lines import Line, Verdict
 from manta.podstates import CRASHING, IMAGE_TROUBLE, PodState, state_of
+from manta.servicestory import ServiceStory, clusters_of, verdict_of
 
 __all__ = ["Line", "PodLine", "Progress", "Verdict"]
 
 Json: TypeAlias = dict[str, Any]
 
+WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that changed. `what`: phase, pod, trouble, event or log; `about` names the object."""
-
-    what: str
-    about: str
-    text: str
 
 
 @dataclass(slots=True)
@@ -37,16 +31,6 @@ class PodLine:
     state: str = "Pending"
     ready: bool = False
     was_ready: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The run is over: exit code, and a sentence; `tail` is what the job said last, as far as its status holds it."""
-
-    code: int
-    text: str
-    tail: tuple[str, ...] = ()
-    cell_ended: bool = False  # by the fault of neither the user nor the job
 
 
 @dataclass(slots=True)
@@ -61,6 +45,8 @@ class Progress:
     pods: dict[str, PodLine] = field(default_factory=dict)
     verdict: Verdict | None = None
     cluster: str = ""
+    clusters: set[str] = field(default_factory=set)  # a RayService's, also those that were replaced
+    service: ServiceStory | None = None
     head_ip: str = ""
     job_id: str = ""
     submitter: str = ""  # the pod whose log is the job's
@@ -80,6 +66,8 @@ class Progress:
                 yield from self.job_changed(status)
             case "RayCluster":
                 yield from self.cluster_changed(status)
+            case "RayService":
+                yield from self.service_changed(body)
             case _:
                 self.verdict = self.verdict or Verdict(0, f"{self.kind} {self.name} is there")
 
@@ -113,6 +101,21 @@ class Progress:
             yield Line("phase", f"RayCluster {self.name}", shown)
         if state == "ready" and self.verdict is None:
             self.verdict = Verdict(0, f"RayCluster {self.name} is ready")
+
+    def service_changed(self, body: Mapping[str, Any]) -> Iterator[Line]:
+        """What it waits for and its applications; its end, unless it serves: then it is asked before that."""
+        self.service = story = self.service or ServiceStory(self.name)
+        self.clusters.update(clusters_of(body.get("status") or {}))
+        yield from story.changed(body)
+        self.phase = story.phase
+        self.began = self.began or story.serving
+        self.worked_on = self.worked_on or story.has_applications
+        self.verdict = self.verdict or verdict_of(self.name, body)
+
+    @property
+    def can_be_asked(self) -> bool:
+        """A RayService that serves."""
+        return self.service is not None and self.service.serving
 
     # Pods
 
@@ -167,12 +170,18 @@ class Progress:
     @property
     def hopeless(self) -> bool:
         """Nothing will happen as things are."""
-        waits = bool(self.stuck) or (bool(self.refused) and not self.worked_on)
-        return waits and not self.began
+        return (bool(self.stuck) or self.is_refused) and not self.began
+
+    @property
+    def is_refused(self) -> bool:
+        """Still: a RayService says so in its status for as long, and what Serve did not take it may take yet."""
+        if not self.refused or self.worked_on:
+            return False
+        return self.service is None or self.refused.rpartition(": ")[2] in self.service.phase
 
     def given_up(self) -> Verdict:
         """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble."""
-        if self.refused and not self.worked_on:
+        if self.is_refused:
             return Verdict(1, f"gave up: {self.refused}")
         causes: dict[str, list[str]] = {}
         for name, why in self.stuck.items():
@@ -186,7 +195,7 @@ class Progress:
     def role_of(self, pod: Mapping[str, Any]) -> str:
         """head, worker, submitter, or "" for somebody else's pod."""
         labels: Mapping[str, str] = pod["metadata"].get("labels") or {}
-        if self.cluster and labels.get("ray.io/cluster") == self.cluster:
+        if labels.get("ray.io/cluster", "") in {*self.clusters, self.cluster} - {""}:
             return labels.get("ray.io/node-type", "")
         own = labels.get("ray.io/originated-from-cr-name") == self.name
         if own and labels.get("ray.io/originated-from-crd") == "RayJob" and self.kind == "RayJob":
@@ -204,13 +213,13 @@ class Progress:
         if note in self.told:
             return
         self.told.add(note)
-        if about.get("kind") == self.kind == "RayCluster" and is_refusal(event):
+        if self.kind in WATCHED and about.get("kind") in {"RayCluster", self.kind} and is_refusal(event):
             self.refused = note
         yield Line("event", f"{about.get('kind')} {about.get('name')}", f"{event.get('reason')}: {note}")
 
     def concerns(self, about: Mapping[str, Any]) -> bool:
         """The followed object, its cluster, its pods."""
-        return about.get("name") in {self.name, self.cluster, *self.pods}
+        return about.get("name") in {self.name, self.cluster, *self.clusters, *self.pods}
 
     def shown_elsewhere(self, event: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
         """A pod's state says it already, or it is still starting and nobody expects its probes to pass."""
@@ -222,8 +231,9 @@ class Progress:
 
 
 def is_refusal(event: Mapping[str, Any]) -> bool:
-    """The operator's word for a spec or name that it does not work on, or that is unwise."""
-    return str(event.get("reason", "")).startswith("InvalidRayCluster")
+    """The operator's word for a spec or name that it does not work on, or that is unwise; Serve's for its own."""
+    reason = str(event.get("reason", ""))
+    return reason.startswith("InvalidRayCluster") or reason == "FailedToUpdateServeApplications"
 
 
 def failure(reason: str, message: str) -> Verdict:

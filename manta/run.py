@@ -18,13 +18,16 @@ from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import PortTaken, relaying
 from manta.api import Refused
 from manta.checking import Rejected, usable
-from manta.dashboards import sharing_dashboards
+from manta.dashboards import dashboards
 from manta.documents import Document, Unusable, read_documents
+from manta.doors import sharing
 from manta.ending import Stopped, heeding_signals
 from manta.follow import follow
+from manta.lines import Verdict
 from manta.local import Local, NotStarted, local_cluster
 from manta.notyet import telling_what_is_not_run
-from manta.progress import Progress, Verdict
+from manta.progress import Progress
+from manta.services import Addresses
 from manta.show import Show, chosen
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Wishes", "run", "up"]
 
-FOLLOWED = ("RayJob", "RayCluster")
+FOLLOWED = ("RayJob", "RayService", "RayCluster")
+NEVER = {"RayJob": "no job ever ends", "RayService": "no service ever answers"}
 UNUSABLE = 2  # exit code: the command line or the file cannot be used
 
 
@@ -119,10 +123,11 @@ async def running(documents: Sequence[Document], advice: Iterable[Finding], wish
             others = [str(one) for one in created if one is not followed and one.kind in FOLLOWED]
             if others:
                 show.say(f"following {followed}; not followed: {', '.join(others)}")
-            if wishes.node == "scripted" and followed.kind == "RayJob":
-                show.say("--node scripted: pods live by a table and no Ray runs in them, so no job ever ends")
-            async with sharing_dashboards(local, show):
-                verdict = await follow(local, followed, progress, show)
+            if wishes.node == "scripted" and followed.kind in NEVER:
+                show.say(f"--node scripted: pods live by a table and no Ray runs in them, so {NEVER[followed.kind]}")
+            addresses = Addresses(show)
+            async with sharing(local, dashboards(show), addresses.shared):
+                verdict = await follow(local, followed, progress, show, addresses)
                 for line in verdict.tail:
                     show.log(line)
                 show.end(verdict)
@@ -143,7 +148,10 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
             show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
             warn(advice, show)
             await apply(local, documents, show)
-            async with sharing_dashboards(local, show), telling_what_is_not_run(local.api, show):
+            async with (
+                sharing(local, dashboards(show), Addresses(show).shared),
+                telling_what_is_not_run(local.api, show),
+            ):
                 show.stage("ready; Ctrl-C ends it")
                 sys.stderr.write(f"manta: {await local.cell.ended()}\n")
     return 1

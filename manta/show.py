@@ -7,12 +7,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from manta.joblog import uncoloured
-from manta.progress import Line, Progress, Verdict
+from manta.lines import Line, Verdict
+from manta.progress import Progress
 
 __all__ = ["Json", "Plain", "Rich", "Show", "chosen"]
+
+STYLES: Final = {  # of a Line, by what it is
+    "trouble": "red",
+    "event": "red",
+    "phase": "bold",
+    "pod": "dim",
+    "url": "bold cyan",
+    "answer": "cyan",
+}
 
 
 class Show(Protocol):
@@ -167,7 +177,7 @@ class Rich:
         from rich.text import Text
 
         self.progress.stage = ""
-        style = {"trouble": "red", "event": "red", "phase": "bold", "pod": "dim"}.get(line.what, "")
+        style = STYLES.get(line.what, "")
         body = Text(f"{line.about}: {line.text}", style)
         self.hang(Text(f"{self.seconds}  ", style), Text(" " * 9), body)
 

@@ -88,11 +88,9 @@ async def test_a_kind_that_nothing_runs_is_told_on_the_object_and_in_manta_up(tm
         events, _ = await ask(kubectl, config, "get", "events", "-o", "jsonpath={.items[*].message}")
 
         assert applied == "raycronjob.ray.io/nightly created\n", errors
-        assert told == (
-            "! RayCronJob default/nightly: this version runs RayCluster and RayJob, not yet RayCronJob; "
-            "nothing will happen\n"
-        )
-        assert "this version runs RayCluster and RayJob, not yet RayCronJob" in events
+        sentence = "this version runs RayCluster, RayJob and RayService, not yet RayCronJob"
+        assert told == f"! RayCronJob default/nightly: {sentence}; nothing will happen\n"
+        assert sentence in events
         await stop(up)
 
 

@@ -239,12 +239,12 @@ def test_a_generated_name_is_judged_by_what_becomes_of_it() -> None:
     assert [line.split(": ")[1] for line in told(bad)] == ["metadata.name"]
 
 
-@pytest.mark.parametrize("kind", ["RayService", "RayCronJob"])
-def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts(kind: str) -> None:
+def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts() -> None:
     """Its CRD is there, so the API would take it, and nothing would ever happen."""
-    documents = list(parsed("a.yaml", f"apiVersion: ray.io/v1\nkind: {kind}\nmetadata: {{name: s}}\n"))
+    documents = list(parsed("a.yaml", "apiVersion: ray.io/v1\nkind: RayCronJob\nmetadata: {name: s}\n"))
 
-    with pytest.raises(Rejected, match=rf"a.yaml:2:1: kind: this version runs RayCluster and RayJob, not yet {kind}"):
+    sentence = "this version runs RayCluster, RayJob and RayService, not yet RayCronJob"
+    with pytest.raises(Rejected, match=rf"a.yaml:2:1: kind: {sentence}"):
         usable(documents)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from manta.progress import Line, Progress, Verdict
+from manta.lines import Line, Verdict
+from manta.progress import Progress
 
 Json = dict[str, Any]
 

@@ -7,7 +7,8 @@ import json
 
 from rich.console import Console
 
-from manta.progress import Line, PodLine, Progress, Verdict
+from manta.lines import Line, Verdict
+from manta.progress import PodLine, Progress
 from manta.show import Json, Plain, Rich
 
 
