@@ -163,7 +163,7 @@ class RayServiceHistory:
         found = self.whole_condition(type_)
         return found.get("status", ""), found.get("reason", "")
 
-    def whole_condition(self, type_: str) -> Mapping[str, str]:
+    def whole_condition(self, type_: str) -> Mapping[str, Any]:
         """As stored, {} without it."""
         return next((one for one in self.status.get("conditions", ()) if one["type"] == type_), {})
 
@@ -234,7 +234,7 @@ class RayServiceHistory:
     def run(self, passes: int = 1) -> RayServiceHistory:
         """So many passes of the controller."""
         for _ in range(passes):
-            self._pass(self.see())
+            self.run_on(self.see())
         return self
 
     def settle(self, most: int = 30) -> RayServiceHistory:
@@ -246,7 +246,8 @@ class RayServiceHistory:
                 return self
         raise AssertionError(f"still at work after {most} passes")
 
-    def _pass(self, look: Seen) -> None:
+    def run_on(self, look: Seen) -> None:
+        """One pass on this look, which may be older than the world."""
         uids = {one.uid for one in look.unnamed}
         self.unwanted = {uid: self.unwanted.get(uid, self.now) for uid in uids}
         seen = replace(look, unwanted_since=dict(self.unwanted))

@@ -299,13 +299,11 @@ def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
     if behind:
         name, one = next(iter(behind.items()))
         return f"application {name} is {one.status}{': ' + _first_line(one.message) if one.message else ''}"
-    shut = [door.url for door in cluster.doors if not _open(cluster, door, seen)]
-    return f"waiting for the Serve proxy at {shut[0]}" if shut else f"waiting for pods of {cluster.name} to be ready"
-
-
-def _open(cluster: ClusterView, door: Any, seen: Seen) -> bool:
-    said = cluster.known.proxies.get(door)
-    return said is not None and said.healthy and seen.goal.routes <= said.routes
+    shut = [door for door, said in known.proxies.items() if not (said.healthy and seen.goal.routes <= said.routes)]
+    if not shut:
+        return f"waiting for pods of {cluster.name} to be ready"
+    first = min(shut, key=lambda door: door not in cluster.doors)  # those that requests would go through, before others
+    return f"waiting for the Serve proxy at {first.url}"
 
 
 def _first_line(text: str) -> str:

@@ -123,3 +123,15 @@ async def test_a_record_carries_uid_and_version_beside_what_it_stores() -> None:
         sent.answer(a_job({}))
 
     assert sent.body == {"metadata": {"finalizers": ["f"], "uid": "u", "resourceVersion": "7"}}
+
+
+@pytest.mark.spec("rayservice:E55")
+def test_a_condition_that_begins_again_has_a_new_time_though_its_status_is_the_old() -> None:
+    """Without that, what a resumed service may take would have begun when it was suspended."""
+    early, late = "2026-01-01T00:00:00Z", "2026-06-06T00:00:00Z"
+    old = {"conditions": [a_condition("Ready", at=early), a_condition("Other", at=early)]}
+    new = {"conditions": [a_condition("Ready", at=late), a_condition("Other", at=late)]}
+
+    patch = status_patch(old, new, anew={"Ready"})
+
+    assert [one["lastTransitionTime"] for one in patch["conditions"]] == [late, early]
