@@ -23,6 +23,7 @@ __all__ = [
     "JOBS",
     "PODS",
     "RAYJOBS",
+    "RAYSERVICES",
     "Death",
     "History",
     "Real",
@@ -34,7 +35,8 @@ __all__ = [
 
 Json: TypeAlias = dict[str, Any]
 
-PODS, CLUSTERS, RAYJOBS, JOBS = "pods", "rayclusters.ray.io", "rayjobs.ray.io", "jobs.batch"
+PODS, JOBS = "pods", "jobs.batch"
+CLUSTERS, RAYJOBS, RAYSERVICES = "rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io"
 NAMESPACE = "default"
 PATIENCE_SECONDS = 150.0  # Ray alone starts in ten; beside others, on two cores, it takes its time
 CAPACITY = {"cpu": "8", "memory": "16Gi"}  # what pods may ask for, whatever this machine has: they do little
@@ -167,7 +169,7 @@ async def a_real_cluster(directory: Path, death: Death = Death()) -> AsyncIterat
         ):
             real = Real(local, HttpApi(session, "http://localhost"), journal)
             watching = []
-            for resource in (PODS, CLUSTERS, RAYJOBS, JOBS):
+            for resource in (PODS, CLUSTERS, RAYJOBS, RAYSERVICES, JOBS):
                 version = (await real.api.list(resource, NAMESPACE)).resource_version
                 watching.append(group.create_task(real.watch(resource, version), name=f"the watch of {resource}"))
             try:
