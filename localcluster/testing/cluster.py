@@ -88,7 +88,7 @@ class Cluster:
         self.clock, self.socket, self.server, self.faults = clock, socket, server, faults
         self.node, self.kubelet = node, kubelet
         self.api = LocalApi(server, field_manager="story")
-        self.dashboards = Dashboards(now=clock.now, find_head=self._find_head)
+        self.dashboards = Dashboards(now=clock.now, find_head=self._find_head, find_node=self._find_node)
         self.crashes = 0
         self.died_at = timedelta(days=-1)  # when the operator crashed last, in terms of `elapsed`
         self._nodes = nodes
@@ -96,6 +96,7 @@ class Cluster:
         self._seed, self._restart_after = seed, restart_after
         self._began = clock.monotonic()
         self._heads: dict[Key, Json] = {}
+        self._nodes_by_address: dict[str, tuple[str, str]] = {}  # a Ray pod's IP -> its namespace and cluster
         self._operator: Incarnation | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._incarnations: list[Incarnation] = []
@@ -217,6 +218,11 @@ class Cluster:
         resource = await self._resource(kind)
         namespaced = next(one.namespaced for one in await self.api.served() if one.name == resource)
         return namespace if namespaced else ""
+
+    def serves(self, cluster: str, namespace: str = "default") -> bool:
+        """Does Ray Serve on that RayCluster run all of its applications now?"""
+        head = self._run_of_head(namespace, {"ray.io/cluster": cluster})
+        return head is not None and self.dashboards.serve.runs(head, self.clock.now().timestamp())
 
     def follow(self, resource: str, told: Callable[[Json | None, Json | None], None]) -> None:
         """Call `told(old, new)` for each object of a resource as it is and as it changes; None is absent."""
@@ -348,7 +354,13 @@ class Cluster:
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         pod = new or old or {}
-        if (pod["metadata"].get("labels") or {}).get("ray.io/node-type") != "head":
+        labels = pod["metadata"].get("labels") or {}
+        address = (pod.get("status") or {}).get("podIP")
+        if address and new is None:
+            self._nodes_by_address.pop(address, None)
+        elif address and "ray.io/cluster" in labels:
+            self._nodes_by_address[address] = (pod["metadata"]["namespace"], labels["ray.io/cluster"])
+        if labels.get("ray.io/node-type") != "head":
             return
         if new is None:
             self._heads.pop(key_of(pod), None)
@@ -363,6 +375,14 @@ class Cluster:
         selector = (service or {}).get("spec", {}).get("selector") or {}
         if not selector:
             return None
+        return self._run_of_head(namespace, selector)
+
+    def _find_node(self, address: str) -> str | None:
+        """Which run of which head the node at that address belongs to."""
+        found = self._nodes_by_address.get(address)
+        return self._run_of_head(found[0], {"ray.io/cluster": found[1]}) if found is not None else None
+
+    def _run_of_head(self, namespace: str, selector: Json) -> str | None:
         for (where, _), pod in self._heads.items():
             labels = pod["metadata"].get("labels") or {}
             if where == namespace and all(labels.get(key) == value for key, value in selector.items()):

@@ -1,4 +1,4 @@
-"""A stand-in for the Ray dashboards of all heads of a cluster: the Jobs REST, literally (spec ray-side §4.3).
+"""A stand-in for the Ray dashboards of all heads: the Jobs REST (spec ray-side §4.3) and Serve, literally.
 
 It answers where a head runs: a host name is a head Service, behind which a pod's Ray container must be up. Its jobs
 live with that container: a restarted head knows none of them. How a job goes is computed from the time when it is
@@ -7,7 +7,8 @@ looked at, so nothing ticks.
     dashboards.script("*", runs_seconds=60, outcome="FAILED", code=1)
     dashboards.unreachable("r-head-svc*")
 
-`Dashboards.request` is the operator's RayTransport; `Dashboards.submitter` is what a scripted submitter pod does.
+`Dashboards.serve` is Ray Serve on all of them. `Dashboards.request` is the operator's RayTransport;
+`Dashboards.submitter` is what a scripted submitter pod does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 from controller.ray.dashboard.http import NoAnswer
 from localcluster.node.interfaces import Container, Exit
+from localcluster.testing.serve import APPLICATIONS, Serve
 
 __all__ = ["Dashboards", "JobScript", "RayRequest"]
 
@@ -110,10 +112,17 @@ class _Rule:
 class Dashboards:
     """All heads' dashboards. `find_head` tells which run of which head a host name leads to, or None."""
 
-    def __init__(self, *, now: Callable[[], datetime], find_head: Callable[[str], Head | None]) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        find_head: Callable[[str], Head | None],
+        find_node: Callable[[str], Head | None] = lambda address: None,
+    ) -> None:
+        self.serve = Serve()
         self.requests: list[RayRequest] = []
         self.tokens: dict[str, str] = {}  # host pattern -> the token that its requests must carry
-        self._now, self._find_head = now, find_head
+        self._now, self._find_head, self._find_node = now, find_head, find_node
         self._jobs: dict[Head, dict[str, _Job]] = {}
         self._scripts: list[_Rule] = []
         self._away: list[str] = []
@@ -189,6 +198,8 @@ class Dashboards:
         if any(fnmatchcase(host, pattern) for pattern in self._hanging):
             await asyncio.sleep(limit)
             raise NoAnswer(f"{method} {url}: no answer within {limit:g} s")
+        if path.startswith("/-/"):
+            return await self._proxy(method, url, host, path)
         head = self._find_head(host)
         if head is None or any(fnmatchcase(host, pattern) for pattern in self._away):
             raise NoAnswer(f"{method} {url}: cannot connect to host {host}:{parts.port}")
@@ -201,6 +212,15 @@ class Dashboards:
         await asyncio.sleep(0)  # an answer never comes in the same turn of the loop
         return self._answer(head, host, token, method, path, body)
 
+    async def _proxy(self, method: str, url: str, address: str, path: str) -> Answer:
+        """A node's Serve proxy; it is asked by address."""
+        await asyncio.sleep(0)
+        head = self._find_node(address)
+        said = self.serve.proxy(head, address, path, self._seconds()) if head is not None else None
+        if said is None:
+            raise NoAnswer(f"{method} {url}: cannot connect to host {address}")
+        return said
+
     def _answer(self, head: Head, host: str, token: str, method: str, path: str, body: bytes | None) -> Answer:
         for scripted in self._answers:
             pattern, of, code, text = scripted
@@ -210,6 +230,8 @@ class Dashboards:
         wanted = [needed for pattern, needed in self.tokens.items() if fnmatchcase(host, pattern)]
         if wanted and token != f"Bearer {wanted[0]}":
             return (403, b"Forbidden: Invalid token") if token else (401, b"Unauthorized: Missing authentication token")
+        if path == APPLICATIONS:
+            return self.serve.answer(head, method, _decoded(body), self._seconds())
         jobs = self._jobs.setdefault(head, {})
         if path == "/api/jobs/":
             return self._submit(jobs, body) if method == "POST" else self._listed(jobs)

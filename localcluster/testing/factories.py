@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-__all__ = ["a_container", "a_job", "a_pod", "a_raycluster", "a_rayjob", "a_service", "camel"]
+__all__ = ["a_container", "a_job", "a_pod", "a_raycluster", "a_rayjob", "a_rayservice", "a_service", "camel"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -141,3 +141,38 @@ def _cluster_spec(workers: int, group: str) -> Json:
             }
         ]
     return spec
+
+
+SERVED = """applications:
+- name: app
+  route_prefix: /
+  import_path: app:main
+"""
+
+
+def a_rayservice(
+    name: str,
+    *,
+    workers: int = 1,
+    namespace: str = "default",
+    serve: str = SERVED,
+    cluster: Json | None = None,
+    annotations: Json | None = None,
+    **spec: Any,
+) -> Json:
+    """A RayService of one application; `cluster` replaces members of its cluster's spec."""
+    config = a_raycluster("unused", workers=workers)["spec"] | (cluster or {})
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            **({"annotations": annotations} if annotations else {}),
+        },
+        "spec": {
+            "serveConfigV2": serve,
+            "rayClusterConfig": config,
+            **{camel(key): value for key, value in spec.items()},
+        },
+    }

@@ -16,6 +16,7 @@ from localcluster.faults import Crash, When
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
 from localcluster.testing.factories import a_container, a_raycluster, a_rayjob
 from localcluster.testing.promises import Witness
+from localcluster.testing.service_lives import SERVICE_LIVES
 
 __all__ = ["LIVES", "MISHAPS", "Life", "Mishap", "a_cluster_comes_up", "a_job_runs", "told_with"]
 
@@ -114,6 +115,22 @@ async def a_head_is_lost(cluster: Cluster) -> None:
     found = await cluster.get("RayCluster", "r")
     assert (head.uid != old.uid, found.status.head.pod_name, found.status.state) == (True, head.name, "ready")
     assert [one.uid for one in await cluster.pods("r", node_type="worker")] == [worker.uid]
+    assert await cluster.writes_during(3600) == []
+
+
+async def a_worker_is_lost(cluster: Cluster) -> None:
+    """Another worker under another name, the same head, and rest."""
+    await cluster.create(a_raycluster("r", workers=2))
+    await cluster.until("RayCluster", "r", phase="ready", ready_worker_replicas=2)
+    (head,), workers = await cluster.pods("r", node_type="head"), await cluster.pods("r", node_type="worker")
+
+    await cluster.delete("Pod", workers[0].name)
+    await cluster.until("Pod", workers[0].name, gone=True)
+    await cluster.after(180)
+
+    after = {pod.name for pod in await cluster.pods("r", node_type="worker")}
+    assert (len(after), workers[1].name in after, workers[0].name in after) == (2, True, False)
+    assert [one.uid for one in await cluster.pods("r", node_type="head")] == [head.uid]
     assert await cluster.writes_during(3600) == []
 
 
@@ -279,4 +296,6 @@ LIVES: Final[tuple[Life, ...]] = (
     an_interactive_job,
     a_job_meets_its_deadline,
     a_job_with_a_history,
+    a_worker_is_lost,
+    *SERVICE_LIVES,
 )

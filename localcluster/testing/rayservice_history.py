@@ -221,6 +221,7 @@ class RayServiceHistory:
             target=Target(uid, head.pod.uid, "default", f"http://{name}-head-svc:8265"),
             doors=head.doors,
             known=session.known(KEY) if session is not None else Known(),
+            tells=self.options.gates.ray_cluster_status_conditions,
         )
 
     def _endpoints(self) -> int:
@@ -367,7 +368,7 @@ class RayServiceHistory:
 
     def head_starts(self, cluster: str, *, label: str = "false", ip: str = "10.1.0.1", run: int = 1) -> FakeHead:
         """A head runs, is ready, and its dashboard answers. Of no applications: it has just begun."""
-        pod = HeadView(f"{cluster}-head", f"uid-{cluster}-head-{run}", ip, 8000, label)
+        pod = HeadView(f"{cluster}-head", f"uid-{cluster}-head-{run}", ip, 8000, label, ready=True)
         self.heads[cluster] = FakeHead(pod)
         self.head_is(cluster, "True")
         return self.heads[cluster]
