@@ -87,6 +87,7 @@ async def _cluster(reader: Reader, sessions: Sessions, key: Ref, cluster: Json, 
         target=await _target(reader, cluster, head, options) if head is not None else None,
         doors=tuple(_doors(pods)),
         known=sessions.known(key, metadata["uid"]) if head is not None else Known(),
+        tells=options.gates.ray_cluster_status_conditions,
     )
 
 
@@ -98,18 +99,22 @@ def _head(pod: Json) -> HeadView:
         ip=(pod.get("status") or {}).get("podIP", ""),
         port=serve_port(pod["spec"]["containers"][0]),
         label=(metadata.get("labels") or {}).get(wire.LABEL_SERVE, ""),
+        ready=(pod.get("status") or {}).get("phase") == "Running" and _is_ready(pod),
     )
 
 
 def _doors(pods: Iterable[Json]) -> Iterable[Proxy]:
     """The proxies of pods that the serve Service selects and that are ready."""
     for pod in pods:
-        conditions = (pod.get("status") or {}).get("conditions") or ()
-        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-        if ready and pod["metadata"]["labels"].get(wire.LABEL_SERVE) == "true":
+        if _is_ready(pod) and pod["metadata"]["labels"].get(wire.LABEL_SERVE) == "true":
             door = _head(pod).door
             if door is not None:
                 yield door
+
+
+def _is_ready(pod: Json) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 async def _target(reader: Reader, cluster: Json, head: Json, options: Options) -> Target | None:

@@ -60,6 +60,7 @@ class HeadView:
     ip: str
     port: int  # of its Serve proxy
     label: str  # ray.io/serve
+    ready: bool = False  # it runs, and its Ready condition says so
 
     @property
     def door(self) -> Proxy | None:
@@ -70,13 +71,17 @@ class HeadView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """One of its clusters. `doors` are the proxies that the serve Service would send requests to."""
+    """One of its clusters. `doors` are the proxies that the serve Service would send requests to.
+
+    `tells` is whether the RayCluster's status says how its head is (the gate RayClusterStatusConditions).
+    """
 
     object: Json
     head: HeadView | None = None
     target: Target | None = None
     doors: tuple[Proxy, ...] = ()
     known: Known = field(default_factory=Known)
+    tells: bool = True
 
     @property
     def name(self) -> str:
@@ -96,7 +101,9 @@ class ClusterView:
 
     @property
     def head_ready(self) -> bool:
-        """Its own status says so (spec rayservice §11.1)."""
+        """Its own status says so, or the pod does where it says nothing (spec rayservice §11.1)."""
+        if not self.tells:
+            return self.head is not None and self.head.ready
         conditions: Sequence[Condition] = (self.object.get("status") or {}).get("conditions") or ()
         found = condition(conditions, RayClusterCondition.HEAD_POD_READY)
         return found is not None and found["status"] == "True"

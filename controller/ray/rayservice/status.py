@@ -58,7 +58,8 @@ def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: dat
         draft.suspension(decision.suspension)
     elif decision.course is Course.RUNNING:
         moved = all(one.good for one in outcomes if one.write.why in (HEAD_SERVICE, SERVE_SERVICE))
-        draft.running(moved=moved)
+        taken = any(one.verdict is Verdict.FOREIGN for one in outcomes if one.write.why == upgrade.CREATE)
+        draft.running(moved=moved, renames=decision.prepares or taken)
     told = (*decision.plan.events, *draft.events, *(event for one in outcomes for event in announced(one)))
     result = _result(decision, refused)
     if not _differs(seen.status, draft.status):
@@ -115,8 +116,8 @@ class _Draft:
             case _:
                 return
 
-    def running(self, *, moved: bool) -> None:
-        """Spec rayservice §15.1. `moved`: both Services are as they were to be."""
+    def running(self, *, moved: bool, renames: bool) -> None:
+        """Spec rayservice §15.1. `moved`: both Services are as they were to be. `renames`: a new name is chosen."""
         seen = self.seen
         self.status["observedGeneration"] = seen.metadata["generation"]
         if self.decision.suspension is Suspension.OVER:
@@ -127,7 +128,7 @@ class _Draft:
             self.status[f"{role}ServiceStatus"] = shown(role, seen, prepares=self.decision.prepares)
         if moved:
             self.promoted()
-        if self.decision.prepares:
+        if renames:
             name = f"{seen.metadata['name']}-{seen.fresh}"
             self.status["pendingServiceStatus"] = {"rayClusterName": name, "rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
         self.status["numServeEndpoints"] = seen.endpoints
@@ -161,7 +162,8 @@ class _Draft:
 
     def ready(self) -> None:
         if self.seen.endpoints > 0:
-            message = f"{self.seen.endpoints} pods take requests"
+            number = self.seen.endpoints
+            message = "1 pod takes requests" if number == 1 else f"{number} pods take requests"
             self.set(RayServiceCondition.READY, "True", "NonZeroServeEndpoints", message)
         elif self.is_true(RayServiceCondition.READY):
             self.set(RayServiceCondition.READY, "False", "ZeroServeEndpoints", "No pod takes requests")
@@ -298,7 +300,7 @@ def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
     behind = {name: one for name, one in cluster.serve.applications.items() if one.status != "RUNNING"}
     if behind:
         name, one = next(iter(behind.items()))
-        return f"application {name} is {one.status}{': ' + _first_line(one.message) if one.message else ''}"
+        return ": ".join(filter(None, (f"application {name} is {one.status}", _first_line(one.message))))
     shut = [door for door, said in known.proxies.items() if not (said.healthy and seen.goal.routes <= said.routes)]
     if not shut:
         return f"waiting for pods of {cluster.name} to be ready"
@@ -307,7 +309,7 @@ def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0][:300]
+    return next(iter(text.strip().splitlines()), "")[:300]
 
 
 def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

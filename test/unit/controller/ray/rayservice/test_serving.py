@@ -10,6 +10,7 @@ import pytest
 
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Wants
+from controller.ray.options import Gates, Options
 from controller.ray.rayservice.seen import goal_of
 from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
 
@@ -296,6 +297,20 @@ def test_a_cluster_serves_only_when_every_application_runs(states: dict[str, str
     life.heads[name].applications = dict.fromkeys(states, "RUNNING")
     life.settle()
     assert life.names == (name, "")
+
+
+@pytest.mark.spec("rayservice:E81")
+@pytest.mark.parametrize("ready", [True, False])
+def test_without_the_conditions_of_clusters_the_head_pod_itself_tells_whether_it_is_ready(ready: bool) -> None:
+    life = RayServiceHistory(options=Options(gates=Gates(ray_cluster_status_conditions=False)))
+    name = life.begun()
+    head = life.head_starts(name)
+    head.pod, head.deploys = replace(head.pod, ready=ready), "RUNNING"
+    life.clusters[name]["status"] = {}
+
+    life.settle()
+
+    assert life.names == ((name, "") if ready else ("", name))
 
 
 @pytest.mark.spec("rayservice:E09")

@@ -251,6 +251,16 @@ def test_it_says_what_it_waits_for_step_by_step() -> None:
     assert message(life) == "waiting for the Serve proxy at http://10.1.0.1:8000"
 
 
+@pytest.mark.parametrize("text", [" \n ", ""])
+def test_a_message_without_words_is_left_out(text: str) -> None:
+    life, name = serving()
+    life.endpoints = 0
+
+    life.application_is(name, "UNHEALTHY", message=text).settle()
+
+    assert message(life) == "application shop is UNHEALTHY"
+
+
 def test_during_an_upgrade_it_speaks_of_the_new_cluster() -> None:
     life, old = serving()
     life.edit_cluster(rayVersion="2.53.0").run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -81,6 +82,22 @@ def test_a_cluster_that_is_there_already_is_ours_and_no_failure() -> None:
 
     assert (len(life.clusters), life.error) == (1, None)
     assert life.reasons == ["CreatedRayCluster"]
+
+
+def test_a_name_that_somebody_else_took_meanwhile_is_given_up() -> None:
+    """It would stand in the way for ever."""
+    life = RayServiceHistory().run(2)
+    taken = life.name("pending")
+    life.clusters[taken] = {"metadata": {"name": taken, "uid": "u", "ownerReferences": []}, "spec": {}}
+    before = life.see()
+
+    life.run_on(replace(before, clusters=()))
+    name = life.name("pending")
+    assert name not in ("", taken)
+    assert "FailedToCreateRayCluster" in life.reasons
+
+    life.run_on(replace(life.see(), clusters=()))
+    assert life.clusters[name]["spec"] == life.service["spec"]["rayClusterConfig"]
 
 
 @pytest.mark.spec("rayservice:E17")
