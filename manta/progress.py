@@ -19,6 +19,7 @@ __all__ = ["Line", "PodLine", "Progress", "Verdict"]
 Json: TypeAlias = dict[str, Any]
 
 WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
+ENOUGH: Final = 200  # characters to know a cause by: events cut theirs short
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
 
 
@@ -177,7 +178,7 @@ class Progress:
         """Still: a RayService says so in its status for as long, and what Serve did not take it may take yet."""
         if not self.refused or self.worked_on:
             return False
-        return self.service is None or self.refused.rpartition(": ")[2] in self.service.phase
+        return self.service is None or self.refused.partition(": ")[2][:ENOUGH] in self.service.phase
 
     def given_up(self) -> Verdict:
         """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble."""

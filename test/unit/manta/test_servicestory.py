@@ -11,7 +11,7 @@ from manta.progress import Progress
 
 Json = dict[str, Any]
 
-REFUSED = "greeter-abcde does not take the configuration: applications: Field required"
+PROBLEM = "PUT http://head:8265/api/serve/applications/: 400: applications: Field required"
 
 
 def a_service(message: str, *, reason: str = "Initializing", ready: str = "False", **roles: Json) -> Json:
@@ -149,8 +149,8 @@ def test_a_service_that_is_given_up_ends_with_one_and_the_operators_sentence(rea
 def refused() -> Progress:
     """A service whose configuration Serve does not take."""
     progress = Progress("RayService", "greeter")
-    told(progress, a_service(REFUSED, pending=a_cluster()))
-    note = "Failed to update serve applications to the RayCluster default/greeter-abcde: applications: Field required"
+    told(progress, a_service(f"greeter-abcde does not take the configuration: {PROBLEM}", pending=a_cluster()))
+    note = f"Failed to update serve applications to the RayCluster default/greeter-abcde: {PROBLEM}"
     about = {"kind": "RayService", "name": "greeter"}
     event = {"type": "Warning", "reason": "FailedToUpdateServeApplications", "note": note, "regarding": about}
     assert [line.what for line in progress.event_told(event)] == ["event"]
@@ -162,7 +162,7 @@ def test_a_configuration_that_serve_refuses_is_hopeless() -> None:
     progress = refused()
 
     assert progress.hopeless
-    assert progress.given_up().text.endswith("greeter-abcde: applications: Field required")
+    assert progress.given_up().text.endswith(f"greeter-abcde: {PROBLEM}")
 
 
 def test_a_configuration_that_arrived_after_all_is_waited_for() -> None:
@@ -170,5 +170,15 @@ def test_a_configuration_that_arrived_after_all_is_waited_for() -> None:
     progress = refused()
 
     told(progress, a_service("waiting for Serve on greeter-abcde", pending=a_cluster()))
+
+    assert not progress.hopeless
+
+
+def test_a_dashboard_that_does_not_answer_is_waited_for() -> None:
+    """Its head got ready first, on a machine that has more to do: the next try will do."""
+    progress = refused()
+    why = "GET http://head:8265/api/serve/applications/: 400: applications: Field required"
+
+    told(progress, a_service(f"the dashboard of greeter-abcde does not answer: {why}", pending=a_cluster()))
 
     assert not progress.hopeless
