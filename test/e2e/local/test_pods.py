@@ -6,19 +6,23 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
 from localcluster.node.cell import Program
-from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service, nothing_lives
+from localcluster.testing.celled import Celled, Traces, a_celled_cluster, a_pod, a_service, is_ready, nothing_lives
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(180)]
 
+Json: TypeAlias = dict[str, Any]
+
 ROOT = Path(__file__).parents[3]
+SLICES = "endpointslices.discovery.k8s.io"
 
 
 @asynccontextmanager
@@ -159,14 +163,56 @@ EOF
         probe = {"readinessProbe": {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}}
         await cluster.api.create("pods", "default", a_pod("web", serve, container=probe))
         await cluster.ready("web")
-        slices = "endpointslices.discovery.k8s.io"
-        (behind, *_) = [one["metadata"]["name"] for one in (await cluster.api.list(slices, "default")).items]
-        await cluster.until(slices, behind, lambda one: bool(one.get("endpoints")))
+        (behind, *_) = [one["metadata"]["name"] for one in (await cluster.api.list(SLICES, "default")).items]
+        await cluster.until(SLICES, behind, lambda one: bool(one.get("endpoints")))
 
         await cluster.api.create("pods", "default", a_pod("asker", ask))
         await cluster.ended("asker")
 
         assert (await cluster.log("asker")).splitlines() == ["hello", "hello", "hello", "unknown True"]
+
+
+async def test_endpoints_follow_an_http_probe_within_a_second(tmp_path: Path) -> None:
+    """What stops to answer gets no more connections: Serve drains its proxies that way."""
+    serve = """exec python3 - <<'EOF'
+import http.server
+class Answers(http.server.BaseHTTPRequestHandler):
+    asked = 0
+    def do_GET(self):
+        Answers.asked += 1
+        self.send_response(200 if Answers.asked <= 5 else 503)
+        self.end_headers()
+http.server.HTTPServer(("", 8000), Answers).serve_forever()
+EOF
+"""
+    http = {"httpGet": {"path": "/-/healthz", "port": 8000}, "periodSeconds": 1, "failureThreshold": 1}
+    clock = asyncio.get_running_loop().time
+    async with a_cluster(tmp_path) as cluster:
+
+        async def told(resource: str, name: str, ready: Callable[[Json], list[bool]], wanted: bool) -> float:
+            await cluster.until(resource, name, lambda item: ready(item) == [wanted])
+            return clock()
+
+        await cluster.api.create("services", "default", a_service("web", 80, 8000))
+        await cluster.api.create("pods", "default", a_pod("web", serve, container={"readinessProbe": http}))
+        await cluster.until("endpoints", "web", lambda one: bool(one.get("subsets")))
+        (behind,) = [one["metadata"]["name"] for one in (await cluster.api.list(SLICES, "default")).items if owned(one)]
+
+        for wanted in (True, False):
+            async with asyncio.TaskGroup() as group:
+                pod = group.create_task(told("pods", "web", lambda one: [is_ready(one)], wanted))
+                endpoint = group.create_task(told(SLICES, behind, endpoints_ready, wanted))
+            assert abs(endpoint.result() - pod.result()) < 1
+
+
+def owned(item: Json) -> bool:
+    """A slice of the service `web`."""
+    return bool(item["metadata"]["labels"].get("kubernetes.io/service-name") == "web")
+
+
+def endpoints_ready(item: Json) -> list[bool]:
+    """Of an EndpointSlice."""
+    return [one["conditions"]["ready"] for one in item.get("endpoints") or ()]
 
 
 async def test_an_exec_probe_runs_inside_the_container(tmp_path: Path) -> None:
