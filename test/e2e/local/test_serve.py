@@ -206,6 +206,7 @@ async def test_an_edit_of_the_serve_config_changes_the_answer_and_no_cluster(tmp
         assert len(real.ever(CLUSTERS)) == 1
 
 
+@pytest.mark.spec("ray-side:S4-30")
 async def test_an_application_that_fails_is_mended_by_an_edit(tmp_path: Path) -> None:
     """The status has Serve's cause, the condition a sentence; then the same cluster serves."""
     async with a_real_cluster(tmp_path) as real, a_greeter(real, import_path="greeter:nothing") as addresses:
@@ -214,7 +215,9 @@ async def test_an_application_that_fails_is_mended_by_an_edit(tmp_path: Path) ->
             "greeter",
             lambda service: "DEPLOY_FAILED" in [one["status"] for one in applications(service).values()],
         )
-        assert "no attribute 'nothing'" in applications(failed)["greeter"]["message"]
+        message = applications(failed)["greeter"]["message"]
+        assert message.startswith("Deploying app 'greeter' failed with exception")
+        assert "no attribute 'nothing'" in message
         (ready,) = (one for one in failed["status"]["conditions"] if one["type"] == "Ready")
         assert (ready["status"], ready["reason"]) == ("False", "Initializing")
         assert ready["message"].startswith("application greeter is DEPLOY_FAILED: ")
