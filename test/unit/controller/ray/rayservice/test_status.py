@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from controller.ray.dashboard.protocol import ApplicationInfo, DeploymentInfo, ServeInfo
+from controller.ray.rayservice.status import applications_of
 from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
 
 
@@ -136,6 +138,22 @@ def test_what_serve_says_is_shown_as_it_says_it() -> None:
 
     applications = life.status["activeServiceStatus"]["applicationStatuses"]
     assert applications == {"shop": {"status": "SOMETHING_NEW", "message": "in words"}}
+
+
+def test_deployments_are_shown_under_their_application_and_what_is_empty_is_left_out() -> None:
+    deployments = {"Front": DeploymentInfo("HEALTHY"), "Back": DeploymentInfo("UPDATING", "2 of 3")}
+    said = ServeInfo({"shop": ApplicationInfo("DEPLOYING", deployments=deployments), "new": ApplicationInfo("")})
+
+    assert applications_of(said) == {
+        "shop": {
+            "status": "DEPLOYING",
+            "serveDeploymentStatuses": {
+                "Front": {"status": "HEALTHY"},
+                "Back": {"status": "UPDATING", "message": "2 of 3"},
+            },
+        },
+        "new": {},
+    }
 
 
 def test_applications_of_the_cluster_that_is_being_replaced_are_not_shown() -> None:
