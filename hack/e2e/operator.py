@@ -60,8 +60,14 @@ class Installation:
 
     def delete(self, part: str) -> None:
         """Delete what a folder of config/ has, and wait until the operator has ended. Raises KubectlFailed."""
+        with self.going():
+            self.cluster.kubectl("delete", f"--kustomize={CONFIG / part}", "--timeout=120s")
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        """It is taken away in this block, which ends when its pods have: its rights may go before they do."""
         began = datetime.now(UTC)
-        self.cluster.kubectl("delete", f"--kustomize={CONFIG / part}", "--timeout=120s")
+        yield
         self.cluster.wait("delete", "pod", f"--selector={PODS}", f"--namespace={NAMESPACE}", seconds=60)
         self.away.append((began, datetime.now(UTC)))
 

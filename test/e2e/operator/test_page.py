@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hack.e2e.cluster import Cluster
-from hack.e2e.operator import PODS, Installation
+from hack.e2e.operator import Installation
 from hack.e2e.watching import until
 from hack.e2e.workloads import a_raycluster
 
@@ -82,16 +82,16 @@ def test_it_is_uninstalled_with_and_without_what_users_made(
     pods = until(cluster, "pods", namespace, bool)
     alone, everything = blocks("8. Uninstall")
 
-    typed(cluster, alone)
-    cluster.wait("delete", "pods", f"--selector={PODS}", "--namespace=default")
+    with operator.going():
+        typed(cluster, alone)
     assert told(until(cluster, "pods", namespace, bool)).keys() == told(pods).keys()
 
     operator.apply("default/operator")
     operator.until_available()
-    typed(cluster, everything)
+    with operator.going():
+        typed(cluster, everything)
     operator.overlay = ""
     cluster.wait("delete", "pods", f"--namespace={namespace}", "--all")
-    cluster.wait("delete", "pods", f"--selector={PODS}", "--namespace=default")
 
 
 def blocks(section: str) -> list[str]:
