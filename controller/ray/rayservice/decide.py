@@ -239,15 +239,13 @@ def _decided(
         steps=draft.steps,
         wants=tuple(draft.wants),
         events=tuple(draft.events),
-        result=_look_again(seen, now, prepares=prepares),
+        result=_look_again(seen, now),
     )
     return Decision(plan, course, suspension, prepares, taking_over, draft.problem)
 
 
-def _look_again(seen: Seen, now: datetime, *, prepares: bool) -> Result:
-    """At once where a name was recorded; else when the next thing is due that no event tells."""
-    if prepares:
-        return AGAIN
+def _look_again(seen: Seen, now: datetime) -> Result:
+    """When the next thing is due that no event tells; `report` knows of one more, names that changed."""
     waits = [one for one in (upgrade.next_deletion(seen, now), _time_left(seen, now)) if one is not None]
     return after(min(waits)) if waits else Result()
 

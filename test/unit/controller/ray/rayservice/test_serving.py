@@ -154,13 +154,15 @@ def test_a_head_whose_applications_were_restored_gets_nothing_again() -> None:
     assert life.heads[name].received == []
 
 
-def test_a_configuration_without_applications_is_sent_once() -> None:
+@pytest.mark.spec("rayservice:E33")
+def test_a_configuration_without_applications_is_sent_once_and_serves_nothing() -> None:
     life = RayServiceHistory(rayservice(serveConfigV2='{"applications": []}'))
     name = life.begun()
     life.head_starts(name)
 
     life.settle()
 
+    assert life.names == ("", name), "nothing serves"
     sent = len(life.heads[name].received)
     writes = len(life.writes)
     for _ in range(5):

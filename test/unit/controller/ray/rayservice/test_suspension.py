@@ -116,6 +116,20 @@ def test_once_begun_it_runs_to_its_end_whatever_the_spec_says_by_then() -> None:
     assert life.name("pending") not in ("", old)
 
 
+def test_a_service_that_a_finalizer_holds_counts_as_left() -> None:
+    """A load balancer, for one, is taken down before its Service goes."""
+    life, _ = serving()
+    life.held = {"web-serve-svc"}
+
+    life.edit(suspend=True).run(4)
+    assert life.condition("Suspending") == ("True", "SuspendInProgress")
+    assert life.reasons.count("DeletedService") == 2
+
+    life.services.clear()
+    life.run()
+    assert life.condition("Suspended") == ("True", "SuspendComplete")
+
+
 @pytest.mark.spec("rayservice:E53")
 def test_a_service_that_is_born_suspended_makes_nothing_until_it_is_resumed() -> None:
     life = RayServiceHistory(rayservice(suspend=True)).run(6)

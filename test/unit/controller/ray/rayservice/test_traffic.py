@@ -87,9 +87,14 @@ def test_the_first_cluster_needs_no_proof() -> None:
 def test_a_cluster_that_is_going_takes_nothing_over() -> None:
     life, old = serving()
     _, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers, head.shut = "RUNNING", 1, True
+    life.settle()
+    head.shut = False
+    life.talk()  # all is proven now, and somebody deletes it
     life.clusters[new]["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
 
-    life.serves(new)
+    life.settle()
 
     assert (life.names, life.selected()) == ((old, new), old)
 

@@ -351,6 +351,18 @@ def test_an_active_cluster_of_another_version_is_brought_to_the_goal_in_place() 
     assert (life.names, len(life.clusters)) == ((old, ""), 1)
 
 
+def test_a_cluster_that_is_being_replaced_is_not_brought_to_the_goal() -> None:
+    """It serves until the other one takes over, as it is (spec rayservice §9.4)."""
+    life, old = serving()
+    life.replaced()
+    foreign(life, old)
+
+    life.settle()
+
+    assert life.clusters[old]["spec"]["rayVersion"] == "2.52.0"
+    assert life.clusters[old]["metadata"]["annotations"][wire.ANNOTATION_OPERATOR_VERSION] == "v1.7.0"
+
+
 def test_a_pending_cluster_of_another_version_is_taken_over_where_it_was_made_after_the_same_goal() -> None:
     """The reference replaces it, for its hash has another form (spec rayservice §19)."""
     life, old = serving()
