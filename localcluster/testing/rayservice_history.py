@@ -133,6 +133,7 @@ class RayServiceHistory:
         self.endpoints: int | None = None  # None: the doors of the cluster that the serve Service selects
         self.held: set[str] = set()  # clusters that a finalizer holds
         self.refuse: set[str] = set()
+        self.crash_after: frozenset[str] = frozenset()  # the pass that writes one of these ends there, once
         self.writes: list[Write] = []
         self.events: list[Announcement] = []
         self.status_writes = 0
@@ -258,6 +259,10 @@ class RayServiceHistory:
             self._carry_out(decision.plan.record)
             return
         outcomes = self._apply(decision)
+        if any(one.verdict is Verdict.DONE and one.write.why in self.crash_after for one in outcomes):
+            self.crash_after = frozenset()
+            self.restart()
+            return
         if decision.course is not Course.REFUSED:
             self._want(decision.plan.wants or ())
         self._conclude(seen, report(seen, decision, outcomes, self.now))
