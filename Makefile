@@ -45,6 +45,9 @@ spec-coverage: $(READY) ## Which items of docs/spec a passing test claims, and w
 conformance: $(READY) ## The conformance tests on the local API server and on a real one (builds it once)
 	@$(BIN)/python -m pytest test/conformance -q
 
+process: $(READY) ## The operator's own processes on a real API server: leader election, outages, credentials, rights, bad input
+	@$(BIN)/python -m pytest test/process -q --durations=5
+
 mutate-localcluster: $(READY) ## Seeded mistakes in the local cluster: the conformance tests must catch every one
 	@$(BIN)/python hack/mutate_localcluster.py
 
@@ -92,6 +95,6 @@ bench: $(READY) ## Figures for benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
 lock: $(READY) ## Compile requirements/*.in into pinned, hashed files
-	@for r in operator local dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements/$$r.in -o requirements/$$r.txt; done
+	@for r in operator local dev ray; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header requirements/$$r.in -o requirements/$$r.txt; done
 
-.PHONY: help setup demo test format check generate spec-coverage conformance mutate-localcluster e2e-local bench lock faults
+.PHONY: help setup demo test format check generate spec-coverage conformance process mutate-localcluster e2e-local bench lock faults
