@@ -86,7 +86,8 @@ class FakeHead:
     down: str = ""  # nobody answers
     healthy: bool = True  # its own proxy
     workers: int = 0  # ready pods that take requests
-    shut: bool = False  # do the workers' proxies answer?
+    shut: bool = False  # the workers' proxies do not answer
+    ungated: bool = False  # the workers are ready without regard to their proxies
     routes: frozenset[str] | None = None  # None: those of the configuration it has
     received: list[Json] = field(default_factory=list)
 
@@ -221,6 +222,7 @@ class RayServiceHistory:
             head=head.pod,
             target=Target(uid, head.pod.uid, "default", f"http://{name}-head-svc:8265"),
             doors=head.doors,
+            ungated=frozenset(door for door in head.doors if head.ungated and door != head.pod.door),
             known=session.known(KEY) if session is not None else Known(),
             tells=self.options.gates.ray_cluster_status_conditions,
         )

@@ -21,6 +21,7 @@ __all__ = ["LABEL_SERVICE_NAME", "observe"]
 
 LABEL_SERVICE_NAME: Final = "kubernetes.io/service-name"  # on an EndpointSlice
 DASHBOARD: Final = "dashboard"
+PROXY_HEALTH: Final = "/-/healthz"  # in whatever form a probe asks for it
 
 
 async def observe(reader: Reader, sessions: Sessions, key: Ref, options: Options, fresh: str) -> Seen | None:
@@ -78,7 +79,7 @@ async def _cluster(reader: Reader, sessions: Sessions, key: Ref, cluster: Json, 
         for one in await reader.labelled(PODS, metadata["namespace"], wire.LABEL_CLUSTER, metadata["name"])
         if not one.deletion_timestamp
     ]
-    heads = [pod for pod in pods if pod["metadata"]["labels"].get(wire.LABEL_NODE_TYPE) == wire.HEAD]
+    heads = [pod for pod in pods if _is_head(pod)]
     # Two heads are there for a moment, while one is being replaced: neither counts (E-10).
     head = heads[0] if len(heads) == 1 else None
     return ClusterView(
@@ -86,6 +87,7 @@ async def _cluster(reader: Reader, sessions: Sessions, key: Ref, cluster: Json, 
         head=_head(head) if head is not None else None,
         target=await _target(reader, cluster, head, options) if head is not None else None,
         doors=tuple(_doors(pods)),
+        ungated=frozenset(_doors(pod for pod in pods if not (_is_head(pod) or _asks_proxy(pod)))),
         known=sessions.known(key, metadata["uid"]) if head is not None else Known(),
         tells=options.gates.ray_cluster_status_conditions,
     )
@@ -110,6 +112,15 @@ def _doors(pods: Iterable[Json]) -> Iterable[Proxy]:
             door = _head(pod).door
             if door is not None:
                 yield door
+
+
+def _is_head(pod: Json) -> bool:
+    return bool(pod["metadata"]["labels"].get(wire.LABEL_NODE_TYPE) == wire.HEAD)
+
+
+def _asks_proxy(pod: Json) -> bool:
+    """Does its readiness depend on its Serve proxy, as that of the probes that we inject does?"""
+    return PROXY_HEALTH in str(pod["spec"]["containers"][0].get("readinessProbe") or "")
 
 
 def _is_ready(pod: Json) -> bool:

@@ -73,6 +73,7 @@ class HeadView:
 class ClusterView:
     """One of its clusters. `doors` are the proxies that the serve Service would send requests to.
 
+    Those that are `ungated` belong to workers whose readiness does not depend on their proxy: they may have none.
     `tells` is whether the RayCluster's status says how its head is (the gate RayClusterStatusConditions).
     """
 
@@ -80,6 +81,7 @@ class ClusterView:
     head: HeadView | None = None
     target: Target | None = None
     doors: tuple[Proxy, ...] = ()
+    ungated: frozenset[Proxy] = frozenset()
     known: Known = field(default_factory=Known)
     tells: bool = True
 
@@ -137,9 +139,16 @@ class ClusterView:
         return bool(states) and all(state == RUNNING for state in states)
 
     def proven(self, goal: Goal) -> bool:
-        """Every door that traffic would go through is open, and knows every route. No door at all proves nothing."""
-        found = [self.known.proxies.get(door) for door in self.doors]
-        return bool(found) and all(one is not None and one.healthy and goal.routes <= one.routes for one in found)
+        """Every door that traffic would go through is open, and knows every route. No open door at all proves nothing.
+
+        A worker that is ready without a proxy would hold up every change for ever, where the user's own probe lets it
+        be so: it was behind the Service before, and will be.
+        """
+        found = {door: self.known.proxies.get(door) for door in self.doors}
+        shut = {door for door, said in found.items() if said is None or not said.healthy}
+        heard = all(said is not None for said in found.values())
+        routed = all(goal.routes <= said.routes for said in found.values() if said is not None and said.healthy)
+        return heard and routed and shut < found.keys() and shut <= self.ungated
 
 
 @dataclass(frozen=True, slots=True)

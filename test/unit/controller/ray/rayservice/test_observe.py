@@ -161,6 +161,26 @@ async def test_doors_are_the_ready_pods_that_the_serve_service_selects() -> None
     assert [door.pod_uid for door in cluster.doors] == ["uid-worker1"]
 
 
+@pytest.mark.parametrize(
+    ("probe", "ungated"),
+    [
+        (None, True),
+        ({"tcpSocket": {"port": 8265}}, True),
+        ({"httpGet": {"port": 8000, "path": "/-/healthz"}}, False),
+        ({"exec": {"command": ["bash", "-c", "wget -q -O- http://localhost:8000/-/healthz | grep success"]}}, False),
+    ],
+)
+async def test_a_worker_whose_readiness_does_not_ask_its_proxy_may_have_none(probe: Json | None, ungated: bool) -> None:
+    kind, worker = a_pod("worker", "worker")
+    if probe is not None:
+        worker["spec"]["containers"][0]["readinessProbe"] = probe
+
+    cluster = await the_cluster(a_pod("head"), (kind, worker))
+
+    assert [door.pod_uid for door in cluster.ungated] == (["uid-worker"] if ungated else [])
+    assert len(cluster.doors) == 2
+
+
 @pytest.mark.spec("rayservice:E11")
 async def test_without_a_port_named_dashboard_nobody_is_asked() -> None:
     """No failure of the whole pass, as it is in the reference."""

@@ -57,6 +57,31 @@ def test_a_new_cluster_without_any_door_takes_no_requests_from_one_that_has_some
     assert life.selected() == new
 
 
+def test_a_pod_that_may_have_no_proxy_at_all_holds_nothing_up() -> None:
+    """Its own readiness probe does not ask for one, and Serve put no replica there. The old cluster is the same."""
+    life, old = serving()
+    _, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers, head.shut, head.ungated, head.healthy = "RUNNING", 2, True, True, False
+    life.settle()
+    assert life.selected() == old, "somebody must be behind the Service"
+
+    head.healthy = True
+    life.settle()
+    assert (life.names, life.selected()) == ((new, ""), new)
+
+
+def test_a_proxy_that_is_there_must_know_every_route_whoever_asks_for_it() -> None:
+    life, old = serving()
+    _, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers, head.ungated, head.routes = "RUNNING", 2, True, frozenset({"/"})
+
+    life.settle()
+
+    assert life.selected() == old
+
+
 @pytest.mark.spec("rayservice:E25")
 def test_where_no_request_is_answered_any_more_no_proof_is_asked_for() -> None:
     """The old head's proxy is dead: nothing is lost by moving at once."""
