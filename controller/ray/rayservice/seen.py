@@ -32,6 +32,7 @@ class Goal:
     digest: str = ""
     routes: frozenset[str] = frozenset()
     problem: str = ""
+    applications: bool = False  # it asks for some
 
     @property
     def put(self) -> PutServe:
@@ -48,7 +49,7 @@ def goal_of(text: str) -> Goal:
     if not config:
         return Goal(problem="serveConfigV2 is empty: Serve needs at least `applications`")
     body = canonical(config)
-    return Goal(body, digest_of(body), routes_of(config))
+    return Goal(body, digest_of(body), routes_of(config), applications=bool(config.get("applications")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,10 @@ class ClusterView:
     def has(self, goal: Goal) -> bool:
         """It was given this configuration, and what its head says was asked after that (E-32)."""
         return self.configuration == (SENT, goal.digest) and self.known.mark == goal.digest
+
+    def forgot(self, goal: Goal) -> bool:
+        """It was given this configuration, and its head knows of no application: another run of it (E-29)."""
+        return goal.applications and self.has(goal) and self.serve is not None and not self.serve.applications
 
     def serves(self, goal: Goal) -> bool:
         """Its head is ready, and all applications of this configuration run."""

@@ -79,8 +79,7 @@ def _effects(seen: Seen, cluster: ClusterView) -> tuple[Effect, ...]:
         return ()
     if cluster.configuration == (SENDING, goal.digest):
         return (goal.put,)
-    forgotten = cluster.has(goal) and cluster.serve is not None and not cluster.serve.applications
-    return (goal.put,) if forgotten else ()
+    return (goal.put,) if cluster.forgot(goal) else ()
 
 
 def _marked(seen: Seen, cluster: ClusterView) -> MergePatch | None:
@@ -109,7 +108,9 @@ def _told(seen: Seen, cluster: ClusterView) -> Iterator[Announcement]:
     if problem:
         note = f"Failed to update serve applications to the RayCluster {where}: {problem}"
         yield Announcement("Warning", "FailedToUpdateServeApplications", "Update", note)
-    elif state is EffectState.DONE and cluster.configuration == (SENDING, seen.goal.digest):
+    elif state is EffectState.DONE and (
+        cluster.configuration == (SENDING, seen.goal.digest) or cluster.forgot(seen.goal)
+    ):
         note = f"Updated serve applications to the RayCluster {where}"
         yield Announcement("Normal", "UpdatedServeApplications", "Update", note)
 

@@ -142,6 +142,7 @@ def test_a_head_that_forgot_its_applications_gets_them_again() -> None:
     assert len(life.heads[name].received) == 1
     assert life.condition("Ready") == ("True", "NonZeroServeEndpoints")
     assert life.names == (name, "")
+    assert life.reasons.count("UpdatedServeApplications") == 2
 
 
 def test_a_head_whose_applications_were_restored_gets_nothing_again() -> None:
@@ -163,11 +164,10 @@ def test_a_configuration_without_applications_is_sent_once_and_serves_nothing() 
     life.settle()
 
     assert life.names == ("", name), "nothing serves"
-    sent = len(life.heads[name].received)
-    writes = len(life.writes)
+    writes, events = len(life.writes), len(life.events)
     for _ in range(5):
         life.run().talk()
-    assert (len(life.heads[name].received), len(life.writes)) == (sent, writes)
+    assert (len(life.heads[name].received), len(life.writes), len(life.events)) == (1, writes, events)
 
 
 # Configurations that do not arrive
