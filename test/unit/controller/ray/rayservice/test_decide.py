@@ -105,7 +105,16 @@ def test_a_running_service_that_becomes_invalid_goes_on_as_it_was_and_says_why()
     assert life.names == (name, "")
 
 
-@pytest.mark.spec("rayservice:16/invalidrayservicemetadata-invalidrayserv", "rayservice:E01")
+@pytest.mark.spec("rayservice:E01")
+def test_the_longest_name_that_may_be_is_47_characters_long() -> None:
+    """Six more are its cluster's."""
+    life = RayServiceHistory(rayservice("w" * 47))
+    assert len(life.begun()) == 53
+
+    assert RayServiceHistory(rayservice("w" * 48)).run(3).clusters == {}
+
+
+@pytest.mark.spec("rayservice:16/invalidrayservicemetadata-invalidrayserv")
 def test_a_bad_name_is_no_cluster_and_an_event_of_its_own() -> None:
     life = RayServiceHistory(rayservice("w" * 48)).run(3)
 

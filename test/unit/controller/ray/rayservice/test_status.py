@@ -74,7 +74,6 @@ def test_an_upgrade_is_in_progress_from_the_choice_of_a_name_to_the_take_over() 
     assert life.name("active") != old
 
 
-@pytest.mark.spec("rayservice:E24")
 def test_traffic_that_moves_with_proof_leaves_ready_true() -> None:
     """In the reference it may be False for a pass."""
     life, _ = serving()

@@ -185,7 +185,6 @@ def test_an_invalid_service_cannot_be_suspended_and_goes_on_once_it_is_mended() 
     assert life.condition("Suspended") == ("True", "SuspendComplete")
 
 
-@pytest.mark.spec("rayservice:E57")
 def test_only_what_this_service_owns_is_deleted() -> None:
     """Stricter than the reference, which goes by labels: what a user labelled so by mistake stays."""
     life, _ = serving()

@@ -45,6 +45,7 @@ def made(life: RayServiceHistory) -> list[str]:
 # Names
 
 
+@pytest.mark.spec("rayservice:16/createdraycluster-failedtocreaterayclust")
 def test_a_name_is_stored_one_pass_before_its_cluster_is_made() -> None:
     """So that no crash between the two makes two clusters (design W5)."""
     life = RayServiceHistory().run(2)
@@ -58,6 +59,7 @@ def test_a_name_is_stored_one_pass_before_its_cluster_is_made() -> None:
     assert life.notes("CreatedRayCluster") == [f"Created RayCluster default/{name}"]
 
 
+@pytest.mark.spec("rayservice:16/createdraycluster-failedtocreaterayclust")
 def test_a_cluster_that_is_refused_keeps_its_name_and_says_why_it_is_not_there() -> None:
     life = RayServiceHistory()
     life.refuse = {"cluster"}
@@ -68,6 +70,7 @@ def test_a_cluster_that_is_refused_keeps_its_name_and_says_why_it_is_not_there()
 
     assert (life.name("pending"), life.clusters) == (name, {})
     assert life.reasons == ["FailedToCreateRayCluster"] * 3
+    assert life.events[-1].note.startswith(f"Failed to create RayCluster default/{name}: ")
     assert "exceeded quota" in life.whole_condition("Ready")["message"]
     assert life.error is not None
 
