@@ -49,6 +49,3 @@ def gone(seen: Seen) -> Iterator[Delete]:
         metadata = service["metadata"]
         if "deletionTimestamp" not in metadata:
             yield Delete(SERVICES, metadata["namespace"], metadata["name"], metadata["uid"], why=SERVICE)
-
-
-SUSPENDED_ON_THE_WAY: Final = frozenset({Suspension.ASKED, Suspension.GOING, Suspension.DONE, Suspension.STAYS})
