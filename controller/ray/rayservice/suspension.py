@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final
 
 from api.core import SERVICES
 from api.v1.rayservice import RayServiceCondition
