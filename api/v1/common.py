@@ -153,6 +153,7 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=camel,
+        defer_build=True,  # a model that nobody has an object of costs nothing
         extra="allow",
         frozen=True,
         strict=True,
