@@ -44,7 +44,7 @@ async def test_manta_run_shows_a_service_on_its_way_asks_it_once_and_ends_with_z
 
     assert (code, errors) == (0, "")
     assert "RayService greeter: Initializing: waiting for the head of RayCluster greeter-" in output
-    assert re.search(r"greeter-\w{5}-small-worker-\w{5}: Ready", output)
+    assert re.search(r"greeter-\w{5}-head-\w{5}: Ready", output)
     assert re.search(r"application greeter: RUNNING on greeter-\w{5}", output)
     (url,) = re.findall(r"RayService greeter: serves on (http://127\.0\.0\.1:\d+)", output)
     assert re.search(rf"GET {url}/: 200: hello, world, from greeter-", output)
