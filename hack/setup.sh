@@ -12,6 +12,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   echo "$python has no venv module (on Debian and Ubuntu: apt-get install python3-venv)" >&2
   exit 2
 fi
+echo "setting up $venv, once: pinned packages of Python" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 # uv comes from the same pinned and hashed file as everything else.
 uv=$(sed -n '/^uv==/,/^[^ ]/p' requirements/dev.txt | sed '1n; /^[^ ]/d')

@@ -52,7 +52,7 @@ def command() -> None:
         output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
         node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
         node_resources: NodeResources = None,
-        port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 0,
+        port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port of the API; 0 takes any.")] = 0,
         kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
     ) -> None:
         """Run a file on a local cluster of its own, follow it, clean up.
@@ -72,7 +72,7 @@ def command() -> None:
         node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
         node_resources: NodeResources = None,
         data: Annotated[Path | None, typer.Option(help="Where to keep the state; not there yet.")] = None,
-        port: Annotated[int, typer.Option(help="Loopback port of the API; 0 takes any.")] = 8001,
+        port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port of the API; 0 takes any.")] = 8001,
         kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
     ) -> None:
         """A local cluster with the operator on it, until Ctrl-C."""
@@ -88,13 +88,21 @@ def command() -> None:
 
 
 def amounts(pairs: list[str] | None) -> dict[str, str]:
-    """nvidia.com/gpu=8 -> {"nvidia.com/gpu": "8"}; a pair without "=" is a usage error."""
+    """nvidia.com/gpu=8 -> {"nvidia.com/gpu": "8"}; what is no such pair is a usage error."""
     import typer
 
-    wrong = [pair for pair in pairs or () if "=" not in pair]
-    if wrong:
-        raise typer.BadParameter(f"{wrong[0]!r} is not NAME=AMOUNT", param_hint="--node-resources")
-    return dict(pair.split("=", 1) for pair in pairs or ())
+    from api.quantity import is_quantity
+
+    found = {}
+    for pair in pairs or ():
+        name, has_amount, amount = pair.partition("=")
+        if not has_amount:
+            raise typer.BadParameter(f"{pair!r} is not NAME=AMOUNT", param_hint="--node-resources")
+        if not is_quantity(amount):
+            problem = f"{amount!r} of {name} is no quantity such as 8, 500m or 16Gi"
+            raise typer.BadParameter(problem, param_hint="--node-resources")
+        found[name] = amount
+    return found
 
 
 if __name__ == "__main__":

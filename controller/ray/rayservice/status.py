@@ -5,6 +5,7 @@ Pure. Ready is judged by ready pods behind the serve Service alone, not by what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ EMPTY_CLUSTER_STATUS: Final[Mapping[str, Any]] = {
     "head": {},
 }
 OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value})  # ours to take away
+EXCEPTION: Final = re.compile(r"[\w.]+(Error|Exception)\b")  # as a traceback ends
 ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
 PLAIN: Final = ("serviceStatus", "numServeEndpoints")  # left out where they are "" and 0 (spec rayservice §3)
 TIMED_OUT: Final = "InitializingTimeout"
@@ -300,7 +302,7 @@ def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
     behind = {name: one for name, one in cluster.serve.applications.items() if one.status != "RUNNING"}
     if behind:
         name, one = next(iter(behind.items()))
-        return ": ".join(filter(None, (f"application {name} is {one.status}", _first_line(one.message))))
+        return ": ".join(filter(None, (f"application {name} is {one.status}", _telling_line(one.message))))
     shut = [door for door, said in known.proxies.items() if not (said.healthy and seen.goal.routes <= said.routes)]
     if not shut:
         return f"waiting for pods of {cluster.name} to be ready"
@@ -308,8 +310,11 @@ def _awaited_of_serve(seen: Seen, cluster: ClusterView) -> str:
     return f"waiting for the Serve proxy at {first.url}"
 
 
-def _first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "")[:300]
+def _telling_line(text: str) -> str:
+    """The line that says most: the first, but of a traceback the one that names the exception."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    raised = [line for line in lines if EXCEPTION.match(line)] if "Traceback " in text else []
+    return next(iter([*raised[-1:], *lines]), "")[:300]
 
 
 def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.ray.dashboard.protocol import ApplicationInfo, DeploymentInfo, ServeInfo
-from controller.ray.rayservice.status import applications_of
+from controller.ray.rayservice.status import _telling_line, applications_of
 from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
 
 
@@ -337,3 +337,19 @@ def test_a_service_that_gets_no_configuration_says_so_in_its_condition() -> None
 
     assert "serveConfigV2 is empty" in message(life)
     assert life.requeue_after == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "Deploying app 'a' failed with exception:\nTraceback (most recent call last):\n  x\nKeyError: 'k'\n",
+            "KeyError: 'k'",
+        ),
+        ("one thing\nand more", "one thing"),
+        (" \n", ""),
+    ],
+)
+def test_of_a_long_message_the_line_that_says_most_is_told(message: str, line: str) -> None:
+    """A traceback says it at its end."""
+    assert _telling_line(message) == line
