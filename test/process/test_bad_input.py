@@ -84,7 +84,7 @@ async def test_crds_that_are_installed_after_the_operator_are_waited_for(plane: 
     (await plane.wire.delete(f"{DEFINITIONS}/{name}")).ok()
     plane.wire.served.discard(name)
     await plane.wire.gone(f"{DEFINITIONS}/{name}")
-    operator = await plane.replica("early", PATIENCE="0")
+    operator = await plane.replica("early")
 
     told = await operator.tells(WAITING, "rayjobs")
     await plane.wire.serve(definition)
