@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from hack.e2e.audit import judge, requests
 from hack.kube.judge import AUDIT_LOG
 from localcluster.testing.factories import a_raycluster, a_rayjob
