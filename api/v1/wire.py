@@ -5,6 +5,7 @@ Keys that start with `manta.ray.io/` are ours; all others are KubeRay's, and too
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from api.meta import Resource
@@ -27,6 +28,7 @@ __all__ = [
     "ANNOTATION_TICKET",
     "APPLICATION",
     "CREATED_BY",
+    "EMPTY_CLUSTER_STATUS",
     "FINALIZER_RAYJOB",
     "FINALIZER_RAYSERVICE",
     "FINALIZER_REDIS_CLEANUP",
@@ -129,3 +131,12 @@ PORT_METRICS: Final = 8080
 PORT_AGENT: Final = 52365
 
 SAFE_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # of generated name suffixes
+
+# A RayCluster's status inside another object's: what the reference writes even when there is nothing to say.
+EMPTY_CLUSTER_STATUS: Final[Mapping[str, object]] = {
+    "desiredCPU": "0",
+    "desiredGPU": "0",
+    "desiredMemory": "0",
+    "desiredTPU": "0",
+    "head": {},
+}

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from api.meta import Json, format_time
+from api.v1 import wire
 from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, JobStatus, RayJobReason
 from controller.ray.rayjob.decide import Decision
 from controller.ray.rayjob.seen import Phase, Seen
@@ -30,14 +31,6 @@ TELLING: Final = (
     "head",
     "conditions",
 )
-# What the reference writes even when there is nothing to say (spec rayjob §1.4, wire shape).
-EMPTY_CLUSTER_STATUS: Final[Mapping[str, Any]] = {
-    "desiredCPU": "0",
-    "desiredGPU": "0",
-    "desiredMemory": "0",
-    "desiredTPU": "0",
-    "head": {},
-}
 NEVER_RETRIED: Final = frozenset(
     {RayJobReason.DEADLINE_EXCEEDED.value, RayJobReason.STATUS_CHECK_TIMEOUT_EXCEEDED.value}
 )
@@ -89,7 +82,7 @@ def settled(seen: Seen, verdict: Verdict | None, now: datetime) -> Json:
     """The stored status with the verdict, the counters and the cluster's own status worked in."""
     status: Json = {**seen.status}
     if seen.phase in (Phase.INITIALIZING, Phase.RUNNING) and seen.cluster is not None and seen.cluster_is_ours:
-        status["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **(seen.cluster.get("status") or {})}
+        status["rayClusterStatus"] = {**wire.EMPTY_CLUSTER_STATUS, **(seen.cluster.get("status") or {})}
     if verdict is not None and not (verdict.unchanged and not verdict.status):
         apply_verdict(status, seen, verdict, now)
     return shaped(status)
@@ -124,7 +117,12 @@ def retried(seen: Seen, status: Mapping[str, Any]) -> bool:
 
 def shaped(status: Json) -> Json:
     """The shape on the wire: a written status always has these (spec rayjob §1.4)."""
-    defaults: Json = {"succeeded": 0, "failed": 0, "rayJobInfo": {}, "rayClusterStatus": dict(EMPTY_CLUSTER_STATUS)}
+    defaults: Json = {
+        "succeeded": 0,
+        "failed": 0,
+        "rayJobInfo": {},
+        "rayClusterStatus": dict(wire.EMPTY_CLUSTER_STATUS),
+    }
     return defaults | {name: value for name, value in status.items() if value is not None}
 
 

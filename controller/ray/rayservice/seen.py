@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from api.meta import Condition, Json, condition, controller_of
@@ -40,6 +41,7 @@ class Goal:
         return PutServe(self.digest, self.body)
 
 
+@lru_cache(maxsize=1024)
 def goal_of(text: str) -> Goal:
     """What spec.serveConfigV2 asks for. Nothing at all is told once, and not sent: Serve would refuse it (E-20)."""
     try:

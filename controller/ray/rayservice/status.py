@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from api.meta import Condition, Json, format_time, set_condition
+from api.v1 import wire
 from api.v1.rayservice import RayServiceCondition
 from controller.ray.dashboard.protocol import ServeInfo
 from controller.ray.rayservice import upgrade
@@ -23,13 +24,6 @@ from controller.runtime.plan import AGAIN, Announcement, Create, Delete, MergePa
 
 __all__ = ["OWN_CONDITIONS", "Report", "report"]
 
-EMPTY_CLUSTER_STATUS: Final[Mapping[str, Any]] = {
-    "desiredCPU": "0",
-    "desiredGPU": "0",
-    "desiredMemory": "0",
-    "desiredTPU": "0",
-    "head": {},
-}
 OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value})  # ours to take away
 EXCEPTION: Final = re.compile(r"[\w.]+(Error|Exception)\b")  # as a traceback ends
 ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
@@ -132,7 +126,10 @@ class _Draft:
             self.promoted()
         if renames:
             name = f"{seen.metadata['name']}-{seen.fresh}"
-            self.status["pendingServiceStatus"] = {"rayClusterName": name, "rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+            self.status["pendingServiceStatus"] = {
+                "rayClusterName": name,
+                "rayClusterStatus": {**wire.EMPTY_CLUSTER_STATUS},
+            }
         self.status["numServeEndpoints"] = seen.endpoints
         self.ready()
         self.upgrading()
@@ -160,7 +157,7 @@ class _Draft:
         taking_over = self.decision.taking_over
         if taking_over and taking_over == pending.get("rayClusterName"):
             self.status["activeServiceStatus"] = pending
-            self.status["pendingServiceStatus"] = {"rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+            self.status["pendingServiceStatus"] = {"rayClusterStatus": {**wire.EMPTY_CLUSTER_STATUS}}
 
     def ready(self) -> None:
         if self.seen.endpoints > 0:
@@ -207,7 +204,7 @@ class _Draft:
     def cleared(self) -> None:
         """Nothing serves, and no cluster is named."""
         for role in ROLES:
-            self.status[role] = {"rayClusterStatus": {**EMPTY_CLUSTER_STATUS}}
+            self.status[role] = {"rayClusterStatus": {**wire.EMPTY_CLUSTER_STATUS}}
         self.status |= {"numServeEndpoints": 0, "serviceStatus": ""}
 
     # Conditions
@@ -249,7 +246,7 @@ def shown(role: str, seen: Seen, *, prepares: bool) -> Json:
     name, cluster = seen.name_of(role), seen.cluster(role)
     found: Json = {"rayClusterName": name} if name else {}
     status = (cluster.object.get("status") or {}) if cluster is not None else {}
-    found["rayClusterStatus"] = {**EMPTY_CLUSTER_STATUS, **status}
+    found["rayClusterStatus"] = {**wire.EMPTY_CLUSTER_STATUS, **status}
     applications: Mapping[str, Any] = {}
     if cluster is not None and is_configured(seen, cluster, prepares=prepares):
         before = (seen.status.get(f"{role}ServiceStatus") or {}).get("applicationStatuses") or {}
