@@ -59,6 +59,7 @@ async def test_many_pods_live_by_the_table_in_a_binding_and_few_patches_each(clu
     table = tmp_path / "table.json"
     lives = [{"sandbox_seconds": 0, "start_seconds": 0}, {"pod": "p0", "runs_seconds": 0.1}]
     table.write_text(json.dumps(lives))
+    waiting = len((await cluster.get("/api/v1/pods", fieldSelector="spec.nodeName=")).ok()["items"])
 
     async with (
         cluster.watch(cluster.path("pods")) as events,
@@ -84,9 +85,9 @@ async def test_many_pods_live_by_the_table_in_a_binding_and_few_patches_each(clu
     assert ended == {"p0"}
     assert PODS <= wrote["PATCH pods/status"] <= 4 * PODS
     assert "POST events" not in wrote
-    # On the local server its own scheduler may have been quicker, here and there; on a real one that is busy a binding
-    # was seen to be asked for again (140 for 100 pods, once in ten runs): what for is not known yet.
-    assert wrote.get("POST pods/binding", 0) <= 2 * PODS
+    # On the local server its own scheduler may have been quicker, here and there. A real one has none: pods that other
+    # tests left waiting, in namespaces of their own, are bound as well.
+    assert wrote.get("POST pods/binding", 0) <= PODS + waiting
 
 
 def is_ready(pod: Json) -> bool:
