@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["OperatorProcess", "operator_process"]
+__all__ = ["OperatorProcess", "logged", "operator_process"]
 
 START_SECONDS = 60.0  # a second on an idle machine
 END_SECONDS = 40.0  # its own grace is 30
@@ -83,7 +83,7 @@ async def _read(process: asyncio.subprocess.Process, operator: OperatorProcess) 
     """Keep its lines; at their end it works no more, and nobody need wait for it to."""
     assert process.stdout is not None
     async for line in process.stdout:
-        said = _parsed(line)
+        said = logged(line)
         operator.lines.append(said)
         if said.get("msg") == WORKS:
             operator.works.set()
@@ -91,7 +91,7 @@ async def _read(process: asyncio.subprocess.Process, operator: OperatorProcess) 
     operator.works.set()
 
 
-def _parsed(line: bytes) -> Mapping[str, Any]:
+def logged(line: bytes) -> Mapping[str, Any]:
     """A log line; what is none, a traceback say, as an error."""
     try:
         said = json.loads(line)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from api.crds.installed import custom_resource_definitions
 from hack.kube.judge import AUDIT_LOG
 from localcluster.testing.factories import a_raycluster, a_rayjob
 from localcluster.testing.operator_process import OperatorProcess, operator_process
+from localcluster.testing.pretence import a_kubelet
 from localcluster.testing.rights import Audited, audited, signed_in
 from localcluster.testing.wire import Json, Wire
 
@@ -101,37 +102,6 @@ async def operated(at_judge: Wire, tmp_path: Path) -> AsyncIterator[Operated]:
     kubeconfig.write_text(json.dumps(await signed_in(at_judge)))
     async with operator_process(kubeconfig, f"--watch-namespace={at_judge.namespace}") as process:
         yield Operated(at_judge, process)
-
-
-@asynccontextmanager
-async def a_kubelet(wire: Wire) -> AsyncIterator[None]:
-    """Every pod runs and is ready as soon as it is there."""
-
-    async def living() -> None:
-        async with wire.watch(wire.path("pods"), resourceVersion="0") as events:
-            events.seconds = 3600.0
-            while True:
-                kind, pod = await events.next()
-                if kind == "ADDED":
-                    await _runs(wire, pod["metadata"]["name"])
-
-    async with asyncio.TaskGroup() as group:
-        lives = group.create_task(living())
-        try:
-            yield
-        finally:
-            lives.cancel()
-
-
-async def _runs(wire: Wire, name: str) -> None:
-    status = {
-        "phase": "Running",
-        "podIP": "10.9.0.1",
-        "podIPs": [{"ip": "10.9.0.1"}],
-        "conditions": [{"type": "Ready", "status": "True"}],
-    }
-    answer = await wire.patch(wire.path("pods", f"{name}/status"), {"status": status})
-    assert answer.code in (200, 404), answer.text  # it may be gone already
 
 
 async def test_four_pods_cost_seven_writes_and_three_events_and_then_none(operated: Operated) -> None:

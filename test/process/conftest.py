@@ -26,6 +26,7 @@ from controller.rights import LEADER_ELECTION, RIGHTS, Right, rules
 from hack.kube.build import CannotBuild, find
 from hack.kube.judge import AUDIT_LOG, Judge, judge
 from localcluster.testing.factories import a_raycluster
+from localcluster.testing.operator_process import logged
 from localcluster.testing.rights import Audited, audited, signed_in
 from localcluster.testing.wire import Endpoint, Json, Wire
 
@@ -111,19 +112,11 @@ class Replica:
             with self.log.open("ab") as log:
                 log.write(line)
             async with self.news:
-                self.lines.append(_parsed(line))
+                self.lines.append(logged(line))
                 self.news.notify_all()
         async with self.news:
             self.silent = True
             self.news.notify_all()
-
-
-def _parsed(line: bytes) -> Mapping[str, Any]:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        said = None
-    return said if isinstance(said, dict) else {"level": "error", "msg": line.decode(errors="replace").rstrip()}
 
 
 @dataclass(slots=True)

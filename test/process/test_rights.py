@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,17 +14,12 @@ import pytest
 from hack.e2e.audit import judge, requests
 from hack.kube.judge import AUDIT_LOG
 from localcluster.testing.factories import a_raycluster, a_rayjob
+from localcluster.testing.pretence import a_kubelet
 from localcluster.testing.wire import Json, Wire
 
 if TYPE_CHECKING:
     from test.process.conftest import Plane
 
-RUNNING = {
-    "phase": "Running",
-    "podIP": "192.0.2.1",  # leads nowhere: what is asked of Ray has no answer
-    "podIPs": [{"ip": "192.0.2.1"}],
-    "conditions": [{"type": "Ready", "status": "True"}],
-}
 SLOW = 90.0
 
 LISTED = "a server without WatchList; this one has it"
@@ -69,29 +62,6 @@ UNUSED = {
     ("patch", "rayservices"): "the finalizer of a RayService",
     ("patch", "rayservices/status"): "what a RayService reports",
 }
-
-
-@asynccontextmanager
-async def a_kubelet(wire: Wire) -> AsyncIterator[None]:
-    """Every pod runs and is ready as soon as it is there."""
-
-    async def living() -> None:
-        async with wire.watch(wire.path("pods"), resourceVersion="0") as events:
-            events.seconds = 3600.0
-            while True:
-                kind, pod = await events.next()
-                if kind == "ADDED":
-                    answer = await wire.patch(
-                        wire.path("pods", f"{pod['metadata']['name']}/status"), {"status": RUNNING}
-                    )
-                    assert answer.code in (200, 404), answer.text  # it may be gone already
-
-    async with asyncio.TaskGroup() as group:
-        lives = group.create_task(living())
-        try:
-            yield
-        finally:
-            lives.cancel()
 
 
 async def created(wire: Wire, body: Json) -> None:
