@@ -32,9 +32,13 @@ def name_rules(kind: str, too_long: str, no_label: str, *, prefix: str = "") -> 
             return f"{prefix}{kind} name should be a valid DNS1035 label: [{problem}]"
         return ""
 
+    def _named(id_: str, say: Callable[[Mapping[str, Any]], str]) -> Rule:
+        find = _about_name(id_, say)
+        return Rule(id_, Severity.DENY, frozenset({kind}), find, reason, enforced=True, of_metadata=True)
+
     return (
-        Rule(too_long, Severity.DENY, frozenset({kind}), _about_name(too_long, long), reason, enforced=True),
-        Rule(no_label, Severity.DENY, frozenset({kind}), _about_name(no_label, odd), reason, enforced=True),
+        _named(too_long, long),
+        _named(no_label, odd),
     )
 
 
@@ -69,5 +73,5 @@ def _duplicates(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Conte
 
 # Not enforced: with duplicates that got past admission the reference runs the cluster.
 unique_group_names: Final = Rule(
-    "M11", Severity.DENY, frozenset({"RayCluster"}), _duplicates, reason="InvalidRayClusterSpec"
+    "M11", Severity.DENY, frozenset({"RayCluster"}), _duplicates, reason="InvalidRayClusterSpec", reference=True
 )

@@ -7,19 +7,22 @@ model is only made of what they did not deny.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby
 from typing import Any
+
+from api.v1.rules.settings import AdmissionSettings
 
 __all__ = ["Block", "Context", "Finding", "Rule", "Severity", "all_findings", "first_denial"]
 
 
 class Severity(Enum):
-    """What a finding does to the request."""
+    """What a finding does to the request; OFF: nothing, unless somebody turns the rule on."""
 
     DENY = "deny"
     WARN = "warn"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Context:
 
     gates: Mapping[str, bool]
     cert_manager: bool = True  # its API is served; where nobody knows, it is taken for granted
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    zero_downtime: bool = True  # ENABLE_ZERO_DOWNTIME: what an unset upgradeStrategy.type means (AC-1)
 
     def gate(self, name: str) -> bool:
         """Is the feature gate on? Unknown gates are off."""
@@ -72,7 +77,8 @@ class Rule:
 
     Rules are listed in the order in which the reconcile loop reports them: it shows the first finding that denies.
     `enforced` rules are those that the reference enforces at reconcile (spec admission §2); `reason` is the event
-    reason it uses (InvalidRayClusterSpec). Rules of one block stand next to each other.
+    reason it uses (InvalidRayClusterSpec). `reference` rules are refused by the reference's webhook alone (M11).
+    Rules of one block stand next to each other. A rule `of_metadata` is asked although only metadata changed (P6).
     """
 
     id: str
@@ -82,6 +88,13 @@ class Rule:
     reason: str = ""
     enforced: bool = False
     block: Block | None = None
+    reference: bool = False
+    of_metadata: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """The reference refuses it: no setting and no annotation makes less of it."""
+        return self.enforced or self.reference
 
 
 def all_findings(

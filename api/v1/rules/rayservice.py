@@ -95,7 +95,7 @@ def _timeout(id_: str, wrong: Callable[[str], str]) -> Rule:
             )
             yield Finding(id_, Severity.DENY, TIMEOUT_PATH, message + problem, text)
 
-    return Rule(id_, Severity.DENY, KIND, find, METADATA_REASON, enforced=True)
+    return Rule(id_, Severity.DENY, KIND, find, METADATA_REASON, enforced=True, of_metadata=True)
 
 
 def duration_not_positive(text: str) -> str:

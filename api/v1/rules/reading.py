@@ -152,6 +152,7 @@ class Found(NamedTuple):
     value: Any = None
     hint: str = ""
     item: int = 0
+    severity: Severity | None = None  # None: the rule's own
 
 
 ClusterCheck = Callable[[Cluster, Context], Iterator[Found]]

@@ -1,0 +1,25 @@
+"""All rules that admission asks, by kind: the reference's first, then the families beyond it (spec admission §4).
+
+A family is a module with a tuple `RULES`; it is joined here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from api.v1.rules import raycluster, rayjob, rayservice
+from api.v1.rules.model import Rule
+
+__all__ = ["BEYOND", "RULES_BY_KIND"]
+
+BEYOND: Final[tuple[Rule, ...]] = ()  # in the order of the specification's sections: §4.3, 4.4, 4.5, ...
+ENFORCED: Final[Mapping[str, tuple[Rule, ...]]] = {
+    "RayCluster": raycluster.RULES,
+    "RayJob": rayjob.RULES,
+    "RayService": rayservice.RULES,
+    "RayCronJob": (),
+}
+RULES_BY_KIND: Final[Mapping[str, tuple[Rule, ...]]] = {
+    kind: (*enforced, *(rule for rule in BEYOND if kind in rule.kinds)) for kind, enforced in ENFORCED.items()
+}
