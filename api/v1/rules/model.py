@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from api.v1.rules.settings import AdmissionSettings
+from api.v1.rules.surroundings import Surroundings
 
 __all__ = ["Block", "Context", "Finding", "Rule", "Severity", "all_findings", "first_denial"]
 
@@ -53,6 +54,7 @@ class Context:
     gates: Mapping[str, bool]
     cert_manager: bool = True  # its API is served; where nobody knows, it is taken for granted
     admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     zero_downtime: bool = True  # ENABLE_ZERO_DOWNTIME: what an unset upgradeStrategy.type means (AC-1)
 
     def gate(self, name: str) -> bool:
