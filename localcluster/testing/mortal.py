@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from controller.ray.dashboard.http import NoAnswer, RayTransport
-from controller.runtime.client.transport import Answer, Pool, Transport
+from controller.runtime.client.transport import Answer, Permit, Pool, Transport
 from controller.runtime.errors import Unreachable
 from controller.runtime.manager import Kit
 
@@ -55,11 +55,14 @@ class MortalTransport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         pool: Pool = Pool.REQUEST,
+        permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
         """See controller.runtime.client.transport.Transport."""
         if self._operator.dead:
             raise Unreachable("this process is dead")
-        async with self._transport.request(method, path, query=query, headers=headers, body=body, pool=pool) as answer:
+        async with self._transport.request(
+            method, path, query=query, headers=headers, body=body, pool=pool, permit=permit
+        ) as answer:
             yield answer
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from controller.runtime.client.transport import Answer, Broken, Pool
+from controller.runtime.client.transport import Answer, Broken, Permit, Pool
 from controller.runtime.errors import Unreachable
 
 __all__ = ["Exchange", "ScriptedTransport", "Stream", "status"]
@@ -127,6 +127,8 @@ class ScriptedTransport:
 
     def __init__(self, responder: Callable[[Exchange], None] | None = None) -> None:
         self.responder = responder
+        self.free = asyncio.Event()  # cleared: no connection is, and requests wait for one
+        self.free.set()
         self.log: list[Exchange] = []
         self.open = 0  # answers that the client has not let go of
         self._unseen: asyncio.Queue[Exchange] = asyncio.Queue()
@@ -149,7 +151,11 @@ class ScriptedTransport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         pool: Pool = Pool.REQUEST,
+        permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
+        await self.free.wait()
+        if permit is not None:
+            permit()
         exchange = Exchange(method, path, query, headers, body, pool)
         self.log.append(exchange)
         if self.responder is not None:

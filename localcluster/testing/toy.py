@@ -17,7 +17,7 @@ from api.meta import Json, Ref, owner_reference
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.client.rest import Identity
-from controller.runtime.client.transport import Answer, Broken, Pool, Transport, connected
+from controller.runtime.client.transport import Answer, Broken, Permit, Pool, Transport, connected
 from controller.runtime.errors import Unreachable
 from controller.runtime.handlers import Source, for_object, for_owner
 from controller.runtime.loop import Controller
@@ -55,11 +55,14 @@ class Line:
         headers: Mapping[str, str],
         body: bytes | None = None,
         pool: Pool = Pool.REQUEST,
+        permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
         self.tries += 1
         if self.down:
             raise Unreachable("the line is down")
-        async with self._transport.request(method, path, query=query, headers=headers, body=body, pool=pool) as answer:
+        async with self._transport.request(
+            method, path, query=query, headers=headers, body=body, pool=pool, permit=permit
+        ) as answer:
             yield _Cuttable(answer, self._reads)
 
 

@@ -1,8 +1,8 @@
 """Typed requests to the API server (spec runtime §16): what controllers call `Client`.
 
-Every write asks `may_write()` before each time it is sent, stands in the ledger before the first byte leaves, and is
-never sent a second time unless the server said that it did not process it. A write without an answer is `LostAnswer`
-(design W8); a read without one is tried once more.
+Before a write is sent, `may_write()` is asked twice: when it begins to wait for a connection, and when it has one. It
+stands in the ledger before its first byte leaves, and is never sent again unless the server said that it did not
+process it. A write without an answer is `LostAnswer` (design W8); a read without one is tried once more.
 """
 
 from __future__ import annotations
@@ -99,6 +99,13 @@ class _Call:
     @property
     def writes(self) -> bool:
         return self.method != "GET"
+
+
+@dataclass(slots=True)
+class _Sending:
+    """How far one try came."""
+
+    begun: bool = False  # it got a connection, and leave: bytes may be out
 
 
 class RestClient:
@@ -199,7 +206,7 @@ class RestClient:
 
     async def _open_watch(self, stack: AsyncExitStack, call: _Call) -> Answer:
         for attempt in (1, 2):
-            answer = await stack.enter_async_context(self._send(call, Pool.WATCH))
+            answer = await stack.enter_async_context(self._send(call, Pool.WATCH, _Sending()))
             self._count(call, str(answer.status))
             if answer.status == 401 and attempt == 1 and self._credentials.refresh():
                 continue
@@ -354,29 +361,53 @@ class RestClient:
             await asyncio.sleep(wait)
 
     async def _once(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
-        """One try within its time. A write that got no answer in time counts as broken: it may have happened."""
+        """One try within its time. A write that left and got no answer in time is Broken: it may have happened."""
         started = self._clock.monotonic()
         code = "<error>"
+        sending = _Sending()
         try:
-            async with asyncio.timeout(TOTAL_SECONDS), self._send(call, self._pool) as answer:
+            async with asyncio.timeout(TOTAL_SECONDS), self._send(call, self._pool, sending) as answer:
                 body = await answer.read()
                 code = str(answer.status)
                 self._heed(answer.headers.get("Warning", ""), call)
                 return answer.status, answer.headers, body
         except TimeoutError as error:
+            if not sending.begun:
+                problem = f"cannot {call.verb} {call.ref}: no connection within {TOTAL_SECONDS:.0f} s"
+                raise Unreachable(problem) from error
             raise Broken(f"no answer within {TOTAL_SECONDS:.0f} s") from error
         finally:
             self._count(call, code)
             self._metrics.request_seconds.labels(call.verb, self._host).observe(self._clock.monotonic() - started)
 
     @asynccontextmanager
-    async def _send(self, call: _Call, pool: Pool) -> AsyncIterator[Answer]:
-        if call.writes and not self._may_write():
-            raise NotLeading(f"cannot {call.verb} {call.ref}: another replica may lead")
+    async def _send(self, call: _Call, pool: Pool, sending: _Sending) -> AsyncIterator[Answer]:
+        """The lease is asked now and, since a write may wait long for its connection, again when it has one (LE-7)."""
+
+        def permit() -> None:
+            try:
+                self._check_lease(call)
+            except NotLeading as refused:
+                if sending.begun:  # aiohttp sends once more, since a connection that it had kept was closed
+                    raise Broken("the connection was closed, and another replica may lead") from refused
+                raise
+            sending.begun = True
+
+        self._check_lease(call)
         async with self._transport.request(
-            call.method, call.path, query=call.query, headers=self._headers(call), body=call.body, pool=pool
+            *(call.method, call.path),
+            query=call.query,
+            headers=self._headers(call),
+            body=call.body,
+            pool=pool,
+            permit=permit,
         ) as answer:
             yield answer
+
+    def _check_lease(self, call: _Call) -> None:
+        """Raises NotLeading."""
+        if call.writes and not self._may_write():
+            raise NotLeading(f"cannot {call.verb} {call.ref}: another replica may lead")
 
     def _headers(self, call: _Call) -> dict[str, str]:
         headers = {"Accept": call.accept, "Accept-Encoding": "identity", "User-Agent": self._identity.user_agent}

@@ -13,15 +13,16 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 from yarl import URL
 
 from controller.runtime.errors import RuntimeProblem, Unreachable
 
-__all__ = ["AiohttpTransport", "Answer", "Broken", "Pool", "Transport", "connected"]
+__all__ = ["AiohttpTransport", "Answer", "Broken", "Permit", "Pool", "Transport", "connected"]
 
 CONNECT_SECONDS = 5.0  # CLI-17
 KEEP_ALIVE_SECONDS = 90.0  # TRN-1
@@ -29,6 +30,10 @@ REQUESTS_AT_ONCE = 80  # 64 writes, 8 events, and 8 reads that must not wait for
 LEASES_AT_ONCE = 2
 # A machine that is gone without a word is noticed after 15 + 3 * 5 s (REF-12).
 _SOCKET_OPTIONS = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
+
+
+# Asked when a connection is there and nothing but the bytes is left to send; what it raises ends the request.
+Permit = Callable[[], None]
 
 
 class Broken(RuntimeProblem):
@@ -74,8 +79,12 @@ class Transport(Protocol):
         headers: Mapping[str, str],
         body: bytes | None = None,
         pool: Pool = Pool.REQUEST,
+        permit: Permit | None = None,
     ) -> AbstractAsyncContextManager[Answer]:
-        """Send it and wait for the headers of the answer. Raises Unreachable, Broken. Sets no time limit of its own."""
+        """Send it and wait for the headers of the answer. Raises Unreachable, Broken. Sets no time limit of its own.
+
+        A request may wait for a connection, so `permit` is asked after that. It raises: nothing of it was sent.
+        """
         ...
 
 
@@ -133,8 +142,10 @@ class AiohttpTransport:
         headers: Mapping[str, str],
         body: bytes | None = None,
         pool: Pool = Pool.REQUEST,
+        permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
         url = self._server.with_path(self._server.path.rstrip("/") + path)
+        asked = _PERMIT.set(permit)
         try:
             response = await self._sessions[pool].request(
                 method,
@@ -150,11 +161,42 @@ class AiohttpTransport:
             raise Unreachable(f"cannot reach {self.host}: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"{self.host} gave no answer: {error}") from error
+        finally:
+            _PERMIT.reset(asked)
         try:
             yield _Answer(response)
         finally:
             # A body that was read to its end has given the connection back already; an unread one must not be reused.
             response.close()
+
+
+_PERMIT: ContextVar[Permit | None] = ContextVar("permit", default=None)  # of the request that this task sends
+
+
+class _PermitAsked(aiohttp.BaseConnector):
+    """Asks once a request has its connection, from the pool or a new one: after this, aiohttp writes without a pause.
+
+    Also when aiohttp sends again by itself, since a connection that it had kept was closed by the server.
+    """
+
+    async def connect(self, *arguments: Any, **more: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*arguments, **more)
+        permit = _PERMIT.get()
+        if permit is not None:
+            try:
+                permit()
+            except BaseException:
+                connection.release()
+                raise
+        return connection
+
+
+class _TcpConnector(_PermitAsked, aiohttp.TCPConnector):
+    pass
+
+
+class _UnixConnector(_PermitAsked, aiohttp.UnixConnector):
+    pass
 
 
 @asynccontextmanager
@@ -173,8 +215,8 @@ async def connected(
 
     def connector(limit: int) -> aiohttp.BaseConnector:
         if unix_socket:
-            return aiohttp.UnixConnector(unix_socket, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS)
-        return aiohttp.TCPConnector(
+            return _UnixConnector(unix_socket, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        return _TcpConnector(
             limit=limit,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ssl=tls if isinstance(tls, ssl.SSLContext) else True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -217,6 +218,45 @@ async def test_no_write_leaves_while_another_replica_may_lead() -> None:
         await at.client.create(PODS, a_pod())
 
     assert at.wire.log == []
+    assert at.required() == []
+
+
+@pytest.mark.spec("runtime:LE-7")
+@pytest.mark.parametrize("verb", ["create", "patch", "update", "delete"])
+async def test_a_write_that_waited_for_a_connection_until_the_lease_was_lost_does_not_leave(verb: str) -> None:
+    """Asked when its turn came, not only when it began to wait: twenty seconds are longer than the right to write."""
+    leading = [True]
+    at = Watched(may_write=lambda: leading[0])
+    at.wire.free.clear()
+    writes: dict[str, Callable[[], Awaitable[Json]]] = {
+        "create": lambda: at.client.create(PODS, a_pod()),
+        "patch": lambda: at.client.patch(PODS, "ns", "a", {}),
+        "update": lambda: at.client.update(PODS, a_pod()),
+        "delete": lambda: at.client.delete(PODS, "ns", "a", uid="uid-a"),
+    }
+
+    async def one() -> None:
+        with pytest.raises(errors.NotLeading):
+            await writes[verb]()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one())
+        await asyncio.sleep(20)
+        leading[0] = False
+        at.wire.free.set()
+
+    assert at.wire.log == []
+    assert at.required() == [], "nothing happened: no read needs to wait for it"
+
+
+async def test_a_write_that_never_got_a_connection_did_not_happen() -> None:
+    """Nothing was sent within the minute, so nothing is uncertain: the caller may simply try again."""
+    at = Watched()
+    at.wire.free.clear()
+
+    with pytest.raises(errors.Unreachable, match="no connection within 60 s"):
+        await at.client.create(PODS, a_pod())
+
     assert at.required() == []
 
 

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from api.core import EVENTS, PODS
 from controller.runtime.client.rest import EVENTS_AT_ONCE, WRITES_AT_ONCE, Identity, RestClient
-from controller.runtime.client.transport import AiohttpTransport, Broken, Pool, connected
+from controller.runtime.client.transport import REQUESTS_AT_ONCE, AiohttpTransport, Broken, Pool, connected
 from controller.runtime.clock import SystemClock
-from controller.runtime.errors import Unreachable
+from controller.runtime.errors import LostAnswer, NotLeading, Unreachable
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -171,3 +171,81 @@ async def test_writes_that_all_hang_leave_room_for_events_and_reads(tmp_path: Pa
         assert (await work.get(PODS, "ns", "a"))["metadata"] == {"name": "a"}
         for task in stuck:
             task.cancel()
+
+
+@pytest.mark.spec("runtime:LE-7")
+async def test_the_right_to_write_is_asked_for_when_a_connection_is_there_and_not_before(tmp_path: Path) -> None:
+    """All connections hang, one write waits for the next free one; meanwhile its right is gone."""
+    arrived: list[str] = []
+    hanging, go_on = asyncio.Semaphore(0), asyncio.Event()
+    asked: list[bool] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        arrived.append(request.method)
+        hanging.release()
+        await go_on.wait()
+        return web.json_response({})
+
+    def permit() -> None:
+        asked.append(go_on.is_set())
+        raise NotLeading
+
+    async def read(transport: AiohttpTransport) -> None:
+        async with transport.request("GET", "/", query={}, headers={}) as got:
+            await got.read()
+
+    async def write(transport: AiohttpTransport) -> None:
+        with pytest.raises(NotLeading):
+            async with transport.request("POST", "/", query={}, headers={}, body=b"{}", permit=permit):
+                pass
+
+    async with a_server(tmp_path, answer) as transport:
+        async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+            for _ in range(REQUESTS_AT_ONCE):
+                group.create_task(read(transport))
+            for _ in range(REQUESTS_AT_ONCE):
+                await hanging.acquire()
+            group.create_task(write(transport))
+            await asyncio.sleep(0)
+            go_on.set()
+        await read(transport)  # the connection that was not used is given back
+
+    assert asked == [True]
+    assert "POST" not in arrived
+
+
+async def test_a_granted_request_leaves_and_the_next_one_is_not_asked_about(tmp_path: Path) -> None:
+    """The right belongs to one request, not to the task or the connection."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response({})
+
+    async with a_server(tmp_path, answer) as transport:
+        for permit in (lambda: asked.append("first"), None):
+            async with transport.request("POST", "/", query={}, headers={}, body=b"{}", permit=permit) as got:
+                assert got.status == 200
+
+    assert asked == ["first"]
+
+
+async def test_a_delete_that_met_a_closed_connection_is_not_sent_again_by_who_lost_the_lease(tmp_path: Path) -> None:
+    """The first one may have arrived: what became of it is not known."""
+    arrived: list[str] = []
+    leading = [True]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        arrived.append(request.method)
+        if request.method == "DELETE":
+            leading[0] = False
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"metadata": {}})
+
+    async with a_server(tmp_path, answer) as transport:
+        client = RestClient(transport, clock=SystemClock(), identity=Identity("op", "1"), may_write=lambda: leading[0])
+        await client.get(PODS, "ns", "a")  # leaves a connection that is kept
+        with pytest.raises(LostAnswer):
+            await client.delete(PODS, "ns", "a", uid="uid-a")
+
+    assert arrived == ["GET", "DELETE"]
