@@ -23,6 +23,7 @@ __all__ = [
     "format_micro_time",
     "format_time",
     "owner_reference",
+    "owns",
     "parse_time",
     "set_condition",
 ]
@@ -112,6 +113,12 @@ def controller_of(metadata: Mapping[str, Any]) -> OwnerReference | None:
     """The owner that controls the object, or None."""
     owners: Sequence[OwnerReference] = metadata.get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def owns(owner: Mapping[str, Any], child: Mapping[str, Any]) -> bool:
+    """Is `owner` the controller of that object? By UID, never by name (spec runtime IDX-8)."""
+    found = controller_of(child["metadata"])
+    return found is not None and found["uid"] == owner["metadata"]["uid"]
 
 
 def condition(conditions: Iterable[Condition], type_: str) -> Condition | None:

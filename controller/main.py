@@ -23,18 +23,10 @@ from controller.runtime.cache.record import StoredRecord
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
 from controller.runtime.client.rest import Identity
 from controller.runtime.client.transport import Transport
-from controller.runtime.handlers import (
-    Source,
-    annotations_changed,
-    for_object,
-    for_owner,
-    generation_changed,
-    labels_changed,
-)
+from controller.runtime.handlers import Source
 from controller.runtime.interfaces import Clock, Reconciler
 from controller.runtime.loop import Controller
 from controller.runtime.manager import Kit, Runtime, running
-from controller.runtime.plan import Announcement
 from controller.settings import Settings
 
 __all__ = ["operating", "runtime_of"]
@@ -136,28 +128,17 @@ def objects(kit: Kit, resource: Resource) -> Iterable[Json]:
 
 
 def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str]) -> Controller:
-    """Status-only updates of a RayCluster wake nobody: they are our own (spec raycluster §4)."""
-
-    def announce(regarding: Json, events: Sequence[Announcement]) -> None:
-        tell = kit.recorder.about(wire.RAY_CLUSTERS, regarding, raycluster.NAME)
-        for event in events:
-            tell(event)
-
-    reconciler = raycluster.RayClusterController(
-        reader=kit.caches,
+    """A RayCluster is woken by its spec and by what belongs to it."""
+    reconciler = raycluster.RayClusterReconciler(
         client=kit.client.named(raycluster.NAME),
-        announce=announce,
-        options=settings.options,
+        reader=kit.caches,
+        recorder=kit.recorder,
         clock=kit.clock,
         rng=kit.rng,
+        options=settings.options,
         secret=secret,
     )
-    worth_a_look = generation_changed | labels_changed | annotations_changed
-    sources = [
-        Source(wire.RAY_CLUSTERS, for_object, (worth_a_look,)),
-        *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in raycluster.OWNED),
-    ]
-    return controller_of(kit, settings, raycluster.NAME, reconciler, sources)
+    return controller_of(kit, settings, raycluster.NAME, reconciler, raycluster.sources())
 
 
 def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions, durations: JobDurations) -> Controller:

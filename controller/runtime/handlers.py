@@ -27,6 +27,7 @@ __all__ = [
     "labels_changed",
     "labels_match",
     "mapped",
+    "more_than_status_changed",
     "version_changed",
 ]
 
@@ -118,6 +119,7 @@ generation_changed = _of_updates(lambda old, new: old.generation != new.generati
 version_changed = _of_updates(lambda old, new: old.resource_version != new.resource_version)
 labels_changed = _of_updates(lambda old, new: _differ(old.labels, new.labels))
 annotations_changed = _of_updates(lambda old, new: _differ(old.annotations, new.annotations))
+more_than_status_changed = generation_changed | labels_changed | annotations_changed
 # It raises the generation of custom resources, but not of each built-in kind.
 deletion_started = _of_updates(lambda old, new: old.deletion_timestamp is None and new.deletion_timestamp is not None)
 

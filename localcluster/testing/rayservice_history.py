@@ -30,9 +30,10 @@ from controller.ray.dashboard.protocol import (
     Wants,
 )
 from controller.ray.dashboard.session import Session, Topic
+from controller.ray.desired.goal import ClusterGoal
 from controller.ray.options import Options
 from controller.ray.rayservice.decide import Course, Decision, decide
-from controller.ray.rayservice.seen import ClusterView, HeadView, Seen, goal_of, spec_of
+from controller.ray.rayservice.seen import ClusterView, PodView, Seen, goal_of, spec_of
 from controller.ray.rayservice.status import OWN_CONDITIONS, Report, report
 from controller.ray.rayservice.validation import complaint
 from controller.runtime.diff import merged
@@ -78,7 +79,7 @@ def rayservice(name: str = "web", *, annotations: Json | None = None, **spec: An
 class FakeHead:
     """One head, and the doors of its cluster."""
 
-    pod: HeadView
+    pod: PodView
     applications: dict[str, str] = field(default_factory=dict)  # name -> status
     messages: dict[str, str] = field(default_factory=dict)
     deploys: str = "DEPLOYING"  # the state in which applications begin
@@ -198,6 +199,7 @@ class RayServiceHistory:
             malformed=malformed,
             options=self.options,
             goal=goal_of(spec.serve_config_v2 if spec is not None else ""),
+            cluster_goal=ClusterGoal(service["spec"].get("rayClusterConfig") or {}),
             clusters=tuple(self._view(name) for name in sorted(self.clusters)),
             services=tuple(copy.deepcopy(one) for one in self.services.values() if self._ours(one)),
             head_service=copy.deepcopy(self.services.get("web-head-svc")),
@@ -375,7 +377,7 @@ class RayServiceHistory:
 
     def head_starts(self, cluster: str, *, label: str = "false", ip: str = "10.1.0.1", run: int = 1) -> FakeHead:
         """A head runs, is ready, and its dashboard answers. Of no applications: it has just begun."""
-        pod = HeadView(f"{cluster}-head", f"uid-{cluster}-head-{run}", ip, 8000, label, ready=True)
+        pod = PodView(f"{cluster}-head", f"uid-{cluster}-head-{run}", ip, 8000, label, ready=True)
         self.heads[cluster] = FakeHead(pod)
         self.head_is(cluster, "True")
         return self.heads[cluster]

@@ -5,26 +5,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from api import core
-from api.meta import Json, Ref
+from api.meta import Ref
 from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.raycluster import RayCluster
+from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
-from controller.ray.raycluster.observe import PodViews, observe
-from controller.ray.raycluster.seen import Fresh, Memory, Seen
+from controller.ray.raycluster.observe import observe
+from controller.ray.raycluster.seen import Fresh, Memory, PodView, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.errors import Terminal
+from controller.runtime.events import Recorder
+from controller.runtime.handlers import Source, for_object, for_owner, more_than_status_changed
 from controller.runtime.interfaces import Client, Clock, Reader
-from controller.runtime.plan import AGAIN, DONE, Announcement, Outcome, Result, Verdict
+from controller.runtime.plan import AGAIN, DONE, Outcome, Result, Verdict
 from controller.runtime.publish import publish, record
 
-__all__ = ["NAME", "OWNED", "WATCHED", "Announce", "RayClusterController"]
+__all__ = ["NAME", "WATCHED", "RayClusterReconciler", "sources"]
 
 NAME: Final = "raycluster-controller"  # reportingController of its events
 TICKET_LENGTH: Final = 8  # of 27 characters: none comes twice in the life of a cluster
@@ -48,14 +51,8 @@ WATCHED: Final = (
 OWNED: Final = (core.PODS, core.SERVICES, core.INGRESSES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
 
 
-class Announce(Protocol):
-    """Sends events about an object; never waits, never fails."""
-
-    def __call__(self, regarding: Json, events: Sequence[Announcement]) -> None: ...
-
-
-class RayClusterController:
-    """Keeps Ray clusters as their specs want them.
+class RayClusterReconciler:
+    """`Reconciler` for RayClusters: keeps them as their specs want them.
 
     `secret` answers a new token for Ray's authentication; it must be unguessable, which `rng` is not.
     """
@@ -63,21 +60,21 @@ class RayClusterController:
     def __init__(
         self,
         *,
-        reader: Reader,
         client: Client,
-        announce: Announce,
-        options: Options,
+        reader: Reader,
+        recorder: Recorder,
         clock: Clock,
         rng: random.Random,
+        options: Options,
         secret: Callable[[], str],
     ) -> None:
-        self._reader, self._client, self._announce = reader, client, announce
-        self._options, self._clock, self._rng, self._secret = options, clock, rng, secret
+        self._client, self._reader, self._recorder = client, reader, recorder
+        self._clock, self._rng, self._options, self._secret = clock, rng, options, secret
         self._memories: dict[Ref, Memory] = {}
-        self._views: dict[Ref, PodViews] = {}
+        self._views: dict[Ref, Views[PodView]] = {}
 
     async def reconcile(self, key: Ref) -> Result:
-        """One pass over one cluster."""
+        """See Reconciler."""
         seen = await self._look(key)
         if seen is None:
             self._memories.pop(key, None)
@@ -95,7 +92,9 @@ class RayClusterController:
             await record(self._client, new_ticket(seen, fresh.ticket))  # the names under this one are used up
             return Result(requeue_after=CONFLICT_PAUSE)
         said = report(seen, plan, outcomes, self._clock.now(), self._options)
-        self._announce(seen.object, said.events)
+        announce = self._recorder.about(wire.RAY_CLUSTERS, seen.object, NAME)
+        for event in said.events:
+            announce(event)
         if said.status is not None:
             seen = await self._keep_ticket(seen, outcomes)
             await publish(self._client, wire.RAY_CLUSTERS, seen.object, said.status, own_conditions=OWN_CONDITIONS)
@@ -103,7 +102,7 @@ class RayClusterController:
 
     async def _look(self, key: Ref) -> Seen | None:
         try:
-            seen = await observe(self._reader, key, self._options, self._views.setdefault(key, PodViews()))
+            seen = await observe(self._reader, key, self._options, self._views.setdefault(key, Views(PodView.of)))
         except Malformed as problem:
             raise Terminal(f"{key} does not have the shape that its schema asks for: {problem}") from problem
         if seen is None:
@@ -121,3 +120,11 @@ class RayClusterController:
             return seen
         stored = await record(self._client, patch)
         return replace(seen, object=stored, cluster=RayCluster.from_json(stored))
+
+
+def sources() -> tuple[Source, ...]:
+    """What wakes a RayCluster: its spec, and what belongs to it. A status alone does not: it is our own (§4)."""
+    return (
+        Source(wire.RAY_CLUSTERS, for_object, (more_than_status_changed,)),
+        *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in OWNED),
+    )

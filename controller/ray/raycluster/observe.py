@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from api import core
 from api.meta import Json, Ref, controller_of
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from controller.ray.desired import labels, names, rbac
 from controller.ray.desired.facts import Facts, facts_of
+from controller.ray.looking import Views, another_s
 from controller.ray.options import Options
 from controller.ray.raycluster.seen import FINISHED, PodView, Rights, Seen
 from controller.runtime.interfaces import Reader, Record
 
-__all__ = ["PodViews", "observe"]
+__all__ = ["observe"]
 
 NODES = frozenset({wire.HEAD, wire.WORKER})
 
 
-class PodViews:
-    """Views of one cluster's pods, kept from one look to the next.
-
-    A look at a cluster of a thousand pods is mostly their decoding, and each of them brings several looks as it comes
-    up.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], PodView] = {}
-
-    def of(self, records: Iterable[Record]) -> list[PodView]:
-        """The views of those pods, in that order; made for what changed since the last call alone."""
-        before, self._kept = self._kept, {}
-        views = []
-        for record in records:
-            version = (record.uid, record.resource_version)
-            view = before.get(version) or PodView.of(record.object())
-            self._kept[version] = view
-            views.append(view)
-        return views
-
-
-async def observe(reader: Reader, key: Ref, options: Options, views: PodViews) -> Seen | None:
+async def observe(reader: Reader, key: Ref, options: Options, views: Views[PodView]) -> Seen | None:
     """The cluster as the caches have it now, or None when it is gone. Raises StaleCache, and Malformed.
 
     Pods of another controller are none of ours, whatever their labels say; pods of nobody count as ours, as
@@ -59,23 +36,18 @@ async def observe(reader: Reader, key: Ref, options: Options, views: PodViews) -
     return await _with_children(reader, record, seen, facts_of(cluster, options))
 
 
-async def _pods(reader: Reader, cluster: Record, views: PodViews) -> tuple[tuple[PodView, ...], tuple[str, ...]]:
+async def _pods(reader: Reader, cluster: Record, views: Views[PodView]) -> tuple[tuple[PodView, ...], tuple[str, ...]]:
     place, name = cluster.ref.namespace, cluster.ref.name
     found = await reader.labelled(core.PODS, place, wire.LABEL_CLUSTER, name, owner_uid=cluster.uid)
     nodes = [one for one in found if one.labels.get(wire.LABEL_NODE_TYPE) in NODES]
     ours, predecessors = [], []
     for record, view in zip(nodes, views.of(nodes), strict=True):
-        if _ours(record, cluster.uid):
+        if not another_s(record, cluster.uid):
             ours.append(view)
         elif _of_a_namesake(record, name):
             predecessors.append(view)
     alive = tuple(pod.name for pod in predecessors if pod.phase not in FINISHED)
     return tuple(sorted(ours, key=lambda pod: pod.name)), alive
-
-
-def _ours(record: Record, uid: str) -> bool:
-    owner = controller_of({"ownerReferences": record.owners})
-    return owner is None or owner["uid"] == uid
 
 
 def _of_a_namesake(record: Record, name: str) -> bool:
@@ -89,7 +61,7 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
     found = await reader.labelled(core.SERVICES, place, wire.LABEL_CLUSTER, facts.name, owner_uid=uid)
     selector = labels.plain_head_selector(facts.name)
     marks = {key: selector[key] for key in (wire.LABEL_CLUSTER, wire.LABEL_NODE_TYPE, wire.LABEL_IDENTIFIER)}
-    heads = [one for one in found if marks.items() <= one.labels.items() and _ours(one, uid)]
+    heads = [one for one in found if marks.items() <= one.labels.items() and not another_s(one, uid)]
     return Seen(
         object=seen.object,
         cluster=seen.cluster,
@@ -105,7 +77,7 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
 
 async def _own_service(reader: Reader, cluster: Record, name: str) -> Json | None:
     record = await reader.get(core.SERVICES, cluster.ref.namespace, name)
-    return record.object() if record is not None and _ours(record, cluster.uid) else None
+    return record.object() if record is not None and not another_s(record, cluster.uid) else None
 
 
 async def _ingress(reader: Reader, facts: Facts) -> Json | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from api.v1.rayjob import TERMINAL_JOB_STATUSES, SubmissionMode
 from api.v1.runtime_env import parse_runtime_env
+from controller.ray.dashboard.address import dashboard_at
 from controller.ray.dashboard.protocol import Effect, EffectState, StopJob, Submission, SubmitJob, Target, Wants
-from controller.ray.desired.names import token_secret
 from controller.ray.rayjob.seen import Phase, Seen
 
 __all__ = ["MalformedResources", "Silence", "silence", "stop_taken", "stop_wanted", "target_of", "wants_of"]
@@ -52,12 +52,7 @@ def target_of(seen: Seen) -> Target | None:
     """The dashboard of the present head; None without one."""
     if seen.cluster is None or not seen.head_run or not seen.dashboard:
         return None
-    metadata = seen.cluster["metadata"]
-    auth = seen.cluster["spec"].get("authOptions") or {}
-    secret = ""
-    if auth.get("mode") == "token":
-        secret = token_secret(auth.get("secretName"), metadata["name"])
-    return Target(metadata["uid"], seen.head_run, metadata["namespace"], f"http://{seen.dashboard}", secret)
+    return dashboard_at(seen.cluster, seen.head_run, seen.dashboard)
 
 
 # While it runs

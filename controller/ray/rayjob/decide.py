@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.core import JOBS, SERVICES
-from api.meta import Json, Resource, owner_reference, parse_time
+from api.meta import Json, Resource, owner_reference, owns, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, TERMINAL_JOB_STATUSES
@@ -175,7 +175,11 @@ def desired_cluster(seen: Seen) -> Json:
 
 def submitter_wanted(seen: Seen, draft: Draft) -> None:
     """K8sJobMode: the Job that submits must exist; one deleted by hand comes back and only follows the log."""
-    if not seen.has_submitter or seen.cluster is None or (seen.submitter is not None and seen.owns(seen.submitter)):
+    if (
+        not seen.has_submitter
+        or seen.cluster is None
+        or (seen.submitter is not None and owns(seen.job, seen.submitter))
+    ):
         return
     if seen.phase is Phase.RUNNING and seen.status.get("jobStatus") in TERMINAL_JOB_STATUSES:
         return
@@ -228,7 +232,7 @@ def service_wanted(seen: Seen, draft: Draft) -> None:
     if seen.service is None:
         draft.steps.append(Step.of(Create(SERVICES, body, why="service")))
         return
-    if not seen.owns(seen.service):
+    if not owns(seen.job, seen.service):
         metadata = seen.service["metadata"]
         note = f"Service {metadata['namespace']}/{metadata['name']} exists and does not belong to this RayJob"
         draft.events.append(Announcement("Warning", "FailedToCreateService", "Create", note))
@@ -245,7 +249,7 @@ def attempt_unwanted(seen: Seen, draft: Draft) -> None:
     lanes = []
     if not seen.selects and seen.cluster is not None and seen.cluster_is_ours:
         lanes += [(delete,) for delete in deleted(wire.RAY_CLUSTERS, seen.cluster, "cluster")]
-    if seen.has_submitter and seen.submitter is not None and seen.owns(seen.submitter):
+    if seen.has_submitter and seen.submitter is not None and owns(seen.job, seen.submitter):
         lanes += [(delete,) for delete in deleted(JOBS, seen.submitter, "submitter")]
     if lanes:
         draft.steps.append(Step(tuple(lanes)))

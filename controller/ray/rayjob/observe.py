@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from api.core import JOBS, PODS, SERVICES
-from api.meta import Json, Ref, Resource
+from api.meta import Json, Ref
 from api.v1 import wire
+from controller.ray.dashboard.address import head_service_of
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.dashboard.runs import head_run
 from controller.ray.desired.names import head_service
+from controller.ray.looking import object_of
 from controller.ray.options import Options
 from controller.ray.rayjob.seen import Seen, spec_of
 from controller.runtime.interfaces import Reader
@@ -26,7 +28,7 @@ async def observe(
     spec, malformed = spec_of(job)
     cluster_name = (job.get("status") or {}).get("rayClusterName", "")
     cluster = await object_of(reader, wire.RAY_CLUSTERS, key.namespace, cluster_name)
-    chosen = cluster_service_name(cluster) if cluster else ""
+    chosen = head_service_of(cluster) if cluster else ""
     return Seen(
         job=job,
         spec=spec,
@@ -40,22 +42,6 @@ async def observe(
         known=sessions.known(key),
         fresh=fresh,
     )
-
-
-async def object_of(reader: Reader, resource: Resource, namespace: str, name: str) -> Json | None:
-    """The object of that name, or None; an empty name is nobody's."""
-    record = await reader.get(resource, namespace, name) if name else None
-    return record.object() if record is not None else None
-
-
-def cluster_service_name(cluster: Json) -> str:
-    """The cluster's head Service: as its status says, else by the naming rule with the user's own name in it."""
-    told = ((cluster.get("status") or {}).get("head") or {}).get("serviceName")
-    if told:
-        return str(told)
-    head = cluster["spec"].get("headGroupSpec") or {}
-    user = ((head.get("headService") or {}).get("metadata") or {}).get("name") or ""
-    return head_service(cluster["metadata"]["name"], user)
 
 
 async def present_head(reader: Reader, cluster: Json) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from api.meta import controller_of, format_time, parse_time
+from api.meta import controller_of, format_time, owns, parse_time
 from api.v1 import wire
 from api.v1.rayjob import TERMINAL_JOB_STATUSES, JobStatus, RayJobReason, SubmissionMode
 from controller.ray.dashboard.protocol import EffectState, JobInfo, SubmitJob
@@ -89,7 +89,7 @@ def pre_running_deadline_passed(seen: Seen, now: datetime) -> Verdict | None:
 
 def foreign_submitter(seen: Seen, now: datetime) -> Verdict | None:
     """A Job of the submitter's name that is not ours would run somebody else's code as this job (design W3)."""
-    if not seen.has_submitter or seen.submitter is None or seen.owns(seen.submitter):
+    if not seen.has_submitter or seen.submitter is None or owns(seen.job, seen.submitter):
         return None
     owner = controller_of(seen.submitter["metadata"])
     if owner is not None and (owner["kind"], owner["name"]) == (wire.RAY_JOBS.kind, seen.metadata["name"]):
@@ -288,7 +288,7 @@ def valid_again(seen: Seen, now: datetime) -> Verdict | None:
 def everything_deleted(seen: Seen, now: datetime) -> Verdict | None:
     """Cluster and submitter are gone: forget the attempt, keep the counters."""
     cluster_gone = seen.selects or seen.cluster is None or not seen.cluster_is_ours
-    submitter_gone = not seen.has_submitter or seen.submitter is None or not seen.owns(seen.submitter)
+    submitter_gone = not seen.has_submitter or seen.submitter is None or not owns(seen.job, seen.submitter)
     if not (cluster_gone and submitter_gone):
         return None
     phase = Phase.SUSPENDED if seen.phase is Phase.SUSPENDING else Phase.NEW

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from api.meta import Json, condition, controller_of, format_time, parse_time
+from api.meta import Json, condition, format_time, owns, parse_time
 from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.rayjob import JobDeploymentStatus, RayJobSpec, SubmissionMode
+from controller.ray.dashboard.address import address_of
 from controller.ray.dashboard.protocol import Known
 from controller.ray.options import Options
 
@@ -88,17 +89,12 @@ class Seen:
     @property
     def cluster_is_ours(self) -> bool:
         """The cluster there was made for this RayJob, or is the one that it selects."""
-        return self.selects or (self.cluster is not None and self.owns(self.cluster))
+        return self.selects or (self.cluster is not None and owns(self.job, self.cluster))
 
     @property
     def cluster_is_ready(self) -> bool:
         """Its own status says so."""
         return self.cluster is not None and (self.cluster.get("status") or {}).get("state") == "ready"
-
-    def owns(self, child: Mapping[str, Any]) -> bool:
-        """Is this RayJob the controller of that object? By UID, never by name (spec runtime IDX-8)."""
-        owner = controller_of(child["metadata"])
-        return owner is not None and owner["uid"] == self.metadata["uid"]
 
     def time_of(self, name: str) -> datetime | None:
         """A time in the status."""
@@ -113,12 +109,12 @@ class Seen:
     @property
     def submitter_is_there(self) -> bool:
         """A Job of ours submits, or has."""
-        return self.has_submitter and self.submitter is not None and self.owns(self.submitter)
+        return self.has_submitter and self.submitter is not None and owns(self.job, self.submitter)
 
     @property
     def submitter_state(self) -> Submitter:
         """Read from the Job's conditions; Complete and Failed count, what leads to them does not."""
-        if self.submitter is None or not self.owns(self.submitter):
+        if self.submitter is None or not owns(self.job, self.submitter):
             return Submitter()
         conditions = (self.submitter.get("status") or {}).get("conditions") or ()
         ended = next(
@@ -148,12 +144,7 @@ class Seen:
             return str(stored)
         if self.head_service is None:
             return ""
-        metadata = self.head_service["metadata"]
-        ports = self.head_service["spec"].get("ports") or ()
-        port = next((one["port"] for one in ports if one.get("name") == "dashboard"), None)
-        if port is None:
-            return ""
-        return f"{metadata['name']}.{metadata['namespace']}.svc.{self.options.cluster_domain}:{port}"
+        return address_of(self.head_service, self.options.cluster_domain)
 
     @property
     def child_name(self) -> str:

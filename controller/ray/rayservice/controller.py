@@ -12,25 +12,19 @@ from api.core import ENDPOINT_SLICES, PODS, SERVICES
 from api.meta import Ref
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Sessions
+from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.rayservice.decide import Course, decide
 from controller.ray.rayservice.observe import LABEL_SERVICE_NAME, observe
-from controller.ray.rayservice.seen import Seen
+from controller.ray.rayservice.seen import PodView, Seen
 from controller.ray.rayservice.status import OWN_CONDITIONS, report
 from controller.ray.rayservice.validation import complaint
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.cache.record import StoredRecord
+from controller.runtime.cache.store import Delta
 from controller.runtime.events import Recorder
-from controller.runtime.handlers import (
-    Source,
-    annotations_changed,
-    for_object,
-    for_owner,
-    generation_changed,
-    labels_changed,
-    mapped,
-)
+from controller.runtime.handlers import Handler, Source, for_object, for_owner, mapped, more_than_status_changed
 from controller.runtime.interfaces import Client, Clock, Reader
 from controller.runtime.plan import DONE, Result
 from controller.runtime.publish import publish, record
@@ -65,13 +59,16 @@ class RayServiceReconciler:
         self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
         # When a cluster was first seen to be unwanted; an operator that starts anew starts its delay anew (§9.6).
         self._unwanted: dict[Ref, dict[str, datetime]] = {}
+        self._views: dict[Ref, Views[PodView]] = {}
 
     async def reconcile(self, key: Ref) -> Result:
         """See Reconciler."""
-        seen = await observe(self._reader, self._sessions, key, self._options, self._suffix())
+        views = self._views.setdefault(key, Views(PodView.of))
+        seen = await observe(self._reader, self._sessions, key, self._options, self._suffix(), views)
         if seen is None:
             self._sessions.want(key)  # what is gone wants nothing of Ray
             self._unwanted.pop(key, None)
+            self._views.pop(key, None)
             return DONE
         now = self._clock.now()
         seen = replace(seen, unwanted_since=self._unwanted_since(key, seen, now))
@@ -109,12 +106,29 @@ class RayServiceReconciler:
 def sources(
     owner_of_pod: Callable[[StoredRecord], Iterable[Ref]], owner_of_slice: Callable[[StoredRecord], Iterable[Ref]]
 ) -> tuple[Source, ...]:
-    """What wakes a RayService: its spec, its clusters and Services, their pods, and who is behind its serve Service."""
-    worth_a_look = generation_changed | labels_changed | annotations_changed
+    """What wakes a RayService: its spec, its clusters and Services, their pods, and who is behind its serve Service.
+
+    The two functions name the RayService behind a pod, and behind a slice.
+    """
     return (
-        Source(wire.RAY_SERVICES, for_object, (worth_a_look,)),
+        Source(wire.RAY_SERVICES, for_object, (more_than_status_changed,)),
         Source(wire.RAY_CLUSTERS, for_owner(wire.RAY_SERVICES)),
         Source(SERVICES, for_owner(wire.RAY_SERVICES)),
-        Source(PODS, mapped(owner_of_pod)),
+        Source(PODS, of_pods(owner_of_pod)),
         Source(ENDPOINT_SLICES, mapped(owner_of_slice)),
     )
+
+
+def of_pods(owner_of: Callable[[StoredRecord], Iterable[Ref]]) -> Handler:
+    """Whose pod it is, where something changed of what is looked at: most of a pod's updates are about other things."""
+
+    def keys(delta: Delta) -> Iterable[Ref]:
+        records = [record for record in (delta.old, delta.new) if record is not None]
+        found = dict.fromkeys(key for record in records for key in owner_of(record))
+        return found if found and (len(records) == 1 or _looked_at(records[0]) != _looked_at(records[1])) else ()
+
+    return keys
+
+
+def _looked_at(pod: StoredRecord) -> tuple[PodView, bool, str]:
+    return PodView.of(pod.object()), bool(pod.deletion_timestamp), pod.labels.get(wire.LABEL_CLUSTER, "")

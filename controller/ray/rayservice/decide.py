@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from api.core import SERVICES
-from api.meta import Json, owner_reference, parse_time
+from api.meta import Json, owner_reference, owns, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
@@ -204,7 +204,7 @@ def _service(seen: Seen, wanted: Json, there: Json | None, why: str) -> Iterator
     selects = (((there or {}).get("spec") or {}).get("selector") or {}).get(wire.LABEL_CLUSTER)
     if selects == wanted["spec"]["selector"][wire.LABEL_CLUSTER]:
         return  # left alone, whatever else was changed (spec rayservice §12.4)
-    if there is None or not seen.owns(there):
+    if there is None or not owns(seen.service, there):
         yield Create(SERVICES, wanted, why=why)  # another's is not written to: its name is taken, and that is told
         return
     metadata, spec = there["metadata"], there["spec"]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from api.meta import Condition, Json, condition, controller_of
+from api.meta import Condition, Json, condition
 from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.raycluster import RayClusterCondition
@@ -16,12 +16,16 @@ from api.v1.rayservice import RayServiceCondition, RayServiceSpec
 from api.v1.rules.rayservice import initializing_timeout
 from api.v1.serve_config import ServeConfigError, canonical, digest_of, parse_serve_config, routes_of
 from controller.ray.dashboard.protocol import EffectState, Known, Proxy, PutServe, ServeInfo, Target
+from controller.ray.dashboard.runs import head_run
+from controller.ray.desired.goal import ClusterGoal
+from controller.ray.desired.ports import serve_port
 from controller.ray.options import Options
 
-__all__ = ["ClusterView", "Goal", "HeadView", "Seen", "goal_of", "spec_of"]
+__all__ = ["ClusterView", "Goal", "PodView", "Seen", "goal_of", "spec_of"]
 
 RUNNING: Final = "RUNNING"
 DELETION_DELAY: Final = timedelta(seconds=60)
+PROXY_HEALTH: Final = "/-/healthz"  # in whatever form a probe asks for it
 SENDING, SENT = "sending", "sent"  # what the annotation says of a configuration (design §2)
 
 
@@ -55,8 +59,8 @@ def goal_of(text: str) -> Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadView:
-    """A head pod, as far as a RayService looks at it."""
+class PodView:
+    """A pod of a cluster, as far as a RayService looks at it."""
 
     name: str
     uid: str
@@ -64,6 +68,27 @@ class HeadView:
     port: int  # of its Serve proxy
     label: str  # ray.io/serve
     ready: bool = False  # it runs, and its Ready condition says so
+    is_head: bool = True
+    asks_proxy: bool = False  # its readiness depends on its Serve proxy, as that of the probes that we inject does
+    run: str = ""  # of the Ray container; "" while it does not run
+
+    @classmethod
+    def of(cls, pod: Json) -> PodView:
+        """The view of a pod as it stands on the wire."""
+        metadata, ray, status = pod["metadata"], pod["spec"]["containers"][0], pod.get("status") or {}
+        labels = metadata.get("labels") or {}
+        ready = condition(status.get("conditions") or (), "Ready")
+        return cls(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            ip=status.get("podIP", ""),
+            port=serve_port(ray),
+            label=labels.get(wire.LABEL_SERVE, ""),
+            ready=status.get("phase") == "Running" and ready is not None and ready["status"] == "True",
+            is_head=labels.get(wire.LABEL_NODE_TYPE) == wire.HEAD,
+            asks_proxy=PROXY_HEALTH in str(ray.get("readinessProbe") or ""),
+            run=head_run(pod),
+        )
 
     @property
     def door(self) -> Proxy | None:
@@ -81,7 +106,7 @@ class ClusterView:
     """
 
     object: Json
-    head: HeadView | None = None
+    head: PodView | None = None
     target: Target | None = None
     doors: tuple[Proxy, ...] = ()
     ungated: frozenset[Proxy] = frozenset()
@@ -166,6 +191,7 @@ class Seen:
     spec: RayServiceSpec
     options: Options
     goal: Goal = Goal()
+    cluster_goal: ClusterGoal = field(default_factory=lambda: ClusterGoal({}))  # spec.rayClusterConfig
     malformed: str = ""  # why the spec cannot be read, if so; `spec` is empty then
     clusters: tuple[ClusterView, ...] = ()  # all that were made for it, by labels and owner
     services: tuple[Json, ...] = ()  # all Services that were
@@ -195,8 +221,7 @@ class Seen:
     @property
     def cluster_spec(self) -> Mapping[str, Any]:
         """spec.rayClusterConfig, the goal of its clusters."""
-        found: Mapping[str, Any] = (self.service.get("spec") or {}).get("rayClusterConfig") or {}
-        return found
+        return self.cluster_goal.spec
 
     def name_of(self, role: str) -> str:
         """The cluster's name that status holds: role "active" or "pending"."""
@@ -245,11 +270,6 @@ class Seen:
         """How long a replaced cluster is kept."""
         seconds = self.spec.ray_cluster_deletion_delay_seconds
         return DELETION_DELAY if seconds is None else timedelta(seconds=seconds)
-
-    def owns(self, child: Mapping[str, Any]) -> bool:
-        """Is this RayService the controller of that object? By UID, never by name."""
-        owner = controller_of(child["metadata"])
-        return owner is not None and owner["uid"] == self.metadata["uid"]
 
 
 def spec_of(service: Json) -> tuple[RayServiceSpec | None, str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from api.meta import Json
 from api.v1 import wire
 from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
-from controller.ray.desired.goal import Match, annotations_of_goal, match, ray_cluster
+from controller.ray.desired.goal import ClusterGoal, Match, ray_cluster
 from controller.ray.rayservice.seen import ClusterView, Seen
 from controller.runtime.diff import merge_patch
 from controller.runtime.plan import Create, Delete, MergePatch
@@ -82,8 +82,8 @@ def _near(seen: Seen, cluster: ClusterView) -> Match:
     rayservice §19).
     """
     if not _foreign(seen, cluster):
-        return match(seen.cluster_spec, cluster.annotations)
-    near = match(seen.cluster_spec, annotations_of_goal(cluster.object["spec"], ""))
+        return seen.cluster_goal.match(cluster.annotations)
+    near = seen.cluster_goal.match(ClusterGoal(cluster.object["spec"]).annotations(""))
     return Match.PARTIAL if near is Match.NONE and cluster.name == seen.name_of("active") else near
 
 
@@ -96,7 +96,9 @@ def created(seen: Seen) -> Create | None:
     name = seen.name_of("pending")
     if not name or seen.pending is not None:
         return None
-    return Create(wire.RAY_CLUSTERS, ray_cluster(seen.service, name, seen.options.version), why=CREATE)
+    return Create(
+        wire.RAY_CLUSTERS, ray_cluster(seen.service, seen.cluster_goal, name, seen.options.version), why=CREATE
+    )
 
 
 def updated(seen: Seen, cluster: ClusterView) -> Iterator[MergePatch]:
@@ -106,21 +108,21 @@ def updated(seen: Seen, cluster: ClusterView) -> Iterator[MergePatch]:
         return
     near = _near(seen, cluster)
     if near is Match.PARTIAL or (near is Match.FULL and _foreign(seen, cluster)):
-        yield from _following(seen, cluster, UPDATE_ACTIVE if active else UPDATE_PENDING)
+        yield from _following(seen, cluster, near, UPDATE_ACTIVE if active else UPDATE_PENDING)
 
 
-def _following(seen: Seen, cluster: ClusterView, why: str) -> Iterator[MergePatch]:
+def _following(seen: Seen, cluster: ClusterView, near: Match, why: str) -> Iterator[MergePatch]:
     """Spec, labels and annotations after the goal. Of one that another operator made after the same goal, only who
     wrote it: its pods, and what an autoscaler set, stay as they are.
     """
-    wanted = ray_cluster(seen.service, cluster.name, seen.options.version)
+    wanted = ray_cluster(seen.service, seen.cluster_goal, cluster.name, seen.options.version)
     live = cluster.object
     metadata = {
         "labels": (live["metadata"].get("labels") or {}) | wanted["metadata"]["labels"],
         "annotations": cluster.annotations | wanted["metadata"]["annotations"],
     }
     spec = live["spec"]
-    if not (_foreign(seen, cluster) and _near(seen, cluster) is Match.FULL):
+    if near is not Match.FULL:
         spec = _keeping(live["spec"], wanted["spec"])
     change = merge_patch(
         {"metadata": {name: live["metadata"].get(name) or {} for name in metadata}, "spec": live["spec"]},

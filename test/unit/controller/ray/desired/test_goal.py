@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from controller.ray.desired.goal import Match, match, ray_cluster
+from controller.ray.desired.goal import ClusterGoal, Match, ray_cluster
+from controller.ray.desired.hashes import goal_hash
 
 TEMPLATE = {"spec": {"containers": [{"name": "ray", "image": "a"}]}}
 
@@ -38,10 +40,17 @@ def a_service(*groups: dict[str, Any], **config: Any) -> dict[str, Any]:
     }
 
 
+def goal_of(service: dict[str, Any]) -> ClusterGoal:
+    return ClusterGoal(service["spec"]["rayClusterConfig"])
+
+
+def made(service: dict[str, Any], name: str = "web-x", version: str = "ours") -> dict[str, Any]:
+    return ray_cluster(service, goal_of(service), name, version)
+
+
 def compared(before: dict[str, Any], after: dict[str, Any]) -> Match:
     """The goal after a change against a cluster that was made before it."""
-    annotations = ray_cluster(before, "web-x", "ours")["metadata"]["annotations"]
-    return match(after["spec"]["rayClusterConfig"], annotations)
+    return goal_of(after).match(made(before)["metadata"]["annotations"])
 
 
 @pytest.mark.spec("rayservice:E04")
@@ -49,9 +58,9 @@ def test_the_cluster_bears_the_service_s_labels_and_annotations_and_ours_win() -
     service = a_service(group("a"), suspend=True)
     before = deepcopy(service)
 
-    made = ray_cluster(service, "web-abcde", "manta-1")
+    cluster = made(service, "web-abcde", "manta-1")
 
-    metadata = made["metadata"]
+    metadata = cluster["metadata"]
     assert (metadata["name"], metadata["namespace"]) == ("web-abcde", "ns")
     assert metadata["labels"] == {
         "team": "a",
@@ -67,7 +76,7 @@ def test_the_cluster_bears_the_service_s_labels_and_annotations_and_ours_win() -
         *("RayService", "u1"),
         *(True, True),
     )
-    assert made["spec"] == before["spec"]["rayClusterConfig"]
+    assert cluster["spec"] == before["spec"]["rayClusterConfig"]
     assert service == before
 
 
@@ -94,4 +103,21 @@ def test_a_group_at_the_end_can_be_grown_into(after: dict[str, Any], expected: M
 def test_a_cluster_that_remembers_no_number_of_groups_is_not_replaced(number: str | None) -> None:
     annotations = {} if number is None else {"ray.io/num-worker-groups": number}
 
-    assert match(a_service(group("a"))["spec"]["rayClusterConfig"], annotations) is Match.PARTIAL
+    assert goal_of(a_service(group("a"))).match(annotations) is Match.PARTIAL
+
+
+def test_a_goal_is_hashed_once_however_often_it_is_asked() -> None:
+    """It takes a few tenths of a millisecond, and a pass compares the goal with each cluster, and remembers it."""
+    hashed: list[int] = []
+
+    def counted(spec: Mapping[str, Any]) -> str:
+        hashed.append(len(spec["workerGroupSpecs"]))
+        return goal_hash(spec)
+
+    goal = ClusterGoal(a_service(group("a"), group("b"))["spec"]["rayClusterConfig"], counted)
+
+    for _ in range(3):
+        goal.match({"ray.io/num-worker-groups": "1"})
+        goal.match(goal.annotations("ours"))
+
+    assert hashed == [2, 1]

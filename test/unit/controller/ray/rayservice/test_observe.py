@@ -12,9 +12,10 @@ from api.core import ENDPOINT_SLICES, PODS, SERVICES
 from api.meta import Json, Ref, Resource
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Known, Proxy, Target, Wants
+from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.rayservice.observe import observe
-from controller.ray.rayservice.seen import ClusterView, Seen
+from controller.ray.rayservice.seen import ClusterView, PodView, Seen
 from controller.runtime.cache.record import StoredRecord, Words, record_of
 from localcluster.testing.rayservice_history import HEAD_TEMPLATE, rayservice
 
@@ -95,7 +96,7 @@ def endpoints(service: str, *uids: str | None, ready: bool | None = True, name: 
 
 async def look(*objects: tuple[Resource, Json], options: Options | None = None, **spec: Any) -> Seen:
     shelf = Shelf((wire.RAY_SERVICES, rayservice(**spec)), *objects)
-    seen = await observe(shelf, Silent(), KEY, options or Options(), "fresh")
+    seen = await observe(shelf, Silent(), KEY, options or Options(), "fresh", Views(PodView.of))
     assert seen is not None
     return seen
 
@@ -106,7 +107,7 @@ async def the_cluster(*objects: tuple[Resource, Json]) -> ClusterView:
 
 
 async def test_a_service_that_is_gone_is_nothing() -> None:
-    assert await observe(Shelf(), Silent(), KEY, Options(), "fresh") is None
+    assert await observe(Shelf(), Silent(), KEY, Options(), "fresh", Views(PodView.of)) is None
 
 
 @pytest.mark.spec("rayservice:E46")
@@ -192,10 +193,13 @@ async def test_without_a_port_named_dashboard_nobody_is_asked() -> None:
     assert target.url == "http://web-a-head-svc.default.svc.cluster.local:8266"
 
 
-async def test_only_clusters_that_this_very_service_owns_are_its() -> None:
-    """By UID: one of a service of the same name that is gone is left to garbage collection."""
+@pytest.mark.spec("rayservice:E57")
+async def test_what_bears_its_labels_is_its_unless_it_is_another_s() -> None:
+    """By UID: a cluster of a service of the same name that is gone is left to garbage collection. One that a user
+    labelled so counts, as with the reference: what was restored without its owner is found again.
+    """
     before = [OWNERS[0] | {"uid": "another"}]
 
     seen = await look(a_cluster(), a_cluster("web-b", ownerReferences=before), a_cluster("web-c", ownerReferences=[]))
 
-    assert [one.name for one in seen.clusters] == ["web-a"]
+    assert [one.name for one in seen.clusters] == ["web-a", "web-c"]

@@ -1,4 +1,4 @@
-"""What is kept of one look for the next."""
+"""What is kept of one look for the next, for every kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from api.core import PODS
-from controller.ray.raycluster.observe import PodViews
+from controller.ray.looking import Views
+from controller.ray.raycluster.seen import PodView
 from controller.runtime.cache.record import StoredRecord, Words, record_of
 
 
@@ -18,7 +19,7 @@ def a_record(name: str, version: int, phase: str = "Running", **metadata: Any) -
 
 def test_of_pods_that_did_not_change_the_views_are_those_of_the_last_look() -> None:
     """And what did change is seen: a pod that runs now, one that came, one that took the name of another."""
-    views = PodViews()
+    views = Views(PodView.of)
     before = views.of([a_record("a", 1), a_record("b", 2, "Pending"), a_record("c", 3)])
 
     after = views.of([a_record("a", 1), a_record("b", 4), a_record("c", 3, "Failed", uid="another"), a_record("d", 5)])
@@ -30,7 +31,7 @@ def test_of_pods_that_did_not_change_the_views_are_those_of_the_last_look() -> N
 
 def test_a_pod_that_was_not_in_the_last_look_is_not_kept() -> None:
     """However many pods a cluster has had, it keeps those that it has."""
-    views = PodViews()
+    views = Views(PodView.of)
     (first,) = views.of([a_record("a", 1)])
     views.of([])
 
