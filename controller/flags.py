@@ -5,15 +5,36 @@ Charts and scripts pass flags to the operator as they pass them to the reference
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Self
 
-__all__ = ["Flag", "UsageError", "Value", "boolean", "parse_flags", "usage"]
+__all__ = ["Duration", "Flag", "UsageError", "Value", "boolean", "parse_flags", "usage"]
 
 TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 
 Value = str | int | float | bool
+
+
+UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+class Duration(float):
+    """Seconds, read and shown as Go writes them: "15s", "1m30s", "300ms". Raises ValueError."""
+
+    def __new__(cls, text: str) -> Self:
+        unsigned = text.removeprefix("-" if text.startswith("-") else "+")
+        parts = PART.findall(unsigned)
+        if unsigned != "0" and (not parts or "".join(map("".join, parts)) != unsigned):
+            raise ValueError(f"no duration: {text!r}")
+        seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+        return super().__new__(cls, -seconds if text.startswith("-") else seconds)
+
+    def __str__(self) -> str:
+        return f"{float(self):g}s"
 
 
 class UsageError(Exception):
@@ -77,8 +98,13 @@ def converted(flag: Flag, text: str) -> Value:
             return int(text, 0)  # also 0x10, and underscores, as Go takes them
         return type(flag.default)(text)
     except ValueError:
-        kind = "whole number" if isinstance(flag.default, int) else "number"
-        raise UsageError(f"invalid value {text!r} for flag -{flag.name}: not a {kind}") from None
+        raise UsageError(f"invalid value {text!r} for flag -{flag.name}: not a {_kind(flag)}") from None
+
+
+def _kind(flag: Flag) -> str:
+    if isinstance(flag.default, Duration):
+        return "duration, such as 15s or 1m30s"
+    return "whole number" if isinstance(flag.default, int) else "number"
 
 
 def usage(program: str, table: Sequence[Flag]) -> str:

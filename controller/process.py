@@ -231,6 +231,7 @@ async def _elector(watch: _Watch) -> AsyncIterator[Elector]:
             time=_boot_time,
             wall=clock.now,
             chance=random.Random(secrets.randbits(64)),
+            timing=watch.settings.lease_timing,
             heartbeat=watch.heartbeat,
             on_lost=_end,
         )

@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from controller.configfile import FILE_KEYS, BadSettings, of_the_type, read_config
-from controller.flags import Flag, Value, boolean, parse_flags
+from controller.flags import Duration, Flag, Value, boolean, parse_flags
 from controller.ray.options import Gates, Options
+from controller.runtime.election.lease import Timing, fault_of
 
 __all__ = ["FLAGS", "VERSION", "BadSettings", "Settings", "load"]
 
@@ -27,6 +28,9 @@ FLAGS: Final = (
     Flag("health-probe-bind-address", ":8082", "The address /healthz and /readyz bind to; 0 disables them."),
     Flag("enable-leader-election", True, "Only one replica at a time may write."),
     Flag("leader-election-namespace", "", "Namespace of the lease; empty: the operator's own."),
+    Flag("leader-election-lease-duration", Duration("15s"), "How long others wait before they take over a lease."),
+    Flag("leader-election-renew-deadline", Duration("10s"), "Without a renewal for so long, a leader stops writing."),
+    Flag("leader-election-retry-period", Duration("2s"), "How often a lease is renewed, and tried for."),
     Flag("reconcile-concurrency", 16, "Workers per controller."),
     Flag("watch-namespace", "", "Comma-separated namespaces to watch; empty: all."),
     Flag("forced-cluster-upgrade", False, "Deprecated, without effect."),
@@ -87,6 +91,7 @@ class Settings:
     health_address: str = ":8082"
     leader_election: bool = True
     leader_election_namespace: str = ""
+    lease_timing: Timing = field(default_factory=Timing)
     concurrency: int = 16
     namespaces: tuple[str, ...] = ()  # empty: all
     log_encoder: Encoder = "json"
@@ -112,6 +117,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         health_address=str(flags["health-probe-bind-address"]),
         leader_election=bool(flags["enable-leader-election"]),
         leader_election_namespace=str(flags["leader-election-namespace"]),
+        lease_timing=lease_timing(flags),
         concurrency=max(1, int(flags["reconcile-concurrency"])),
         namespaces=namespaces_of(str(flags["watch-namespace"])),
         log_encoder="console" if flags["log-stdout-encoder"] == "console" else "json",
@@ -125,11 +131,26 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
 
 
+# What client-go calls LeaseDuration, RenewDeadline and RetryPeriod; the reference has no flags for them.
+LEASE_TIMES: Final = (
+    "leader-election-lease-duration",
+    "leader-election-renew-deadline",
+    "leader-election-retry-period",
+)
 # Flags that count beside a config file; all others are then the file's business (spec deployment §1.2)
 BESIDE_A_FILE: Final = frozenset(
     {"config", "feature-gates", "kubeconfig", "log-stdout-encoder", "log-file-encoder"}
-    | {"zap-devel", "zap-log-level", "zap-stacktrace-level"}
+    | {"zap-devel", "zap-log-level", "zap-stacktrace-level", *LEASE_TIMES}
 )
+
+
+def lease_timing(flags: Mapping[str, Any]) -> Timing:
+    """The lease's times. Raises BadSettings for what could give two leaders."""
+    seconds = [float(flags[name]) for name in LEASE_TIMES]
+    fault = fault_of(*seconds, names=[f"-{name}" for name in LEASE_TIMES])
+    if fault:
+        raise BadSettings(fault)
+    return Timing(*seconds)
 
 
 def combined(given: Mapping[str, Value], file: Mapping[str, Any]) -> dict[str, Any]:

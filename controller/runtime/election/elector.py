@@ -20,14 +20,21 @@ import structlog
 from api.core import LEASES
 from api.meta import Json
 from controller.runtime.background import background
-from controller.runtime.election.lease import Taken, Timing, View, holder_of, judge, released
+from controller.runtime.election.lease import (
+    JITTER,
+    WRITE_MARGIN_SECONDS,
+    Taken,
+    Timing,
+    View,
+    holder_of,
+    judge,
+    released,
+)
 from controller.runtime.errors import AlreadyExists, Conflict, Forbidden, NotFound, RuntimeProblem
 from controller.runtime.metrics import Tally
 
 __all__ = ["Elector", "Heartbeat", "LeaseClient", "LeaseLost", "LeaseName", "Runner", "here", "leading"]
 
-JITTER = 1.2  # LE-1: of the retry period, added at random, so that standbys do not march in step
-WRITE_MARGIN_SECONDS = 1.0  # LE-7: after the renew deadline nothing is sent; that much for the way to the wire
 RELEASE_SECONDS = 5.0  # LE-5
 HEALTH_TOLERANCE_SECONDS = 20.0  # LE-9
 SAID_AGAIN_SECONDS = 60.0  # the same trouble, in the log

@@ -6,6 +6,7 @@ skewed wall clock can neither steal a lease nor keep one alive.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -13,9 +14,44 @@ from typing import Any, TypeAlias
 from api.core import LEASES
 from api.meta import Json, format_micro_time
 
-__all__ = ["Timing", "View", "holder_of", "judge", "lease_body", "released"]
+__all__ = ["Timing", "View", "fault_of", "holder_of", "judge", "lease_body", "released"]
 
+JITTER = 1.2  # LE-1: of the retry period, added at random, so that standbys do not march in step
+WRITE_MARGIN_SECONDS = 1.0  # LE-7: after the renew deadline nothing is sent; that much for a renewal under way
+WAY_SECONDS = 1.0  # the least that a write needs to reach the server, which must have it before another may lead
 RELEASED_SECONDS = 1  # LE-5: a released lease is free at once, also for those who look at the duration
+
+
+def fault_of(
+    duration: float,
+    renew_deadline: float,
+    retry: float,
+    *,
+    names: Sequence[str] = ("lease duration", "renew deadline", "retry period"),
+) -> str:
+    """Why these seconds could give two leaders, or none for long, in a sentence with those names; "" if they cannot.
+
+    client-go asks for duration > renew deadline > 1.2 * retry period. Ours asks for more of the duration, since a
+    leader's last write may leave after the deadline.
+    """
+    of_duration, of_deadline, of_retry = names
+    margin = WRITE_MARGIN_SECONDS + WAY_SECONDS
+    if not retry > 0:
+        return f"{of_retry} must be more than 0, not {retry:g} s"
+    if not renew_deadline > JITTER * retry:
+        return (
+            f"{of_deadline} must be more than {JITTER * retry:g} s, not {renew_deadline:g} s: {JITTER:g} times "
+            f"{of_retry}, since one renewal that comes late must not cost the lease"
+        )
+    if not duration > renew_deadline + margin:
+        return (
+            f"{of_duration} must be more than {renew_deadline + margin:g} s, not {duration:g} s: {margin:g} s longer "
+            f"than {of_deadline}, since writes leave until {WRITE_MARGIN_SECONDS:g} s after that, and must have "
+            "arrived before another may lead"
+        )
+    if duration != int(duration):
+        return f"{of_duration} must be whole seconds, as the Lease holds it, not {duration:g} s"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +64,9 @@ class Timing:
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
-        if not self.duration > self.renew_deadline > 1.2 * self.retry > 0:
-            raise ValueError(f"a lease needs duration > renew deadline > 1.2 * retry > 0, not {self}")
+        fault = fault_of(self.duration, self.renew_deadline, self.retry)
+        if fault:
+            raise ValueError(fault)
 
     @property
     def try_seconds(self) -> float:

@@ -106,6 +106,7 @@ def test_a_wrong_command_line_is_2(
         ("--feature-gates=RayCronJob=yes", "feature gate RayCronJob='yes': the value must be true or false"),
         ("--config=/none/config.yaml", "cannot read -config /none/config.yaml: "),
         ("--log-stdout-encoder=xml", "-log-stdout-encoder must be json or console"),
+        ("--leader-election-lease-duration=10s", "-leader-election-lease-duration must be more than 12 s, not 10 s: "),
         ("--metrics-addr=:8082", "-metrics-addr and -health-probe-bind-address are both :8082"),
     ],
 )

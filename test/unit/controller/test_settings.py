@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.flags import UsageError
-from controller.settings import BadSettings, load
+from controller.flags import Duration, Flag, UsageError, parse_flags, usage
+from controller.runtime.election.lease import Timing
+from controller.settings import FLAGS, BadSettings, load
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,69 @@ def test_settings_that_cannot_work_are_refused_with_a_sentence(arguments: list[s
     """At the start, not in the middle of the night."""
     with pytest.raises(BadSettings, match=part):
         load(arguments, {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--leader-election-lease-duration=10s"],
+            "-leader-election-lease-duration must be more than 12 s, not 10 s: 2 s longer than -leader-election-renew-",
+        ),
+        (
+            ["--leader-election-renew-deadline=2s"],
+            "-leader-election-renew-deadline must be more than 2.4 s, not 2 s: 1.2 times -leader-election-retry-",
+        ),
+        (["--leader-election-retry-period=0"], "-leader-election-retry-period must be more than 0, not 0 s"),
+        (["--leader-election-lease-duration", "15500ms"], "must be whole seconds"),
+    ],
+)
+def test_lease_times_that_could_give_two_leaders_are_refused_by_their_flags(arguments: list[str], said: str) -> None:
+    """Before anything is opened: a replica with them would be a danger to the others."""
+    with pytest.raises(BadSettings) as caught:
+        load(arguments, {})
+
+    assert said in str(caught.value)
+
+
+def test_a_slow_api_server_may_be_given_more_time_also_beside_a_config_file(tmp_path: Path) -> None:
+    """The file has no field for it, so these flags count beside it."""
+    file = tmp_path / "config.yaml"
+    file.write_text("reconcileConcurrency: 2")
+    times = ["-leader-election-lease-duration=1m", "-leader-election-renew-deadline=40s"]
+
+    settings = load([*times, "-leader-election-retry-period", "2.5s", f"-config={file}"], {})
+
+    assert settings.lease_timing == Timing(60, 40, 2.5)
+    assert settings.notices == ()
+    assert load([], {}).lease_timing == Timing(15, 10, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("15s", 15),
+        ("1m30s", 90),
+        ("1.5h", 5400),
+        ("300ms", 0.3),
+        ("0", 0),
+        ("+2s", 2),
+        ("-1s", -1),
+        ("1h2m3.5s", 3723.5),
+    ],
+)
+def test_durations_are_spelt_as_in_go(text: str, seconds: float) -> None:
+    assert parse_flags((Flag("d", Duration("1s"), ""),), [f"-d={text}"])["d"] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["15", "", "s", "1x", "1s ", "1 s", "--1s", "1.s2"])
+def test_what_go_does_not_take_for_a_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a duration, such as 15s or 1m30s"):
+        parse_flags((Flag("d", Duration("1s"), ""),), [f"-d={text}"])
+
+
+def test_help_shows_a_duration_as_it_is_written() -> None:
+    assert "(default 15s)" in usage("x", FLAGS)
 
 
 @pytest.mark.spec("deployment:DC-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -91,7 +92,23 @@ def test_a_lease_that_somebody_emptied_is_free(spec: dict[str, Any]) -> None:
     assert judged(View().seeing(lease, 0.0), 0.0)["spec"]["holderIdentity"] == "me"
 
 
-@pytest.mark.parametrize("wrong", [(15, 15, 2), (15, 2, 2), (15, 10, 0), (10, 15, 2)])
-def test_times_that_could_give_two_leaders_are_refused(wrong: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="renew deadline"):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ((15, 15, 2), "lease duration must be more than 17 s, not 15 s: 2 s longer than renew deadline, "),
+        ((10, 15, 2), "lease duration must be more than 17 s"),
+        ((12, 10, 2), "not 12 s"),  # client-go would take it; a write may leave at 11 s, and has a way to go
+        ((15, 2, 2), "renew deadline must be more than 2.4 s, not 2 s: 1.2 times retry period, "),
+        ((15, 2.4, 2), "not 2.4 s"),
+        ((15, 10, 0), "retry period must be more than 0, not 0 s"),
+        ((15.5, 10, 2), "lease duration must be whole seconds, as the Lease holds it, not 15.5 s"),
+    ],
+)
+def test_times_that_could_give_two_leaders_are_refused(wrong: tuple[float, float, float], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
         Timing(*wrong)
+
+
+@pytest.mark.parametrize("right", [(15, 10, 2), (13, 10, 2), (60, 40, 5), (137, 107, 26)])
+def test_times_that_people_use_are_taken(right: tuple[float, float, float]) -> None:
+    assert Timing(*right).duration == right[0]
