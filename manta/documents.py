@@ -16,7 +16,7 @@ import yaml
 
 from api.yamltext import Loader
 
-__all__ = ["Document", "Place", "Steps", "Unusable", "path_text", "read_documents", "steps_of"]
+__all__ = ["Document", "Place", "Steps", "Unusable", "below", "path_text", "read_documents", "steps_in", "steps_of"]
 
 Json: TypeAlias = dict[str, Any]
 Steps: TypeAlias = tuple[str | int, ...]
@@ -65,7 +65,7 @@ class Document:
 
     def place_of(self, path: str | Steps) -> Place:
         """Where that field stands ("spec.workerGroupSpecs[0].minReplicas"), or the nearest one around it."""
-        steps = steps_of(path) if isinstance(path, str) else path
+        steps = steps_in(self.body, path) if isinstance(path, str) else path
         while steps and steps not in self.places:
             steps = steps[:-1]
         return self.places.get(steps, NOWHERE)
@@ -84,6 +84,7 @@ class Document:
 
 
 NOWHERE: Final = Place(1, 1, 1)
+STEP: Final = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 
 def steps_of(path: str) -> Steps:
@@ -92,11 +93,41 @@ def steps_of(path: str) -> Steps:
     return tuple(int(key) if key.isdigit() else key or name for key, name in parts)
 
 
+def steps_in(body: Json, path: str) -> Steps:
+    """The same for a path that leads through this body: of keys with dots in them, the longest that is there counts.
+
+    The server writes such keys as they are: `spec.nodeSelector.example.com/zone`.
+    """
+    value: Any = body
+    steps: list[str | int] = []
+    while path := path.removeprefix("."):
+        keys = value if isinstance(value, dict) and not path.startswith("[") else ()
+        fitting = [key for key in keys if path == key or path.startswith((f"{key}.", f"{key}["))]
+        if fitting:
+            step: str | int = max(fitting, key=len)
+            path = path[len(str(step)) :]
+        else:
+            match = STEP.match(path)
+            step = steps_of(match[0])[0] if match is not None else path
+            path = path[match.end() :] if match is not None else ""
+        steps.append(step)
+        value = below(value, step)
+    return tuple(steps)
+
+
+def below(value: Any, step: str | int) -> Any:
+    """What stands there; None if nothing does."""
+    if isinstance(value, dict):
+        return value.get(str(step))
+    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
+
+
 def path_text(steps: Steps) -> str:
     """The inverse of `steps_of`."""
     text = ""
     for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        bare = isinstance(step, str) and "." not in step
+        text += f"[{step}]" if not bare else f".{step}" if text else str(step)
     return text
 
 
@@ -136,7 +167,7 @@ def parsed(file: str, text: str) -> Iterator[Document]:
             if not isinstance(body["metadata"], dict):
                 raise Unusable(f"{document.where('metadata')}: metadata is no object")
             yield document
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # `!!int x` is a ValueError
         raise Unusable(complaint(file, error)) from error
     finally:
         loader.dispose()
@@ -147,20 +178,23 @@ def places_in(node: yaml.Node) -> tuple[dict[Steps, Place], list[Steps]]:
     places: dict[Steps, Place] = {}
     repeated: list[Steps] = []
 
-    def look(node: yaml.Node, path: Steps) -> None:
+    def look(node: yaml.Node, path: Steps, around: tuple[yaml.Node, ...] = ()) -> None:
+        if any(node is one for one in around):
+            raise yaml.MarkedYAMLError(None, None, "an alias stands within what it stands for", node.start_mark)
+        around = (*around, node)
         places.setdefault(path, from_to(node, node))
         if isinstance(node, yaml.MappingNode):
             here = set()
             for key, value in node.value:
-                below = (*path, str(key.value))
-                if below in here:
-                    repeated.append(below)
-                here.add(below)
-                places[below] = from_to(key, value)
-                look(value, below)
+                inside = (*path, str(key.value))
+                if inside in here:
+                    repeated.append(inside)
+                here.add(inside)
+                places[inside] = from_to(key, value)
+                look(value, inside, around)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                look(item, (*path, index))
+                look(item, (*path, index), around)
 
     look(node, ())
     return places, repeated
@@ -172,8 +206,8 @@ def from_to(first: yaml.Node, last: yaml.Node) -> Place:
     return Place(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else sys.maxsize)
 
 
-def complaint(file: str, error: yaml.YAMLError) -> str:
-    """A YAML error with its place."""
+def complaint(file: str, error: Exception) -> str:
+    """What keeps a file from being read as YAML, with its place if that is known."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""

@@ -8,6 +8,7 @@ left to the server. Pure, but for the definitions that come with the package.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,9 +22,10 @@ from api.v1.wire import GROUP
 from localcluster.apiserver.kinds.base import DecodeError, Kind
 from localcluster.apiserver.metadata import decode_metadata, validate_metadata
 from localcluster.apiserver.refusals import Cause
-from manta.documents import Document, Steps, path_text, steps_of
+from manta.documents import Document, Steps, path_text, steps_in
+from manta.doubts import Doubt, begins, certain, put, value_at, without, worthy_of
 from manta.served import Nowhere, ServedKind, known_elsewhere, served_kind, way_out
-from manta.wording import cause_text, decoding_trouble
+from manta.wording import cause_text, decoding_trouble, former, wanted_type
 
 __all__ = ["Finding", "findings"]
 
@@ -37,6 +39,8 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = {
 THOROUGH: Final = frozenset({"ConfigMap", "Secret"})  # built-in kinds that are read with care: code and keys of a job
 UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood in the way, or repeat one
 MISTYPED: Final = "FieldValueTypeInvalid"
+MISSING: Final = "FieldValueRequired"
+NOWHERE: Final[Steps] = ()
 GENERATED: Final = 5  # letters that the server appends to generateName, of which it keeps at most 58
 LONGEST_PREFIX: Final = 58
 
@@ -85,7 +89,7 @@ def findings(documents: Iterable[Document], gates: Mapping[str, bool] = DEFAULT_
 
 
 def about(document: Document, defined: set[tuple[str, str]], context: Context) -> Iterator[Finding]:
-    """What is wrong with one document. What is repeated or unknown does not keep the rest from being looked at."""
+    """What is wrong with one document. What cannot be read does not keep the rest from being judged."""
     for steps in document.repeated:
         yield Finding(document, path_text(steps), "stands here twice")
     api_version, kind = str(document.body["apiVersion"]), document.kind
@@ -94,18 +98,26 @@ def about(document: Document, defined: set[tuple[str, str]], context: Context) -
         if (api_version, kind) not in defined:
             yield unserved(document, api_version, kind)
         return
-    try:
-        body, unknown = read(served, named(document.body))
-    except DecodeError as error:
-        path, text = decoding_trouble(str(error), kind)
-        yield Finding(document, path, text)
+    lost = dict(unreadable(document, served))
+    yield from lost.values()
+    if NOWHERE in lost:
         return
-    yield from unknown_fields(document, served, unknown)
-    causes = causes_of(served, body)
+    places = list(lost)
+    body, unknown = read(served, readable(document.body, places))
+    strange = list(unknown_fields(document, served, unknown))
+    yield from (one.finding for one in strange)
+    meant = [one.meant for one in strange if one.meant]
+    causes = [cause for cause in causes_of(served, body) if not begins(steps_of_cause(document, cause), places)]
+    causes = [one for one in causes if one.reason != MISSING or steps_of_cause(document, one) not in meant]
     yield from (from_cause(document, cause) for cause in causes)
-    if not any(cause.reason == MISTYPED for cause in causes):  # rules take the types of the schema for granted
-        told = tuple(cause.field for cause in causes)
-        yield from (found for found in broken_rules(document, body, context) if not found.path.startswith(told))
+    told = [*places, *(steps_of_cause(document, cause) for cause in causes)]
+    doubts = [
+        *(Doubt(steps) for steps in places),
+        *(doubt_of(document, cause) for cause in causes if cause.reason == MISTYPED),
+        *(doubt_of_name(served, document.body, one) for one in strange if one.meant),
+    ]
+    found = certain(lambda one: broken_rules(document, one, context), body, doubts)
+    yield from (one for one in found if not begins(steps_in(document.body, one.path), told))
 
 
 def unserved(document: Document, api_version: str, kind: str) -> Finding:
@@ -113,6 +125,53 @@ def unserved(document: Document, api_version: str, kind: str) -> Finding:
     hint = way_out(api_version, kind)
     path = "apiVersion" if hint.startswith(f"{kind} ") or not hint else "kind"
     return Finding(document, path, f"the local cluster does not serve {kind} of {api_version}", hint)
+
+
+def unreadable(document: Document, served: ServedKind) -> Iterator[tuple[Steps, Finding]]:
+    """The places that keep the object from being read, with everything that is no JSON; NOWHERE if it is no place."""
+    places = []
+    for steps, what in no_json(document.body):
+        places.append(steps)
+        yield steps, Finding(document, path_text(steps), f"found {what}, which JSON cannot hold")
+    while True:
+        body = readable(document.body, places)
+        try:
+            read(served, body)
+        except DecodeError as error:
+            path, text = decoding_trouble(str(error), document.kind)
+            steps = steps_in(document.body, path)
+            yield steps if steps not in places else NOWHERE, Finding(document, path, text)
+            if steps == NOWHERE or steps in places:
+                return
+            places.append(steps)
+        else:
+            return
+
+
+def no_json(value: Any, at: Steps = ()) -> Iterator[tuple[Steps, str]]:
+    """The places and names of what YAML can say and JSON cannot, or not so that it comes back."""
+    match value:
+        case dict():
+            for key, one in value.items():
+                yield from no_json(one, (*at, key))
+        case list():
+            for index, one in enumerate(value):
+                yield from no_json(one, (*at, index))
+        case float() if not math.isfinite(value):
+            yield at, f"the number {value}"
+        case int() if not -(2**63) <= value < 2**64:
+            yield at, "a number of more than 64 bits"
+        case None | bool() | int() | float() | str():
+            return
+        case _:
+            yield at, "binary data" if isinstance(value, bytes) else f"a {type(value).__name__}"
+
+
+def readable(body: Json, places: Iterable[Steps]) -> Json:
+    """The object under the name that it might get, without what stands at those places."""
+    for steps in places:
+        body = without(body, steps)
+    return named(body)
 
 
 def read(served: ServedKind, body: Json) -> tuple[Json, list[str]]:
@@ -138,20 +197,68 @@ def named(body: Json) -> Json:
     return {**body, "metadata": {**metadata, "name": prefix[:LONGEST_PREFIX] + "x" * GENERATED}}
 
 
-def unknown_fields(document: Document, served: ServedKind, unknown: Sequence[str]) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class Strange:
+    """A field that nobody reads, and the place of the one that may be meant (() if none comes near)."""
+
+    finding: Finding
+    steps: Steps
+    meant: Steps = ()
+
+
+def unknown_fields(document: Document, served: ServedKind, unknown: Sequence[str]) -> Iterator[Strange]:
     """Fields that nobody reads: what a strict server refuses."""
     for path in unknown:
-        *around, name = steps_of(path) or ("",)
-        near = get_close_matches(str(name), fields_under(served.schema, around), n=1)
-        yield Finding(document, path, "there is no such field", f"did you mean {near[0]}?" if near else "")
+        steps = steps_in(document.body, path) or ("",)
+        *around, last = steps
+        near = get_close_matches(str(last), fields_under(served.schema, around), n=1)
+        free = bool(near) and value_at(document.body, (*around, near[0])) is None
+        hint = former(document.kind, around, str(last), older=last in fields_of_v1alpha1(served, around))
+        finding = Finding(
+            document, path, "there is no such field", hint or (f"did you mean {near[0]}?" if near else "")
+        )
+        yield Strange(finding, steps, (*around, near[0]) if free else ())
+
+
+def fields_of_v1alpha1(served: ServedKind, around: Sequence[str | int]) -> list[str]:
+    """The fields that stand at that place in the older version of the kind."""
+    older = served_kind(f"{GROUP}/v1alpha1", served.resource.kind) if served.resource.custom else None
+    return fields_under(older.schema, around) if older is not None else []
+
+
+def doubt_of(document: Document, cause: Cause) -> Doubt:
+    """A value of a wrong type."""
+    steps = steps_of_cause(document, cause)
+    return Doubt(steps, worthy_of(wanted_type(cause.message), value_at(document.body, steps)))
+
+
+def doubt_of_name(served: ServedKind, body: Json, field: Strange) -> Doubt:
+    """A value under a wrong name: under the right one it may be just as it should be."""
+    value = value_at(body, field.steps)
+    schema = schema_at(served.schema, field.meant)
+    type_ = "integer,string" if schema.get("x-kubernetes-int-or-string") else str(schema.get("type", ""))
+    try:
+        renamed, _ = read(served, put(readable(body, [at for at, _ in no_json(body)]), field.meant, value))
+        fits = not any(begins(steps_in(body, one.field), [field.meant]) for one in causes_of(served, renamed))
+    except DecodeError:
+        fits = False
+    return Doubt(field.meant, (*((value_at(renamed, field.meant),) if fits else ()), *worthy_of(type_, None)))
 
 
 def fields_under(schema: Mapping[str, Any], steps: Sequence[str | int]) -> list[str]:
     """The fields that an object at that place may have, as far as the schema names them."""
+    return list(schema_at(schema, steps).get("properties") or ())
+
+
+def schema_at(schema: Mapping[str, Any], steps: Sequence[str | int]) -> Mapping[str, Any]:
+    """The schema of what stands at that place; {} where it does not go so far."""
     for step in steps:
-        below = schema.get("items") if isinstance(step, int) else (schema.get("properties") or {}).get(step)
-        schema = below or {}
-    return list(schema.get("properties") or ())
+        if isinstance(step, int):
+            inside = schema.get("items")
+        else:
+            inside = (schema.get("properties") or {}).get(step) or schema.get("additionalProperties")
+        schema = inside if isinstance(inside, Mapping) else {}
+    return schema
 
 
 def causes_of(served: ServedKind, body: Json) -> list[Cause]:
@@ -163,23 +270,16 @@ def causes_of(served: ServedKind, body: Json) -> list[Cause]:
     return [cause for cause in causes if cause.field != UNPLACED]
 
 
+def steps_of_cause(document: Document, cause: Cause) -> Steps:
+    """Where it stands."""
+    return steps_in(document.body, cause.field)
+
+
 def from_cause(document: Document, cause: Cause) -> Finding:
     """A cause of the server, worded for people."""
-    path = cause.field.removeprefix(".")
-    message, hint = cause_text(cause.reason, cause.message, value_at(document.body, steps_of(path)))
-    return Finding(document, path, message, hint)
-
-
-def value_at(value: Any, steps: Steps) -> Any:
-    """What stands there in the document; None if nothing does."""
-    for step in steps:
-        if isinstance(value, dict):
-            value = value.get(str(step))
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
-            return None
-    return value
+    steps = steps_of_cause(document, cause)
+    message, hint = cause_text(cause.reason, cause.message, value_at(document.body, steps))
+    return Finding(document, cause.field.removeprefix("."), message, hint)
 
 
 def broken_rules(document: Document, body: Json, context: Context) -> Iterator[Finding]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
-__all__ = ["cause_text", "decoding_trouble"]
+from api.crd import QUANTITY_PATTERN
+
+__all__ = ["cause_text", "decoding_trouble", "described", "former", "wanted_type"]
 
 TYPES: Final = {
     "integer": "a whole number",
@@ -35,6 +38,13 @@ UNMARSHAL: Final = re.compile(
 )
 GO_TYPES: Final = {"map[string]string": "an object of texts", "bool": "true or false", "string": "a text"}
 QUOTE_IT: Final = "put it into quotes, to make it a text"
+QUANTITY: Final = f"should match '{QUANTITY_PATTERN}'"
+QUANTITIES: Final = "a quantity is a number with a unit or none, and no space: 2 or 500m of cpu, 16Gi of memory"
+BEFORE: Final = {  # (kind, field) -> what became of it; fields of v1alpha1 as it was, which no schema has any more
+    ("RayJob", "runtimeEnv"): "v1alpha1 had it, in base64; runtimeEnvYAML takes the YAML itself",
+    ("RayService", "serveConfig"): "v1alpha1 had it; serveConfigV2 takes the YAML that `serve build` writes, as a text",
+}
+ONE_HEAD: Final = "v1alpha1 had it, and nobody read it: a cluster has one head; leave it out"
 
 
 def cause_text(reason: str, message: str, value: Any) -> tuple[str, str]:
@@ -45,11 +55,28 @@ def cause_text(reason: str, message: str, value: Any) -> tuple[str, str]:
         return mistyped(TYPES.get(typed["wanted"], typed["wanted"]), value)
     if supported := SUPPORTED.search(message):
         return f"found {shown(value)}, expected one of {supported['values']}", ""
-    if rule := BOUND.match(message):
+    if (rule := BOUND.match(message)) and rule["rule"] == QUANTITY:
+        return f"found {shown(value)}, which is no quantity", QUANTITIES
+    if rule:
         return f"found {shown(value)}, which {rule['rule']}", ""
     if rule := INVALID.match(message):
         return f"found {shown(value)}: {rule['rule']}", ""
     return message, ""
+
+
+def wanted_type(message: str) -> str:
+    """The type that a complaint about a type asks for, as schemas name it; "" if it asks for none."""
+    typed = OF_TYPE.search(message)
+    return typed["wanted"] if typed is not None else ""
+
+
+def former(kind: str, around: Sequence[str | int], name: str, older: bool) -> str:
+    """The way out of a field that is no more, or ""; `older` tells that v1alpha1 as it is served knows it."""
+    if (kind, name) in BEFORE and tuple(around) == ("spec",):
+        return BEFORE[kind, name]
+    if name == "replicas" and around and around[-1] == "headGroupSpec":
+        return ONE_HEAD
+    return "only v1alpha1 has it; leave it out" if older else ""
 
 
 def mistyped(wanted: str, value: Any) -> tuple[str, str]:

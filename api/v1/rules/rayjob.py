@@ -1,5 +1,8 @@
 """All rules about a RayJob, in the order in which the reconcile loop reports them (spec rayjob §9).
 
+ENFORCED is what the reconcile loop asks; RULES is what admission asks: with it JC02, of which the reference's loop
+knows nothing: it leaves such a job running.
+
 The cluster spec inside is judged by the rules of RayCluster with the RayJob's annotations (J29); those findings keep
 the cluster rule's id, under the path where the field really stands.
 """
@@ -21,7 +24,7 @@ from api.v1.rules.security import k8s_token_auth
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 from api.v1.wire import LABEL_CLUSTER
 
-__all__ = ["ENFORCED", "RULES"]
+__all__ = ["ABOUT_SPEC", "ENFORCED", "RULES"]
 
 KIND: Final = frozenset({"RayJob"})
 SPEC: Final = "InvalidRayJobSpec"
@@ -188,6 +191,16 @@ def waiting_in_another_mode(new: Mapping[str, Any], _old: Mapping[str, Any] | No
         )
 
 
+def mode_unknown(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Context) -> Iterator[Finding]:
+    """JC02: the cluster is made, nothing is ever submitted, and the job runs until a deadline (spec rayjob E22)."""
+    mode, modes = _mode(JobSpec(new)), [one.value for one in SubmissionMode]
+    if mode not in modes:
+        meant = next((one for one in modes if one.lower().removesuffix("mode") in mode.lower()), None)
+        message = f"{PREFIX}submissionMode must be one of {', '.join(modes)}; in no other one is anything submitted"
+        hint = f"did you mean {meant}?" if meant else ""
+        yield Finding("JC02", Severity.DENY, "spec.submissionMode", message, mode, hint)
+
+
 def _mode(job: JobSpec) -> str:
     return str(job.spec.get("submissionMode") or SubmissionMode.K8S_JOB.value)
 
@@ -221,8 +234,8 @@ def _nested(one: Check) -> Rule:
     return Rule(one.id, Severity.DENY, KIND, find, SPEC, enforced=True, block=one.block)
 
 
-ENFORCED: Final[tuple[Rule, ...]] = (
-    *name_rules("RayJob", "M3", "M4", prefix="The RayJob metadata is invalid: "),
+# About the spec alone: also asked of the template of a RayCronJob.
+ABOUT_SPEC: Final[tuple[Rule, ...]] = (
     _rule("J1", suspend_without_shutdown),
     _rule("J2", ttl_negative),
     _rule("J3", ttl_without_shutdown),
@@ -242,6 +255,10 @@ ENFORCED: Final[tuple[Rule, ...]] = (
     _rule("J31", active_deadline),
     _rule("J32", pre_running_deadline),
     _rule("J33", retries_negative),
+)
+ENFORCED: Final[tuple[Rule, ...]] = (
+    *name_rules("RayJob", "M3", "M4", prefix="The RayJob metadata is invalid: "),
+    *ABOUT_SPEC,
     Rule("J34", Severity.DENY, KIND, waiting_in_another_mode, STATUS, enforced=True),
 )
-RULES: Final = ENFORCED
+RULES: Final[tuple[Rule, ...]] = (*ENFORCED, Rule("JC02", Severity.DENY, KIND, mode_unknown, SPEC))

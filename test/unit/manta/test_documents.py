@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manta.documents import Steps, Unusable, parsed, path_text, read_documents, steps_of
+from manta.documents import Steps, Unusable, parsed, path_text, read_documents, steps_in, steps_of
 
 JOB = """\
 # a job
@@ -137,3 +137,33 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(Unusable, match=r"^standard input:1: "):
         read_documents("-")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("apiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: &a {b: *a}\n", "job.yaml:4:7: this is no YAML: an alias"),
+        ("apiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: !!int x\n", "job.yaml: this is no YAML: invalid literal"),
+        (f"a: {'[' * 5000}", "job.yaml: this is no YAML: maximum recursion depth"),
+    ],
+)
+def test_yaml_that_cannot_be_loaded_is_refused_like_any_other(text: str, words: str) -> None:
+    """The loader has more ways to fail than its own errors."""
+    with pytest.raises(Unusable) as refused:
+        list(parsed("job.yaml", text))
+
+    assert str(refused.value).startswith(words)
+
+
+def test_a_path_through_keys_with_dots_leads_to_their_place() -> None:
+    """The server writes such keys as they are, rules write them in brackets."""
+    selector = "spec: {selector: {example.com/zone: a, example: {com: b}}}"
+    (document,) = parsed("a.yaml", f"apiVersion: v1\nkind: A\nmetadata: {{name: a}}\n{selector}\n")
+    key = ("spec", "selector", "example.com/zone")
+
+    assert steps_in(document.body, "spec.selector.example.com/zone") == key
+    assert steps_in(document.body, "spec.selector[example.com/zone]") == key
+    assert steps_in(document.body, path_text(key)) == key
+    assert steps_in(document.body, "spec.selector.example.com") == ("spec", "selector", "example", "com")
+    assert steps_in(document.body, "spec.gone[0].too") == ("spec", "gone", 0, "too")
+    assert document.where("spec.selector.example.com/zone") == "a.yaml:4:19"

@@ -15,6 +15,7 @@ from api.v1.gates import DEFAULT_GATES
 from controller.settings import GATES
 from manta.checking import Rejected, usable
 from manta.documents import Unusable, parsed, read_documents
+from manta.doubts import begins
 from manta.findings import findings
 
 SAMPLES = Path(__file__).parents[3] / "config" / "samples"
@@ -210,10 +211,13 @@ def test_built_in_kinds_are_read_too() -> None:
     """The code of a job often comes as a ConfigMap."""
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A, labels: {a: 1}}\n"
 
-    assert told(text) == ["job.yaml:3:21: metadata.labels: found a number, expected a text"]
-    assert told(text.replace(", labels: {a: 1}", "") + "dato: {}\n") == [
-        told(text.replace(", labels: {a: 1}", ""))[0],
-        "job.yaml:4:1: dato: there is no such field",
+    paths = [line.split(": ")[:2] for line in told(text + "dato: {}\n")]
+
+    assert told(text.replace("A", "a")) == ["job.yaml:3:21: metadata.labels: found a number, expected a text"]
+    assert paths == [
+        ["job.yaml:3:21", "metadata.labels"],
+        ["job.yaml:3:12", "metadata.name"],
+        ["job.yaml:4:1", "dato"],
     ]
 
 
@@ -282,6 +286,129 @@ def test_a_gate_that_is_on_allows_what_it_is_for() -> None:
     assert on == []
 
 
+def test_beside_a_wrong_type_all_is_told_that_holds_whatever_was_meant() -> None:
+    """Rules that do not read the field are asked as ever: they would speak up in the next round otherwise."""
+    text = f"{JOB}  ttlSecondsAfterFinished: 10\n  suspend: 1\n"
+
+    assert [(one.path, one.rule) for one in findings(parsed("job.yaml", text))] == [
+        ("spec.ttlSecondsAfterFinished", "J3"),
+        ("spec.suspend", ""),
+    ]
+
+
+def test_beside_a_wrong_type_nothing_is_told_that_may_be_right() -> None:
+    """Whether a job may have a TTL depends on what is meant by "yes" here."""
+    text = f"{JOB}  ttlSecondsAfterFinished: 10\n  shutdownAfterJobFinishes: 'yes'\n"
+
+    assert [(one.path, one.rule) for one in findings(parsed("job.yaml", text))] == [
+        ("spec.shutdownAfterJobFinishes", "")
+    ]
+
+
+def test_a_number_in_quotes_is_judged_as_the_number() -> None:
+    """It is what was meant, most likely; but only what holds for any number is told."""
+    interactive = "submissionMode: InteractiveMode"
+
+    assert [one.rule for one in findings(parsed("job.yaml", f"{JOB}  backoffLimit: '0'\n  {interactive}\n"))] == [""]
+
+
+def test_metadata_that_cannot_be_read_hides_nothing_else() -> None:
+    """Neither fields of the spec nor what rules say of them."""
+    text = JOB.replace("name: train", "name: train, labels: {a: 1}, uid: 3")
+    text = text.replace("entrypoint", "entrypint") + "  ttlSecondsAfterFinished: 10\n"
+
+    assert [one.path for one in findings(parsed("job.yaml", text))] == [
+        "metadata.uid",
+        "metadata.labels",
+        "spec.entrypint",
+        "spec.ttlSecondsAfterFinished",
+    ]
+
+
+def test_a_typo_is_one_finding_and_not_that_what_was_meant_is_missing() -> None:
+    """Neither the rule that misses the field is told, nor the schema that requires it."""
+    job = JOB.replace("rayClusterSpec", "rayClusterSpecs")
+    cluster = JOB.replace("headGroupSpec", "headGroupSpek")
+
+    assert told(job) == ["job.yaml:6:3: spec.rayClusterSpecs: there is no such field"]
+    assert told(cluster) == ["job.yaml:8:5: spec.rayClusterSpec.headGroupSpek: there is no such field"]
+
+
+def test_a_typo_beside_the_field_that_it_resembles_is_no_typo() -> None:
+    """Then what the field says counts."""
+    text = f"{JOB}  ttlSecondsAfterFinish: 3\n  ttlSecondsAfterFinished: 10\n"
+
+    assert [one.rule for one in findings(parsed("job.yaml", text))] == ["", "J3"]
+
+
+def test_what_is_wrong_with_one_field_does_not_hide_its_neighbours() -> None:
+    """`spec.ab` does not stand within `spec.a`, though its letters begin so."""
+    assert begins(("spec", "ab"), [("spec", "a")]) is False
+    assert begins(("spec", "a", 0), [("spec", "a")]) is True
+    assert begins(("spec",), [("spec", "a")]) is False
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("  runtimeEnv: e30=\n", "v1alpha1 had it, in base64; runtimeEnvYAML takes the YAML itself"),
+        (
+            "    headGroupSpec: {replicas: 1}\n",
+            "v1alpha1 had it, and nobody read it: a cluster has one head; leave it out",
+        ),
+    ],
+)
+def test_a_field_that_only_v1alpha1_had_comes_with_what_became_of_it(field: str, hint: str) -> None:
+    """Old files are all over the web."""
+    assert hint in hints(JOB + field)
+
+
+def test_a_field_that_only_the_older_version_serves_is_told_so() -> None:
+    """It is in the schema of v1alpha1."""
+    status = "status: {activeServiceStatus: {applicationStatuses: {a: {healthLastUpdateTime: 2026-01-01T00:00:00Z}}}}"
+    spec = f"spec:\n  serveConfig: {{}}\n  rayClusterConfig:{CLUSTER}"
+    text = f"apiVersion: ray.io/v1\nkind: RayService\nmetadata: {{name: a}}\n{spec}{status}\n"
+
+    assert hints(text) == [
+        "v1alpha1 had it; serveConfigV2 takes the YAML that `serve build` writes, as a text",
+        "only v1alpha1 has it; leave it out",
+    ]
+
+
+def test_what_is_no_quantity_is_told_with_what_one_looks_like() -> None:
+    """Not with the regular expression that says so."""
+    text = JOB.replace('"rayproject/ray:2.52.0"', '"a", resources: {limits: {memory: 4 GB}}')
+    (found,) = findings(parsed("job.yaml", text))
+
+    assert found.message == 'found "4 GB", which is no quantity'
+    assert found.hint == "a quantity is a number with a unit or none, and no space: 2 or 500m of cpu, 16Gi of memory"
+
+
+@pytest.mark.spec("admission:JC02")
+@pytest.mark.parametrize(("mode", "hint"), [("HttpMode", "did you mean HTTPMode?"), ("Batch", "")])
+def test_a_mode_that_nobody_knows_is_told(mode: str, hint: str) -> None:
+    """The job would run for ever, with nothing submitted."""
+    (found,) = findings(parsed("job.yaml", f"{JOB}  submissionMode: {mode}\n"))
+
+    assert (found.rule, found.path, found.denies, found.hint) == ("JC02", "spec.submissionMode", True, hint)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("99999999999999999999999", "found a number of more than 64 bits"),
+        (".inf", "found the number inf"),
+        ("!!binary aGk=", "found binary data"),
+    ],
+)
+def test_what_is_no_json_is_a_finding_like_any_other(value: str, words: str) -> None:
+    """YAML can say more."""
+    assert told(f"{JOB}  backoffLimit: {value}\n  suspended: true\n") == [
+        f"job.yaml:11:3: spec.backoffLimit: {words}, which JSON cannot hold",
+        "job.yaml:12:3: spec.suspended: there is no such field",
+    ]
+
+
 JUNK: tuple[Any, ...] = (None, 3, "x", [], {}, True, 1.5, [None], {"a": None}, -1, "")
 
 
@@ -292,7 +419,7 @@ def spots(value: Any) -> list[tuple[Any, Any]]:
     return [(value, key) for key in keys] + [spot for one in below for spot in spots(one)]
 
 
-@pytest.mark.parametrize("sample", ["raycluster", "rayjob-http"])
+@pytest.mark.parametrize("sample", ["raycluster", "rayjob-http", "rayservice"])
 def test_whatever_stands_wherever_is_a_finding_and_no_bug_of_ours(sample: str) -> None:
     """Each place of a sample holds each kind of junk once."""
     text = (SAMPLES / f"{sample}.yaml").read_text()
