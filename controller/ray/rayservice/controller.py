@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Final
 
 from api.core import ENDPOINT_SLICES, PODS, SERVICES
-from api.meta import Ref
+from api.meta import Ref, controller_of
 from api.v1 import wire
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.rayservice.decide import Course, decide
-from controller.ray.rayservice.observe import LABEL_SERVICE_NAME, observe
+from controller.ray.rayservice.observe import LABEL_SERVICE_NAME, is_originated, observe
 from controller.ray.rayservice.seen import PodView, Seen
 from controller.ray.rayservice.status import OWN_CONDITIONS, report
 from controller.ray.rayservice.validation import complaint
@@ -24,7 +24,7 @@ from controller.runtime.cache.informer import Watched
 from controller.runtime.cache.record import StoredRecord
 from controller.runtime.cache.store import Delta
 from controller.runtime.events import Recorder
-from controller.runtime.handlers import Handler, Source, for_object, for_owner, mapped, more_than_status_changed
+from controller.runtime.handlers import Handler, Source, for_object, mapped, more_than_status_changed
 from controller.runtime.interfaces import Client, Clock, Reader
 from controller.runtime.plan import DONE, Result
 from controller.runtime.publish import publish, record
@@ -112,11 +112,21 @@ def sources(
     """
     return (
         Source(wire.RAY_SERVICES, for_object, (more_than_status_changed,)),
-        Source(wire.RAY_CLUSTERS, for_owner(wire.RAY_SERVICES)),
-        Source(SERVICES, for_owner(wire.RAY_SERVICES)),
+        Source(wire.RAY_CLUSTERS, mapped(behind)),
+        Source(SERVICES, mapped(behind)),
         Source(PODS, of_pods(owner_of_pod)),
         Source(ENDPOINT_SLICES, mapped(owner_of_slice)),
     )
+
+
+def behind(child: StoredRecord) -> Iterable[Ref]:
+    """The RayService that controls the object, or that the labels of an object of nobody's name (E-57)."""
+    owner = controller_of({"ownerReferences": child.owners})
+    if owner is not None:
+        name = owner["name"] if owner["kind"] == wire.RAY_SERVICES.kind else ""
+    else:
+        name = child.labels.get(wire.LABEL_ORIGIN_NAME, "") if is_originated(child.labels) else ""
+    return [Ref(wire.RAY_SERVICES.kind, child.ref.namespace, name)] if name else []
 
 
 def of_pods(owner_of: Callable[[StoredRecord], Iterable[Ref]]) -> Handler:

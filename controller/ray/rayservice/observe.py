@@ -18,7 +18,7 @@ from controller.ray.options import Options
 from controller.ray.rayservice.seen import ClusterView, PodView, Seen, goal_of, spec_of
 from controller.runtime.interfaces import Reader, Record
 
-__all__ = ["LABEL_SERVICE_NAME", "observe"]
+__all__ = ["LABEL_SERVICE_NAME", "is_originated", "observe"]
 
 LABEL_SERVICE_NAME: Final = "kubernetes.io/service-name"  # on an EndpointSlice
 
@@ -63,8 +63,13 @@ async def _originated(reader: Reader, service: Record, resource: Resource) -> li
     """Those that were made for this RayService, by label; what nobody controls was given to it by its user (E-57)."""
     ref = service.ref
     found = await reader.labelled(resource, ref.namespace, wire.LABEL_ORIGIN_NAME, ref.name, owner_uid=service.uid)
-    named = (one for one in found if one.labels.get(wire.LABEL_ORIGIN_KIND) == wire.RAY_SERVICES.kind)
+    named = (one for one in found if is_originated(one.labels))
     return sorted((one for one in named if not another_s(one, service.uid)), key=lambda one: one.ref.name)
+
+
+def is_originated(labels: Mapping[str, str]) -> bool:
+    """Do the labels of something say that it was made for a RayService?"""
+    return labels.get(wire.LABEL_ORIGIN_KIND) == wire.RAY_SERVICES.kind
 
 
 async def _pods(reader: Reader, clusters: Sequence[Json], views: Views[PodView]) -> list[list[PodView]]:

@@ -162,6 +162,16 @@ async def test_doors_are_the_ready_pods_that_the_serve_service_selects() -> None
     assert [door.pod_uid for door in cluster.doors] == ["uid-worker1"]
 
 
+@pytest.mark.spec("rayservice:E38")
+async def test_a_proxy_is_where_the_pod_s_port_named_serve_is_else_at_8000() -> None:
+    """Whatever the Serve configuration says: its http_options are not read."""
+    named = [{"name": "serve", "containerPort": 9000}]
+
+    cluster = await the_cluster(a_pod("head", ports=named), a_pod("worker1", "worker"))
+
+    assert {door.url for door in cluster.doors} == {"http://10.0.0.4:9000", "http://10.0.0.7:8000"}
+
+
 @pytest.mark.parametrize(
     ("probe", "ungated"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -298,3 +299,40 @@ def test_the_old_cluster_keeps_its_configuration_and_its_head_s_label_is_kept_ri
 
     assert [one["applications"][0]["name"] for one in life.heads[old].received] == ["shop"]
     assert life.names == (new, "")
+
+
+@pytest.mark.spec("rayservice:E44")
+def test_an_edited_serve_service_shows_at_the_next_switch_and_its_metadata_never() -> None:
+    """The Service that is there may have been given to somebody; it changes only together with what is behind it."""
+    life, _ = serving()
+    before = copy.deepcopy(life.services["web-serve-svc"])
+
+    edited = {"metadata": {"annotations": {"zone": "a"}, "labels": {"team": "b"}}, "spec": {"type": "NodePort"}}
+    life.edit(serveService=edited).settle()
+    assert life.services["web-serve-svc"] == before
+
+    _, new = life.replaced()
+    life.serves(new)
+    after = life.services["web-serve-svc"]
+    assert (life.selected(), after["spec"]["type"]) == (new, "NodePort")
+    assert after["metadata"] == before["metadata"]
+
+
+@pytest.mark.spec("rayservice:E24")
+def test_a_service_whose_endpoints_lag_behind_its_selector_is_unready_for_a_moment() -> None:
+    """Nobody is known to be behind it yet; the upgrade is over all the same, and it is ready once somebody is."""
+    life, _ = serving()
+    _, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers = "RUNNING", 1
+    while life.selected() != new:
+        life.run().talk()
+
+    life.endpoints = 0
+    life.run()
+    assert (life.condition("Ready"), "numServeEndpoints" in life.status) == (("False", "ZeroServeEndpoints"), False)
+    assert (life.names, life.condition("UpgradeInProgress")) == ((new, ""), ("False", "NoPendingCluster"))
+
+    life.endpoints = None
+    life.run()
+    assert life.condition("Ready") == ("True", "NonZeroServeEndpoints")
