@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["dns1035_problem", "dns1123_problem", "label_key_problem", "label_value_problem"]
+__all__ = ["dns1035_problem", "dns1123_problem", "dns_problem", "label_key_problem", "label_value_problem"]
 
 LONGEST: Final = 63
 LONGEST_PREFIX: Final = 253
@@ -28,6 +28,13 @@ def dns1123_problem(text: str) -> str:
     if not _DNS1123.fullmatch(text):
         return "lower case letters, digits and '-' only, first and last a letter or digit"
     return _too_long(text, LONGEST)
+
+
+def dns_problem(text: str) -> str:
+    """Why the text is no DNS name: labels with dots between them."""
+    if not _SUBDOMAIN.fullmatch(text):
+        return "lower case letters, digits, '-' and '.' only, each part with a letter or digit at both ends"
+    return _too_long(text, LONGEST_PREFIX)
 
 
 def label_key_problem(text: str) -> str:
