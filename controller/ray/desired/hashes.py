@@ -20,6 +20,14 @@ __all__ = ["goal_hash", "spec_hash"]
 NOT_OF_TEMPLATES: Final = ("tolerations", "schedulingGates")  # may change on a running pod
 AMOUNTS: Final = ("limits", "requests", "overhead")  # maps of quantities
 AMOUNT: Final = ("sizeLimit", "storage")
+# What the reference leaves out, or writes although nobody gave it, when it stores an object: its typed model cannot
+# tell the two apart. Other members mean something where they are empty (emptyDir, automountServiceAccountToken: false).
+MAPS: Final = frozenset(  # their keys are the user's; an empty one is none
+    {"annotations", "labels", "matchLabels", "nodeSelector", "options", "rayStartParams", "volumeAttributes", *AMOUNTS}
+)
+STRUCTS: Final = frozenset({"metadata", "resources"})
+FLAGS: Final = frozenset({"hostIPC", "hostNetwork", "hostPID", "readOnly", "stdin", "stdinOnce", "tty"})
+CHOSEN: Final = frozenset({"storageClassName"})  # "" is a class of its own
 NOT_OF_GROUPS: Final = ("replicas", "minReplicas", "maxReplicas")  # scaling is no upgrade
 
 
@@ -37,8 +45,8 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
 def goal_hash(spec: Mapping[str, Any]) -> str:
     """32 characters that stay as they are while a RayService's goal needs no new cluster (spec rayservice §9.2).
 
-    Other than `spec_hash` it does not see what only a newer schema knows or fills in, nor how a quantity is spelt:
-    installing new CRDs must replace no cluster.
+    Other than `spec_hash` it does not see what only a newer schema knows or fills in, nor how a quantity is spelt or
+    what is empty: neither installing new CRDs nor taking over what the reference stored may replace a cluster.
     """
     goal = deepcopy(only_known(RayClusterSpec, as_stored(RayClusterSpec, spec)))
     goal.pop("suspend", None)  # Kueue's, once the cluster is there
@@ -75,18 +83,27 @@ def _normalize(part: dict[str, Any]) -> None:
 
 
 def _spelt_alike(value: Any) -> Any:
-    """With every quantity in its canonical form."""
+    """With every quantity in its canonical form, and without what says nothing."""
     if isinstance(value, list):
         return [_spelt_alike(one) for one in value]
     if not isinstance(value, dict):
         return value
-    return {name: _amounts(name, one) for name, one in value.items()}
+    members = ((name, _member(name, one)) for name, one in value.items())
+    return {name: one for name, one in members if not _says_nothing(name, one)}
 
 
-def _amounts(name: str, value: Any) -> Any:
+def _member(name: str, value: Any) -> Any:
     if name in AMOUNTS and isinstance(value, dict):
         return {resource: _amount(one) for resource, one in value.items()}
+    if name in MAPS and isinstance(value, dict):
+        return value
     return _amount(value) if name in AMOUNT else _spelt_alike(value)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    if value == {}:
+        return name in MAPS or name in STRUCTS
+    return (value == "" and name not in CHOSEN) or value == [] or (value is False and name in FLAGS)
 
 
 def _amount(value: Any) -> Any:

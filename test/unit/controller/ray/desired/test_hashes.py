@@ -34,6 +34,14 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
     return spec
 
 
+def pod(*, metadata: Any = None, spec: Any = None, container: Any = None) -> dict[str, Any]:
+    """The SPEC with more in its head's template."""
+    template = deepcopy(SPEC["headGroupSpec"]["template"])
+    template["spec"] |= spec or {}
+    template["spec"]["containers"][0] |= container or {}
+    return changed("headGroupSpec", "template", to=template | ({} if metadata is None else {"metadata": metadata}))
+
+
 def test_a_hash_is_32_characters_of_base32hex() -> None:
     found = spec_hash(SPEC)
 
@@ -143,6 +151,36 @@ def test_a_quantity_may_be_spelt_otherwise_and_keys_stand_in_any_order() -> None
     assert goal_hash(sized("1000m", "1024Mi")) == goal_hash(sized(1, "1Gi")) == goal_hash(sized("1", "1Gi"))
     assert goal_hash(sized("2", "1Gi")) != goal_hash(sized("1", "1Gi"))
     assert goal_hash(dict(reversed(SPEC.items()))) == goal_hash(SPEC)
+
+
+@pytest.mark.spec("rayservice:E28")
+@pytest.mark.parametrize(
+    "same",
+    [
+        pod(metadata={}),
+        pod(metadata={"labels": {}}),
+        pod(spec={"volumes": [], "hostNetwork": False, "nodeName": ""}),
+        pod(container={"resources": {}, "env": [], "tty": False}),
+        pod(container={"resources": {"limits": {}}}),
+    ],
+)
+def test_what_the_reference_writes_of_its_own_accord_is_no_new_goal(same: dict[str, Any]) -> None:
+    """Its cluster is compared with the goal by this hash when it is taken over."""
+    assert goal_hash(same) == goal_hash(pod())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pod(spec={"automountServiceAccountToken": False}),
+        pod(spec={"securityContext": {}}),
+        pod(metadata={"labels": {"a": ""}}),
+        pod(container={"env": [{"name": "A", "value": ""}]}),
+        changed("headGroupSpec", "rayStartParams", to={"block": ""}),
+    ],
+)
+def test_what_means_something_though_it_is_empty_is_seen(other: dict[str, Any]) -> None:
+    assert goal_hash(other) != goal_hash(SPEC) == goal_hash(pod())
 
 
 @pytest.mark.parametrize(
