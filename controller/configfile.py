@@ -25,6 +25,7 @@ FILE_KEYS: Final = {
     "enableBatchScheduler": "enable-batch-scheduler",
     "useKubernetesProxy": "use-kubernetes-proxy",
     "enableMetrics": "enable-metrics",
+    "cronBackfillLimit": "cron-backfill-limit",
     "qps": "qps",
     "burst": "burst",
 }

@@ -16,6 +16,7 @@ from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
 from controller.ray.metrics import JobDurations, RaySeries
 from controller.ray.raycluster import controller as raycluster
+from controller.ray.raycronjob import controller as raycronjob
 from controller.ray.rayjob import controller as rayjob
 from controller.ray.rayservice import controller as rayservice
 from controller.runtime.cache.informer import Watched
@@ -82,7 +83,7 @@ def runtime_of(
 
     return Runtime(
         transport=transport,
-        watched=WATCHED,
+        watched=watched(settings),
         build=build,
         clock=clock,
         rng=rng,
@@ -91,6 +92,11 @@ def runtime_of(
         namespaces=settings.namespaces,
         credentials=credentials,
     )
+
+
+def watched(settings: Settings) -> Sequence[Watched]:
+    """What the caches hold: a kind behind a gate is not even listed while that is shut, and need not be installed."""
+    return (*WATCHED, *(raycronjob.WATCHED if settings.options.gates.ray_cron_job else ()))
 
 
 @asynccontextmanager
@@ -118,8 +124,9 @@ async def controllers(
         kit.metrics.registry.register(RaySeries(clusters, rayjobs, durations))
     asking[wire.RAY_JOBS.kind] = rayjob_controller(kit, settings, sessions, durations)
     asking[wire.RAY_SERVICES.kind] = rayservice_controller(kit, settings, sessions)
+    gated = [raycronjob_controller(kit, settings)] if settings.options.gates.ray_cron_job else []
     async with sessions.running():
-        yield (raycluster_controller(kit, settings, secret), *asking.values())
+        yield (raycluster_controller(kit, settings, secret), *asking.values(), *gated)
 
 
 def objects(kit: Kit, resource: Resource) -> Iterable[Json]:
@@ -187,6 +194,18 @@ def rayservice_controller(kit: Kit, settings: Settings, sessions: DashboardSessi
         options=settings.options,
     )
     return controller_of(kit, settings, rayservice.NAME, reconciler, rayservice.sources(owner_of_pod, owner_of_slice))
+
+
+def raycronjob_controller(kit: Kit, settings: Settings) -> Controller:
+    """A RayCronJob is woken by its spec and by the clock."""
+    reconciler = raycronjob.RayCronJobReconciler(
+        client=kit.client.named(raycronjob.NAME),
+        reader=kit.caches,
+        recorder=kit.recorder,
+        clock=kit.clock,
+        options=settings.options,
+    )
+    return controller_of(kit, settings, raycronjob.NAME, reconciler, raycronjob.sources())
 
 
 def controller_of(

@@ -51,9 +51,14 @@ def _rights() -> Iterator[Right]:
     yield _on(
         wire.RAY_CLUSTERS, "get list watch create patch delete", "made for RayJobs; tickets; suspended or deleted"
     )
-    yield _on(wire.RAY_JOBS, "get list watch patch delete", "finalizer; deleted after they finished, if asked")
+    yield _on(
+        wire.RAY_JOBS,
+        "get list watch create patch delete",
+        "made for RayCronJobs; finalizer; deleted after they finished, if asked",
+    )
     yield _on(wire.RAY_SERVICES, "get list watch patch", "finalizer")
-    for resource in RAY[:3]:
+    yield _on(wire.RAY_CRON_JOBS, "get list watch", "with the gate RayCronJob")
+    for resource in RAY:
         yield _on(resource, "get patch", "written once at the end of a pass", below="status")
         yield _on(resource, "update", "children that block their owner's deletion", below="finalizers")
     yield _on(PODS, "get list watch create patch delete", "head and workers; the autoscaler is given the first four")

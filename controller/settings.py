@@ -43,6 +43,11 @@ FLAGS: Final = (
     Flag("use-kubernetes-proxy", False, "Reach Ray through the API server's service and pod proxy."),
     Flag("feature-gates", "", "A=true,B=false"),
     Flag("enable-metrics", False, "Emit the kuberay_* metrics."),
+    Flag(
+        "cron-backfill-limit",
+        0,
+        "How many missed ticks of a RayCronJob are made up for, the latest ones; 0: all of them.",
+    ),
     Flag("qps", 100.0, "Requests per second of the client; not limited by default."),
     Flag("burst", 200, "Burst of the client."),
     Flag("zap-devel", False, "Development logging: debug level."),
@@ -69,7 +74,6 @@ GATES: Final[Mapping[str, tuple[bool, str | None]]] = {
 }
 NOT_THERE_YET: Final = (
     "RayServiceIncrementalUpgrade",
-    "RayCronJob",
     "SidecarSubmitterRestart",
     "RayClusterNetworkPolicy",
     "GCSFaultToleranceEmbeddedStorage",
@@ -112,7 +116,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     gates = parse_gates(str(flags["feature-gates"]))
     check(flags)
     return Settings(
-        options=options_from(environment, file, gates),
+        options=options_from(environment, file, gates, cron_backfill_limit=int(flags["cron-backfill-limit"])),
         metrics_address=str(flags["metrics-addr"]) or ":8080",
         health_address=str(flags["health-probe-bind-address"]),
         leader_election=bool(flags["enable-leader-election"]),
@@ -196,6 +200,8 @@ def check(flags: Mapping[str, Any]) -> None:
             raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
     if int(flags["reconcile-concurrency"]) < 0:
         raise BadSettings(f"-reconcile-concurrency must be positive, not {flags['reconcile-concurrency']}")
+    if int(flags["cron-backfill-limit"]) < 0:
+        raise BadSettings("-cron-backfill-limit must not be negative; 0 is no limit")
     if int(flags["burst"]) < 0:
         raise BadSettings("-burst must not be negative")
     for name, known in (("zap-encoder", ENCODINGS), ("zap-time-encoding", TIMES)):
@@ -239,8 +245,11 @@ def parse_gates(text: str) -> Mapping[str, bool]:
     return gates
 
 
-def options_from(environment: Mapping[str, str], file: Mapping[str, Any], gates: Mapping[str, bool]) -> Options:
+def options_from(
+    environment: Mapping[str, str], file: Mapping[str, Any], gates: Mapping[str, bool], *, cron_backfill_limit: int
+) -> Options:
     """What builders and rules may ask for."""
+    from controller.runtime.clock import local_zone  # it brings asyncio, and --version answers before that
 
     def on(name: str) -> bool:
         return environment.get(name, "").lower() == "true"
@@ -269,6 +278,8 @@ def options_from(environment: Mapping[str, str], file: Mapping[str, Any], gates:
         status_check_timeout=seconds(
             environment, "RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS", default=timedelta(seconds=300), least=1
         ),
+        cron_backfill_limit=cron_backfill_limit,
+        time_zone=local_zone(environment),
         default_container_envs=tuple(file.get("defaultContainerEnvs") or ()),
         head_sidecars=tuple(file.get("headSidecarContainers") or ()),
         worker_sidecars=tuple(file.get("workerSidecarContainers") or ()),

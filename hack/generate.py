@@ -48,7 +48,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
 def operator_page(page: str) -> str:
     """The page with its tables as the code has them now."""
     flags = [
-        f"| `{flag.name}` | `{str(flag.default).lower() if isinstance(flag.default, bool) else flag.default or '–'}` "
+        f"| `{flag.name}` | `{shown(flag.default)}` "
         f"| {flag.help}{' Accepted, without effect yet.' if flag.name in WITHOUT_EFFECT else ''} |"
         for flag in FLAGS
     ]
@@ -59,6 +59,11 @@ def operator_page(page: str) -> str:
     ]
     page = between(page, "flags", ["| flag | default | does |", "|---|---|---|", *flags])
     return between(page, "gates", ["| gate | default | stage | is there |", "|---|---|---|---|", *gates])
+
+
+def shown(default: object) -> str:
+    """A flag's default as the page shows it."""
+    return "–" if default == "" else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def between(page: str, name: str, lines: list[str]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "ANNOTATION_SERVE_SERVICE",
     "ANNOTATION_SLOT",
     "ANNOTATION_SLOT_TICKET",
+    "ANNOTATION_TICK",
     "ANNOTATION_TICKET",
     "APPLICATION",
     "CREATED_BY",
@@ -38,6 +39,7 @@ __all__ = [
     "LABEL_APP_NAME",
     "LABEL_CLUSTER",
     "LABEL_CREATED_BY",
+    "LABEL_CRON_JOB",
     "LABEL_GROUP",
     "LABEL_HEADLESS_WORKER_SERVICE",
     "LABEL_HOST_INDEX",
@@ -91,6 +93,7 @@ LABEL_HOST_INDEX: Final = "ray.io/replica-host-index"
 LABEL_ORIGIN_KIND: Final = "ray.io/originated-from-crd"
 LABEL_ORIGIN_NAME: Final = "ray.io/originated-from-cr-name"
 LABEL_SUBMISSION_MODE: Final = "ray.io/job-submission-mode"
+LABEL_CRON_JOB: Final = "ray.io/cronjob-name"  # on the RayJobs that a RayCronJob makes
 
 # Annotations
 ANNOTATION_FT_ENABLED: Final = "ray.io/ft-enabled"
@@ -104,6 +107,7 @@ ANNOTATION_GOAL_GROUPS: Final = "ray.io/num-worker-groups"
 ANNOTATION_OPERATOR_VERSION: Final = "ray.io/kuberay-version"
 ANNOTATION_INITIALIZING_TIMEOUT: Final = "ray.io/initializing-timeout"
 ANNOTATION_INGRESS_CLASS: Final = "kubernetes.io/ingress.class"
+ANNOTATION_TICK: Final = "ray.io/cronjob-scheduled-timestamp"  # on such a RayJob: the tick that it was made for
 ANNOTATION_TICKET: Final = (
     "manta.ray.io/ticket"  # on the RayCluster: the ticket under which slots are filled (design W2)
 )

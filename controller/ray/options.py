@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from typing import Any
 
 __all__ = ["Gates", "Options"]
@@ -62,6 +62,8 @@ class Options:
     requeue: timedelta | None = None  # RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV; None: healthy objects are not requeued
     transition_grace: timedelta = timedelta(seconds=300)  # RAYJOB_DEPLOYMENT_STATUS_TRANSITION_GRACE_PERIOD_SECONDS
     status_check_timeout: timedelta = timedelta(seconds=300)  # RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS
+    cron_backfill_limit: int = 0  # -cron-backfill-limit; 0: all missed ticks of a RayCronJob are made up for
+    time_zone: tzinfo = UTC  # TZ, else /etc/localtime: of schedules that name none
     default_container_envs: tuple[Mapping[str, Any], ...] = ()  # config file: defaultContainerEnvs
     head_sidecars: tuple[Mapping[str, Any], ...] = ()  # config file: headSidecarContainers
     worker_sidecars: tuple[Mapping[str, Any], ...] = ()  # config file: workerSidecarContainers

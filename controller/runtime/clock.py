@@ -1,12 +1,17 @@
-"""The real clock, for main; stories hand in one that follows the loop's virtual time (decision D9)."""
+"""The real clock and time zone, for main; stories bring a clock that follows the loop's virtual time (decision D9)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
 
-__all__ = ["LoopClock", "SystemClock"]
+__all__ = ["LoopClock", "SystemClock", "local_zone"]
+
+LOCALTIME: Final = Path("/etc/localtime")
 
 
 class _LoopTime:
@@ -47,3 +52,29 @@ class LoopClock(_LoopTime):
         if self._loop_start is None:
             self._loop_start = loop_now
         return self._start + timedelta(seconds=loop_now - self._loop_start)
+
+
+def local_zone(environment: Mapping[str, str], localtime: Path = LOCALTIME) -> tzinfo:
+    """The time zone of this process: what TZ names, else the machine's; UTC where neither says one that is known.
+
+    An empty TZ is UTC, a colon before the name means nothing, and a path is a zone's file: as the C library has it.
+    """
+    name = environment.get("TZ")
+    try:
+        if name is None:
+            return _zone_in(localtime)
+        name = name.removeprefix(":")
+        if name.startswith("/"):
+            return _zone_in(Path(name))
+        return ZoneInfo(name) if name not in ("", "UTC") else UTC
+    except (OSError, LookupError, ValueError):
+        return UTC
+
+
+def _zone_in(file: Path) -> tzinfo:
+    """A link into the zone database stands for the zone of that name, and is known by it."""
+    _, inside, name = str(file.resolve()).partition("/zoneinfo/")
+    if name in ("UTC", "Etc/UTC"):
+        return UTC
+    with file.open("rb") as content:
+        return ZoneInfo.from_file(content, key=name if inside else None)

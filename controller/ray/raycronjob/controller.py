@@ -1,0 +1,64 @@
+"""The RayCronJob controller: looks once, decides once, writes, reports (style.md §2)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from api.meta import Ref
+from api.v1 import wire
+from controller.ray.options import Options
+from controller.ray.raycronjob.decide import decide
+from controller.ray.raycronjob.observe import observe
+from controller.ray.raycronjob.status import Report, report
+from controller.ray.raycronjob.validation import complaint
+from controller.runtime.apply import apply
+from controller.runtime.cache.informer import Watched
+from controller.runtime.events import Recorder
+from controller.runtime.handlers import Source, annotations_changed, for_object, generation_changed, labels_changed
+from controller.runtime.interfaces import Client, Clock, Reader
+from controller.runtime.plan import DONE, Result, after
+from controller.runtime.publish import publish
+
+__all__ = ["NAME", "WATCHED", "RayCronJobReconciler", "sources"]
+
+NAME: Final = "raycronjob-controller"  # in events; the reference's
+WATCHED: Final = (Watched(wire.RAY_CRON_JOBS),)
+# At once, and the pass went well all the same: AGAIN would keep the back-off of passes before it that did not.
+AT_ONCE: Final = timedelta.resolution
+
+
+class RayCronJobReconciler:
+    """`Reconciler` for RayCronJobs."""
+
+    def __init__(self, *, client: Client, reader: Reader, recorder: Recorder, clock: Clock, options: Options) -> None:
+        self._client, self._reader, self._recorder = client, reader, recorder
+        self._clock, self._options = clock, options
+
+    async def reconcile(self, key: Ref) -> Result:
+        """See Reconciler."""
+        seen = await observe(self._reader, key, self._options)
+        if seen is None:
+            return DONE
+        decision = decide(seen, self._clock.now(), complaint(seen))
+        outcomes = await apply(self._client, decision.plan, seen.metadata["uid"])
+        told = report(seen, decision, outcomes)
+        announce = self._recorder.about(wire.RAY_CRON_JOBS, seen.cron, NAME)
+        for event in told.events:
+            announce(event)
+        if told.status is not None:
+            await publish(self._client, wire.RAY_CRON_JOBS, seen.cron, told.status)
+        return self._result(told)
+
+    def _result(self, told: Report) -> Result:
+        """Counted from now: the writes took their time, and the next tick does not wait for that."""
+        if told.error is not None:
+            return Result(error=told.error)
+        if told.look_at is None:
+            return DONE
+        return after(max(told.look_at - self._clock.now(), AT_ONCE))
+
+
+def sources() -> tuple[Source, ...]:
+    """What wakes a RayCronJob: its spec. Its status is our own, and its RayJobs are not looked at."""
+    return (Source(wire.RAY_CRON_JOBS, for_object, (generation_changed | labels_changed | annotations_changed,)),)
