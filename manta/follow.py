@@ -30,6 +30,7 @@ PATIENCE_SECONDS: Final = 20.0  # a pod that cannot start, as things are: for it
 SETTLING_SECONDS: Final = 1.0  # within which the pods of a group get into the same trouble
 CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
+RAY: Final = "ray.io/v1"
 
 
 async def follow(local: Local, document: Document, progress: Progress, show: Show, addresses: Addresses) -> Verdict:
@@ -49,7 +50,8 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
             group.create_task(watch(local.api, f"/api/v1/namespaces/{namespace}/pods", lines.pod)),
             group.create_task(watch(local.api, f"/apis/events.k8s.io/v1/namespaces/{namespace}/events", lines.event)),
             group.create_task(cell_ends(local, progress, over)),
-            group.create_task(patience_ends(progress, lines.news, over)),
+            group.create_task(watch(local.api, path_of(RAY, "RayCluster", namespace), lines.cluster)),
+            group.create_task(patience_ends(document, progress, lines.news, over)),
             group.create_task(lines.tell_troubles()),
             group.create_task(last_words(local.api, namespace, progress, show, lines.news)),
             group.create_task(service_answers(document, progress, lines, addresses)),
@@ -114,6 +116,11 @@ class Teller:
 
         return changed
 
+    def cluster(self, type_: str, body: Mapping[str, Any]) -> None:
+        """For the watch of RayClusters."""
+        self.progress.cluster_seen(type_, body)
+        self.news.tell()
+
     def pod(self, type_: str, body: Mapping[str, Any]) -> None:
         """For the watch of pods."""
         self.tell(self.progress.pod_changed(type_, body))
@@ -139,15 +146,15 @@ async def cell_ends(local: Local, progress: Progress, over: asyncio.Event) -> No
     over.set()
 
 
-async def patience_ends(progress: Progress, news: News, over: asyncio.Event) -> None:
-    """Gives up when pods cannot start for long, and nothing runs that could change it."""
+async def patience_ends(document: Document, progress: Progress, news: News, over: asyncio.Event) -> None:
+    """Gives up when pods cannot be made or start for long, and nothing runs that could change it."""
     while not over.is_set():
         await until(lambda: progress.hopeless, news)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await until(lambda: not progress.hopeless, news)
         except TimeoutError:
-            progress.verdict = progress.verdict or progress.given_up()
+            progress.verdict = progress.verdict or progress.given_up(document)
             over.set()
 
 

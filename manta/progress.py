@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from manta.documents import Document
 from manta.joblog import cause_and_tail
 from manta.lines import Line, Verdict
 from manta.podstates import CRASHING, IMAGE_TROUBLE, PodState, state_of
+from manta.refusals import NO_CLUSTER, explained, lasting, pods_not_taken
 from manta.servicestory import ServiceStory, clusters_of, verdict_of
 
 __all__ = ["Line", "PodLine", "Progress", "Verdict"]
@@ -56,6 +58,8 @@ class Progress:
     stuck: dict[str, str] = field(default_factory=dict)  # pod -> why it cannot start, as things are
     refused: str = ""  # why the operator does not work on a cluster, unless it does: then it was just advice
     worked_on: bool = False  # there is a status
+    not_taken: dict[str, str] = field(default_factory=dict)  # cluster -> why the API takes no pods of it, as things are
+    no_cluster: str = ""  # why it takes no cluster
     crashed: list[tuple[str, str]] = field(default_factory=list)  # pods and containers whose last log is worth a look
     began: bool = False  # the job ran, or the cluster was ready
 
@@ -112,6 +116,16 @@ class Progress:
         self.began = self.began or story.serving
         self.worked_on = self.worked_on or story.has_applications
         self.verdict = self.verdict or verdict_of(self.name, body)
+
+    def cluster_seen(self, type_: str, body: Mapping[str, Any]) -> None:
+        """A RayCluster of the namespace: it exists, and the API takes its pods or does not."""
+        name = body["metadata"]["name"]
+        if type_ == "DELETED":
+            self.not_taken.pop(name, None)
+            return
+        self.not_taken[name] = pods_not_taken(body)
+        if name in {self.cluster, *self.clusters}:
+            self.no_cluster = ""
 
     @property
     def can_be_asked(self) -> bool:
@@ -171,7 +185,15 @@ class Progress:
     @property
     def hopeless(self) -> bool:
         """Nothing will happen as things are."""
-        return (bool(self.stuck) or self.is_refused) and not self.began
+        return (bool(self.stuck) or self.is_refused or self.not_made[0] != "") and not self.began
+
+    @property
+    def not_made(self) -> tuple[str, str]:
+        """The API's words about a cluster, or about its pods, that it does not take; and which cluster that is."""
+        known = [name for name in {self.cluster, *self.clusters} if self.not_taken.get(name)]
+        if known:
+            return self.not_taken[known[0]], known[0]
+        return self.no_cluster, ""
 
     @property
     def is_refused(self) -> bool:
@@ -180,10 +202,16 @@ class Progress:
             return False
         return self.service is None or self.refused.partition(": ")[2][:ENOUGH] in self.service.phase
 
-    def given_up(self) -> Verdict:
-        """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble."""
+    def given_up(self, document: Document | None = None) -> Verdict:
+        """What cannot start as things are, for a run that waits no longer; the way out was told with the trouble.
+
+        With the document that is followed, what the API refuses is told with its place there.
+        """
         if self.is_refused:
             return Verdict(1, f"gave up: {self.refused}")
+        words, cluster = self.not_made
+        if words:
+            return Verdict(1, f"gave up: {words if document is None else explained(words, cluster, document)}")
         causes: dict[str, list[str]] = {}
         for name, why in self.stuck.items():
             causes.setdefault(why.partition(". ")[0], []).append(name)
@@ -216,6 +244,8 @@ class Progress:
         self.told.add(note)
         if self.kind in WATCHED and about.get("kind") in {"RayCluster", self.kind} and is_refusal(event):
             self.refused = note
+        if event.get("reason") == NO_CLUSTER and lasting(note):
+            self.no_cluster = note
         yield Line("event", f"{about.get('kind')} {about.get('name')}", f"{event.get('reason')}: {note}")
 
     def concerns(self, about: Mapping[str, Any]) -> bool:

@@ -1,0 +1,142 @@
+"""What `manta run` follows, from the first event to its verdict: a whole cluster in the loop, in virtual time.
+
+Only the cell is missing: everything lives in the process of the test, and nothing of it ends before the story does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from localcluster.faults import When
+from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
+from manta.api import connected
+from manta.documents import Document, parsed
+from manta.follow import follow
+from manta.lines import Verdict
+from manta.local import Local
+from manta.progress import Progress
+from manta.services import Addresses
+from manta.show import Plain
+
+POD = "template: {spec: {containers: [{name: ray, image: 'rayproject/ray:2.52.0', resources: RESOURCES}]}}"
+TOO_MUCH = "{requests: {cpu: 2}, limits: {cpu: 1}}"
+FITTING = "{requests: {cpu: 1}, limits: {cpu: 1}}"
+
+
+class Endless:
+    """In place of the cell: it ends with the story."""
+
+    async def ended(self) -> str:
+        """Never."""
+        await asyncio.Event().wait()
+        raise AssertionError("it ended")
+
+
+def a_job(*, head: str = FITTING, worker: str = FITTING) -> Document:
+    """A RayJob as it stands in a file: line 8 has the resources of its head, line 13 those of its workers."""
+    return next(
+        parsed(
+            "job.yaml",
+            f"""\
+apiVersion: ray.io/v1
+kind: RayJob
+metadata: {{name: train}}
+spec:
+  entrypoint: python train.py
+  rayClusterSpec:
+    headGroupSpec:
+      {POD.replace("RESOURCES", head)}
+    workerGroupSpecs:
+      - groupName: Small
+        replicas: 1
+        minReplicas: 1
+        {POD.replace("RESOURCES", worker)}
+""",
+        )
+    )
+
+
+@asynccontextmanager
+async def a_local(cluster: Cluster) -> AsyncIterator[Local]:
+    """The cluster as `manta` reaches it."""
+    async with connected(str(cluster.socket), "") as api:
+        yield Local(api, Path(cluster.socket).parent, Endless(), "")
+
+
+async def followed(cluster: Cluster, document: Document) -> tuple[Verdict, str]:
+    """Applied and followed to the end: the verdict, and what was told before."""
+    out = io.StringIO()
+    show = Plain(out)
+    async with a_local(cluster) as local:
+        await local.api.create(document.body)
+        progress = Progress(document.kind, document.name, document.namespace)
+        return await follow(local, document, progress, show, Addresses(show)), out.getvalue()
+
+
+async def test_a_run_whose_head_the_api_refuses_gives_up_with_field_and_way_out() -> None:
+    """The operator tries for ever: somebody might change the object. Of a run nobody does."""
+    async with a_cluster() as cluster:
+        verdict, told = await followed(cluster, a_job(head=TOO_MUCH))
+
+        (ray_cluster,) = await cluster.all_of("RayCluster")
+        field = "spec.rayClusterSpec.headGroupSpec.template.spec.containers[0].resources.requests"
+        assert verdict == Verdict(
+            1,
+            f"gave up: the API refuses the head pod of RayCluster {ray_cluster.name}: {field} (job.yaml:8:94): "
+            'found "2", must be less than or equal to cpu limit of 1; ask for less there, or raise the limit',
+        )
+        assert 20 <= cluster.elapsed.total_seconds() < 25
+        assert told.count("FailedToCreateHeadPod") == 1
+
+
+async def test_a_run_whose_workers_the_api_refuses_names_their_group() -> None:
+    """The head may run by then: without its workers the cluster never gets ready."""
+    async with a_cluster() as cluster:
+        verdict, _ = await followed(cluster, a_job(worker=TOO_MUCH))
+
+        (ray_cluster,) = await cluster.all_of("RayCluster")
+        assert verdict.code == 1
+        assert f"the pods of worker group Small of RayCluster {ray_cluster.name}: " in verdict.text
+        assert "spec.rayClusterSpec.workerGroupSpecs[0].template.spec.containers[0]" in verdict.text
+        assert "(job.yaml:13:96)" in verdict.text
+
+
+async def test_what_a_quota_refuses_is_waited_for() -> None:
+    """Pods of others end, and there is room."""
+    async with a_cluster() as cluster:
+        refused = When(verb="create", resource="pods", agent=OPERATOR, also=lambda asked: cluster.elapsed.seconds < 120)
+        words = 'pods "x" is forbidden: exceeded quota: small, requested: cpu=1, used: cpu=8, limited: cpu=8'
+        cluster.faults.refuse(refused, 403, "Forbidden", words, times=None)
+
+        verdict, told = await followed(cluster, a_job())
+
+        assert verdict == Verdict(0, "the job ended: SUCCEEDED")
+        assert "exceeded quota" in told
+        assert cluster.elapsed.total_seconds() > 120
+
+
+async def test_a_server_that_cannot_answer_is_waited_for() -> None:
+    """Time-outs and conflicts say nothing about the object."""
+    async with a_cluster() as cluster:
+        refused = When(verb="create", resource="pods", agent=OPERATOR, also=lambda asked: cluster.elapsed.seconds < 120)
+        cluster.faults.refuse(refused, 504, "Timeout", "request did not complete within the allotted time", times=None)
+
+        verdict, _ = await followed(cluster, a_job())
+
+        assert verdict == Verdict(0, "the job ended: SUCCEEDED")
+
+
+async def test_what_somebody_mends_meanwhile_is_not_given_up_on() -> None:
+    """With `kubectl edit`, or by making the ServiceAccount that a pod names."""
+    async with a_cluster() as cluster:
+        refused = When(verb="create", resource="pods", agent=OPERATOR, also=lambda asked: cluster.elapsed.seconds < 10)
+        words = 'pods "x" is forbidden: error looking up service account default/a: serviceaccount "a" not found'
+        cluster.faults.refuse(refused, 403, "Forbidden", words, times=None)
+
+        verdict, _ = await followed(cluster, a_job())
+
+        assert verdict == Verdict(0, "the job ended: SUCCEEDED")
