@@ -75,7 +75,9 @@ def test_a_service_is_reached_by_name_address_and_through_the_api_server(
     cluster.apply(*(with_namespace(one, namespace) for one in objects))
     cluster.wait("condition=Ready", "pod/server", f"--namespace={namespace}")
     address = cluster.get("service/web", f"--namespace={namespace}")["spec"]["clusterIP"]
-    ask = "wget --quiet --tries=5 --retry-connrefused --output-document=- http://{} | grep --count DOCTYPE"
+    # A connection that begins before kube-proxy has written its rules is lost, and nothing would tell wget for minutes.
+    once = "wget --quiet --timeout=2 --tries=1 --output-document=- http://{}"
+    ask = f"for _ in $(seq 30); do {once} && break; sleep 0.5; done | grep --count DOCTYPE"
     full = f"web.{namespace}.svc.cluster.local"
 
     questions = [ask.format(where) for where in (address, "web", full, "headless:8000")]
