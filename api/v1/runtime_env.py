@@ -25,7 +25,7 @@ def parse_runtime_env(text: str) -> Json | None:
     loader = Loader(text)
     try:
         content = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
     finally:
         loader.dispose()

@@ -29,9 +29,10 @@ __all__ = [
 Version: TypeAlias = tuple[int, ...]
 
 _GENERIC: Final = re.compile(r"\s*v?([0-9]+(?:\.[0-9]+)*)[^\n]*", re.ASCII)
+_LONGEST: Final = 20  # digits of _LARGEST: no longer number is read, for reading one of a million digits takes minutes
 _WORD: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _SEMANTIC: Final = re.compile(
-    rf"v?(?P<numbers>[0-9]+(?:\.[0-9]+){{0,2}})(?:-(?P<pre>{_WORD}))?(?:\+{_WORD})?", re.ASCII
+    rf"v?(?P<numbers>[0-9]{{1,20}}(?:\.[0-9]{{1,20}}){{0,2}})(?:-(?P<pre>{_WORD}))?(?:\+{_WORD})?", re.ASCII
 )
 _LARGEST: Final = 2**64 - 1
 
@@ -46,10 +47,12 @@ def parse_version(text: str) -> Version | None:
     if match is None:
         return None
     parts = match[1].split(".")
-    numbers = tuple(int(part) for part in parts)
-    if len(parts) < 2 or (len(parts[0]) > 1 and parts[0][0] == "0") or max(numbers) > _LARGEST:
+    if len(parts) < 2 or (len(parts[0]) > 1 and parts[0][0] == "0"):
         return None
-    return _padded(numbers)
+    if any(len(part.lstrip("0")) > _LONGEST for part in parts):
+        return None
+    numbers = tuple(int(part.lstrip("0") or "0") for part in parts)
+    return _padded(numbers) if max(numbers) <= _LARGEST else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +125,14 @@ RAY_REPOSITORIES: Final = frozenset({"ray", "ray-ml", "ray-llm", "ray-deps"})
 _FLAVOUR: Final = re.compile(r"gpu|cpu|cu[0-9]+(?:\.[0-9]+)*|tpu|aarch64|arm64|extra|deps|llm", re.ASCII)
 _PYTHON: Final = re.compile(r"py(?P<major>[23])\.?(?P<minor>[0-9]{1,2})", re.ASCII)
 _RELEASE: Final = re.compile(
-    r"v?(?P<numbers>[1-3]\.[0-9]+\.[0-9]+)"
+    r"v?(?P<numbers>[1-3]\.[0-9]{1,4}\.[0-9]{1,4})"
     r"(?:(?P<pre>\.?(?:rc|a|b|alpha|beta|dev)\.?[0-9]*)|\.(?:post[0-9]+|(?P<word>[0-9A-Za-z]+)))?",
     re.ASCII,
 )
 _MARK: Final = re.compile(r"(?:rc|alpha|beta|dev)[.0-9]*", re.ASCII)
 _COMMIT: Final = re.compile(r"[0-9a-f]{6,40}", re.ASCII)
 _DATE: Final = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{1,2}-[0-9]{1,2}", re.ASCII)
-_PREFIXED: Final = re.compile(r"(?:[A-Za-z]+-)?v?(?P<numbers>[1-3]\.[0-9]+(?:\.[0-9]+)?)(?:-.*)?", re.ASCII)
+_PREFIXED: Final = re.compile(r"(?:[A-Za-z]+-)?v?(?P<numbers>[1-3]\.[0-9]{1,4}(?:\.[0-9]{1,4})?)(?:-.*)?", re.ASCII)
 
 
 def image_version(

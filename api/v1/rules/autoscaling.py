@@ -7,6 +7,7 @@ from typing import Final
 
 from api.v1.rules.model import Context
 from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, Group, check, children, env_named
+from api.v1.rules.typed import text, whole
 
 __all__ = ["CHECKS", "restart_policy_kept"]
 
@@ -61,7 +62,7 @@ def suspended_group_with_autoscaling(cluster: Cluster, _: Context) -> Iterator[F
 @check("C34")
 def autoscaler_version_twice(cluster: Cluster, _: Context) -> Iterator[Found]:
     """One way to choose it, not two; whatever the variable says."""
-    version = cluster.autoscaler.get("version")
+    version = text(cluster.autoscaler, "version")
     if cluster.autoscaling and version and env_named(cluster.head.env, AUTOSCALER_V2_ENV) is not None:
         yield Found(
             "autoscalerOptions.version",
@@ -97,7 +98,7 @@ def workers_restart_under_v2(cluster: Cluster, _: Context) -> Iterator[Found]:
 @check("C37")
 def idle_timeout_negative(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Also with autoscaling off."""
-    seconds = cluster.autoscaler.get("idleTimeoutSeconds")
+    seconds = whole(cluster.autoscaler, "idleTimeoutSeconds")
     if seconds is not None and seconds < 0:
         yield Found(
             "autoscalerOptions.idleTimeoutSeconds",

@@ -8,7 +8,8 @@ from typing import Final
 from api.v1.raycluster import MAX_REPLICAS
 from api.v1.rules.model import Block, Context
 from api.v1.rules.names import label_key_problem, label_value_problem
-from api.v1.rules.reading import Cluster, Found, Group, check
+from api.v1.rules.reading import Cluster, Found, Group, check, mapping
+from api.v1.rules.typed import whole
 from api.v1.version import parse_version
 
 __all__ = ["CHECKS"]
@@ -84,7 +85,7 @@ def max_negative(cluster: Cluster, _: Context) -> Iterator[Found]:
 def bounds_crossed(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Absent bounds are 0 and the largest int32."""
     for group in cluster.groups:
-        low, high = group.spec.get("minReplicas"), group.spec.get("maxReplicas")
+        low, high = whole(group.spec, "minReplicas"), whole(group.spec, "maxReplicas")
         low, high = 0 if low is None else low, MAX_REPLICAS if high is None else high
         if low > high:
             yield Found(
@@ -108,7 +109,7 @@ def group_like_head(cluster: Cluster, _: Context) -> Iterator[Found]:
 def idle_timeout_negative(cluster: Cluster, _: Context) -> Iterator[Found]:
     """A duration in seconds."""
     for group in cluster.groups:
-        seconds = group.spec.get("idleTimeoutSeconds")
+        seconds = whole(group.spec, "idleTimeoutSeconds")
         if seconds is not None and seconds < 0:
             yield Found(
                 f"{group.path}.idleTimeoutSeconds",
@@ -122,7 +123,7 @@ def idle_timeout_negative(cluster: Cluster, _: Context) -> Iterator[Found]:
 def idle_timeout_needs_v2(cluster: Cluster, _: Context) -> Iterator[Found]:
     """An unset version does not count, although Ray may then take v2."""
     for group in cluster.groups:
-        seconds = group.spec.get("idleTimeoutSeconds")
+        seconds = whole(group.spec, "idleTimeoutSeconds")
         if seconds is not None and not (cluster.v2_by_option or cluster.v2_by_env):
             yield Found(
                 f"{group.path}.idleTimeoutSeconds",
@@ -180,7 +181,7 @@ def priority_needs_v2(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Only that autoscaler reads it."""
     for group in _with_priority(cluster):
         if not (cluster.v2_by_option or cluster.v2_by_env):
-            priority = group.spec["priority"]
+            priority = whole(group.spec, "priority")
             yield Found(
                 f"{group.path}.priority",
                 f"worker group {group.name}: priority is set to {priority}, but autoscaler v2 is not enabled "
@@ -211,7 +212,7 @@ CHECKS: Final = (
 
 
 def _resources_twice(group: Group) -> Iterator[Found]:
-    if group.spec.get("resources") and any(group.start_params.get(name) for name in RESOURCE_PARAMS):
+    if group.resources and any(group.start_params.get(name) for name in RESOURCE_PARAMS):
         yield Found(
             f"{group.path}.resources",
             f"resource fields should not be set in both rayStartParams and Resources for {group.name} group; use one "
@@ -230,7 +231,7 @@ def _labels_param(group: Group) -> Iterator[Found]:
 
 def _labels_invalid(group: Group) -> Iterator[Found]:
     """One finding for all labels of the group: the reference joins them."""
-    labels = sorted((group.spec.get("labels") or {}).items())
+    labels = sorted(mapping(group.spec, "labels").items())
     problems = []
     for key, value in labels:
         if problem := label_key_problem(key):
@@ -243,7 +244,7 @@ def _labels_invalid(group: Group) -> Iterator[Found]:
 
 def _negative(cluster: Cluster, field: str) -> Iterator[Found]:
     for group in cluster.groups:
-        value = group.spec.get(field)
+        value = whole(group.spec, field)
         if value is not None and value < 0:
             yield Found(
                 f"{group.path}.{field}",
@@ -254,4 +255,4 @@ def _negative(cluster: Cluster, field: str) -> Iterator[Found]:
 
 
 def _with_priority(cluster: Cluster) -> list[Group]:
-    return [group for group in cluster.groups if group.spec.get("priority")]
+    return [group for group in cluster.groups if whole(group.spec, "priority")]

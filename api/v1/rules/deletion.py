@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from api.v1.rayjob import DeletionPolicy
 from api.v1.rules.model import Block, Context, Finding, Severity
-from api.v1.rules.reading import child, children
+from api.v1.rules.reading import child, children, mapping, object_or_none
+from api.v1.rules.typed import is_true, text, whole
 
 __all__ = ["PREFIX", "RULE_BY_RULE", "STRATEGY", "JobSpec"]
 
@@ -29,17 +30,17 @@ class JobSpec:
 
     def __init__(self, new: Mapping[str, Any]) -> None:
         self.spec = child(new, "spec")
-        self.strategy: Mapping[str, Any] | None = self.spec.get("deletionStrategy")
+        self.strategy: Mapping[str, Any] | None = object_or_none(self.spec, "deletionStrategy")
 
     @property
     def shutdown(self) -> bool:
         """shutdownAfterJobFinishes"""
-        return self.spec.get("shutdownAfterJobFinishes") is True
+        return is_true(self.spec, "shutdownAfterJobFinishes")
 
     @property
     def selects(self) -> bool:
         """The job runs on a cluster that is not its own."""
-        return bool(self.spec.get("clusterSelector"))
+        return bool(mapping(self.spec, "clusterSelector"))
 
     @property
     def autoscaling(self) -> bool:
@@ -55,7 +56,7 @@ class JobSpec:
     def legacy(self) -> dict[str, Mapping[str, Any]]:
         """onSuccess and onFailure, as far as they are there."""
         strategy = self.strategy or {}
-        return {name: strategy[name] for name in LEGACY if strategy.get(name) is not None}
+        return {name: strategy[name] for name in LEGACY if isinstance(strategy.get(name), dict)}
 
     @property
     def legacy_pair(self) -> dict[str, Mapping[str, Any]]:
@@ -175,7 +176,7 @@ def rule_ttl(job: JobSpec, _: Context) -> Iterator[Finding]:
 def rule_on_foreign_cluster(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J15"""
     for index, rule in enumerate(job.rules):
-        policy = rule.get("policy")
+        policy = text(rule, "policy")
         if job.selects and policy in CLUSTER_POLICIES:
             yield _deny(
                 "J15",
@@ -189,7 +190,7 @@ def rule_on_foreign_cluster(job: JobSpec, _: Context) -> Iterator[Finding]:
 def rule_against_autoscaler(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J16"""
     for index, rule in enumerate(job.rules):
-        policy = rule.get("policy")
+        policy = text(rule, "policy")
         if job.autoscaling and policy == DeletionPolicy.DELETE_WORKERS:
             yield _deny(
                 "J16",
@@ -205,7 +206,7 @@ def rule_twice(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J17"""
     seen = set()
     for index, rule in enumerate(job.rules):
-        policy = rule.get("policy")
+        policy = text(rule, "policy")
         for kind, value in _single_trigger(rule):
             if (kind, value, policy) in seen:
                 yield _deny(
@@ -223,7 +224,7 @@ def rules_out_of_order(job: JobSpec, _: Context) -> Iterator[Finding]:
     by_trigger: dict[tuple[str, str], dict[str, int]] = {}
     for rule in job.rules:
         for trigger in _single_trigger(rule):
-            by_trigger.setdefault(trigger, {}).setdefault(str(rule.get("policy")), _ttl(rule))
+            by_trigger.setdefault(trigger, {}).setdefault(text(rule, "policy"), _ttl(rule))
     for (kind, value), ttls in by_trigger.items():
         present = [stage for stage in STAGES if stage in ttls]
         for earlier, later in pairwise(present):
@@ -272,12 +273,12 @@ def _at(index: int) -> str:
 
 
 def _ttl(rule: Mapping[str, Any]) -> int:
-    return int(child(rule, "condition").get("ttlSeconds") or 0)
+    return whole(child(rule, "condition"), "ttlSeconds") or 0
 
 
 def _triggers(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
     condition = child(rule, "condition")
-    return [(name, str(condition[name])) for name in TRIGGERS if condition.get(name) is not None]
+    return [(name, text(condition, name)) for name in TRIGGERS if isinstance(condition.get(name), str)]
 
 
 def _single_trigger(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -287,7 +288,7 @@ def _single_trigger(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _legacy_policies(job: JobSpec) -> list[tuple[str, str]]:
-    return [(name, str(outcome["policy"])) for name, outcome in job.legacy_pair.items() if outcome.get("policy")]
+    return [(name, text(outcome, "policy")) for name, outcome in job.legacy_pair.items() if text(outcome, "policy")]
 
 
 def _when(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from api.meta import Json
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named
+from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, object_or_none
 from api.v1.wire import ANNOTATION_EXTERNAL_STORAGE_NAMESPACE, ANNOTATION_FT_ENABLED
 
 __all__ = ["CHECKS"]
@@ -20,8 +20,7 @@ OPTIONS: Final = "gcsFaultToleranceOptions"
 
 def _options(cluster: Cluster) -> Json | None:
     """None: not set. An empty object is set."""
-    options: Json | None = cluster.spec.get(OPTIONS)
-    return options
+    return object_or_none(cluster.spec, OPTIONS)
 
 
 def _rocksdb(cluster: Cluster) -> Json | None:

@@ -10,7 +10,8 @@ from typing import Final
 
 from api.meta import Json
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named
+from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, object_or_none
+from api.v1.rules.typed import text
 
 __all__ = ["CHECKS"]
 
@@ -38,8 +39,7 @@ def _asked(cluster: Cluster) -> bool:
 
 
 def _collector(cluster: Cluster) -> Json | None:
-    options: Json | None = child(cluster.spec, "historyServerOptions").get("collectorOptions")
-    return options
+    return object_or_none(child(cluster.spec, "historyServerOptions"), "collectorOptions")
 
 
 def _env(cluster: Cluster) -> Sequence[Json]:
@@ -48,7 +48,7 @@ def _env(cluster: Cluster) -> Sequence[Json]:
 
 def _literal(cluster: Cluster, name: str) -> str:
     """The literal value of a collector's variable; "" when it has none."""
-    return str((env_named(_env(cluster), name) or {}).get("value") or "")
+    return text(env_named(_env(cluster), name) or {}, "value")
 
 
 def _given(cluster: Cluster, name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.names import dns1035_problem
 from api.v1.rules.reading import child, children
+from api.v1.rules.typed import text
 
 __all__ = ["LONGEST_NAME", "name_rules", "unique_group_names"]
 
@@ -28,6 +29,8 @@ def name_rules(kind: str, too_long: str, no_label: str, *, prefix: str = "") -> 
         return ""
 
     def odd(new: Mapping[str, Any]) -> str:
+        if _to_be_generated(new):
+            return ""  # offline; NM03 says what the server would make of it
         if problem := dns1035_problem(_name(new)):
             return f"{prefix}{kind} name should be a valid DNS1035 label: [{problem}]"
         return ""
@@ -43,7 +46,11 @@ def name_rules(kind: str, too_long: str, no_label: str, *, prefix: str = "") -> 
 
 
 def _name(new: Mapping[str, Any]) -> str:
-    return str(child(new, "metadata").get("name") or "")
+    return text(child(new, "metadata"), "name")
+
+
+def _to_be_generated(new: Mapping[str, Any]) -> bool:
+    return not _name(new) and bool(child(new, "metadata").get("generateName"))
 
 
 def _about_name(
@@ -59,7 +66,7 @@ def _about_name(
 def _duplicates(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Context) -> Iterator[Finding]:
     seen = set()
     for index, group in enumerate(children(new, "spec", "workerGroupSpecs")):
-        name = group.get("groupName") or ""
+        name = text(group, "groupName")
         if name in seen:
             yield Finding(
                 "M11",

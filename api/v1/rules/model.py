@@ -6,16 +6,18 @@ model is only made of what they did not deny.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.surroundings import Surroundings
 
-__all__ = ["Block", "Context", "Finding", "Rule", "Severity", "all_findings", "first_denial"]
+__all__ = ["Block", "Context", "Finding", "Rule", "Severity", "Subject", "all_findings", "first_denial", "remembered"]
+
+T = TypeVar("T")
 
 
 class Severity(Enum):
@@ -99,6 +101,27 @@ class Rule:
         return self.enforced or self.reference
 
 
+class Subject(dict[str, Any]):
+    """An object while rules are asked about it: a shallow copy that remembers what one rule has read for the next.
+
+    Nobody may change the object meanwhile.
+    """
+
+    def __init__(self, object_: Mapping[str, Any]) -> None:
+        super().__init__(object_)
+        self.memory: dict[Hashable, Any] = {}
+
+
+def remembered(object_: Mapping[str, Any], key: Hashable, make: Callable[[], T]) -> T:
+    """What `make` reads of the object; made once per key where the object is a Subject, each time where it is not."""
+    if not isinstance(object_, Subject):
+        return make()
+    if key not in object_.memory:
+        object_.memory[key] = make()
+    made: T = object_.memory[key]
+    return made
+
+
 def all_findings(
     rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
 ) -> Iterator[Finding]:
@@ -124,6 +147,8 @@ def _by_block(
     rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
 ) -> Iterator[tuple[Block | None, Sequence[Finding]]]:
     """The findings of neighbouring rules of one block by item; a rule without a block is one by itself."""
+    new = new if isinstance(new, Subject) else Subject(new)
+    old = Subject(old) if old is not None and not isinstance(old, Subject) else old
     for block, neighbours in groupby(rules, key=lambda rule: rule.block):
         if block is None:
             for rule in neighbours:

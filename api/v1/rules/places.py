@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from api.v1.rules.model import Context, Finding, Rule, Severity
+from api.v1.rules.model import Context, Finding, Rule, Severity, remembered
 from api.v1.rules.reading import Cluster, ClusterCheck, Found, child, mapping
+from api.v1.rules.typed import text
 
 __all__ = ["CLUSTER_PATHS", "JOB_PATHS", "ChangeCheck", "PlacedCluster", "change_rule", "cluster_in", "cluster_rule"]
 
@@ -35,24 +36,33 @@ class PlacedCluster:
     cluster: Cluster
     path: str
 
+    def path_of(self, inner: str) -> str:
+        """The path in the object of a path in the cluster spec; those that begin with "metadata." are of the object."""
+        return inner if inner.startswith("metadata.") else f"{self.path}.{inner}"
+
     def finding(self, id_: str, found: Found, severity: Severity) -> Finding:
         """What a check found, under the path where the field really stands."""
-        path = found.path if found.path.startswith("metadata.") else f"{self.path}.{found.path}"
+        path = self.path_of(found.path)
         return Finding(id_, found.severity or severity, path, found.message, found.value, found.hint, item=found.item)
 
 
 def cluster_in(object_: Mapping[str, Any]) -> PlacedCluster | None:
     """The cluster spec of an object of any kind; None where there is none (a RayJob with a clusterSelector).
 
-    The annotations are those of the object; for the jobs of a RayCronJob there are none yet.
+    Annotations and labels are those of the object; the jobs of a RayCronJob have no annotations yet.
     """
-    kind = str(object_.get("kind") or "")
+    return remembered(object_, "cluster", lambda: _cluster_in(object_))
+
+
+def _cluster_in(object_: Mapping[str, Any]) -> PlacedCluster | None:
+    kind = text(object_, "kind")
     steps = CLUSTER_PATHS.get(kind)
     spec = child(object_, *steps) if steps else {}
     if steps is None or not spec:
         return None
-    annotations = {} if kind == "RayCronJob" else mapping(child(object_, "metadata"), "annotations")
-    return PlacedCluster(Cluster(spec, annotations), ".".join(steps))
+    metadata = child(object_, "metadata")
+    annotations = {} if kind == "RayCronJob" else mapping(metadata, "annotations")
+    return PlacedCluster(Cluster(spec, annotations, mapping(metadata, "labels")), ".".join(steps))
 
 
 def cluster_rule(id_: str, severity: Severity = Severity.DENY) -> Callable[[ClusterCheck], Rule]:

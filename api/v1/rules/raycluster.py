@@ -12,8 +12,9 @@ from typing import Any, Final
 from api.v1.raycluster import RayClusterCondition
 from api.v1.rules import autoscaling, cluster_groups, fault_tolerance, history, security
 from api.v1.rules.metadata import name_rules, unique_group_names
-from api.v1.rules.model import Context, Finding, Rule, Severity
+from api.v1.rules.model import Context, Finding, Rule, Severity, remembered
 from api.v1.rules.reading import Check, Cluster, child, children, mapping
+from api.v1.rules.typed import text
 from api.v1.wire import LABEL_ORIGIN_KIND
 
 __all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES", "cluster_of"]
@@ -36,7 +37,12 @@ CLUSTER_CHECKS: Final[tuple[Check, ...]] = (
 
 def cluster_of(new: Mapping[str, Any], *path: str) -> Cluster:
     """The cluster spec under a path of an object, with the object's own annotations."""
-    return Cluster(child(new, *path), mapping(child(new, "metadata"), "annotations"))
+
+    def made() -> Cluster:
+        metadata = child(new, "metadata")
+        return Cluster(child(new, *path), mapping(metadata, "annotations"), mapping(metadata, "labels"))
+
+    return remembered(new, path, made)
 
 
 def _on_cluster(one: Check) -> Rule:
@@ -105,7 +111,7 @@ def upgrade_of_a_child(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _
 
 def suspended_twice(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Context) -> Iterator[Finding]:
     """C69: nothing the operator writes; somebody else did."""
-    true = {one.get("type") for one in children(new, "status", "conditions") if one.get("status") == "True"}
+    true = {text(one, "type") for one in children(new, "status", "conditions") if one.get("status") == "True"}
     both = (RayClusterCondition.SUSPENDING, RayClusterCondition.SUSPENDED)
     if true >= set(both):
         yield Finding(

@@ -21,6 +21,7 @@ from api.v1.rules.model import Block, Context, Finding, Rule, Severity
 from api.v1.rules.raycluster import CLUSTER_CHECKS, cluster_of
 from api.v1.rules.reading import Check, child, mapping
 from api.v1.rules.security import k8s_token_auth
+from api.v1.rules.typed import text, whole
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 from api.v1.wire import LABEL_CLUSTER
 
@@ -50,7 +51,7 @@ def suspend_without_shutdown(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def ttl_negative(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J2"""
-    ttl = job.spec.get("ttlSecondsAfterFinished")
+    ttl = whole(job.spec, "ttlSecondsAfterFinished")
     if ttl is not None and ttl < 0:
         yield _deny(
             "J2",
@@ -62,7 +63,7 @@ def ttl_negative(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def ttl_without_shutdown(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J3: it would have no effect."""
-    ttl = job.spec.get("ttlSecondsAfterFinished")
+    ttl = whole(job.spec, "ttlSecondsAfterFinished")
     if ttl is not None and ttl > 0 and not job.shutdown:
         yield _deny(
             "J3",
@@ -156,10 +157,11 @@ def k8s_tokens(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def runtime_env_unreadable(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J30: read as leniently as when it is sent."""
+    written = text(job.spec, "runtimeEnvYAML")
     try:
-        parse_runtime_env(str(job.spec.get("runtimeEnvYAML") or ""))
+        parse_runtime_env(written)
     except RuntimeEnvError as problem:
-        yield _deny("J30", "spec.runtimeEnvYAML", str(problem), job.spec["runtimeEnvYAML"])
+        yield _deny("J30", "spec.runtimeEnvYAML", str(problem), written)
 
 
 def active_deadline(job: JobSpec, _: Context) -> Iterator[Finding]:
@@ -202,15 +204,15 @@ def mode_unknown(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Cont
 
 
 def _mode(job: JobSpec) -> str:
-    return str(job.spec.get("submissionMode") or SubmissionMode.K8S_JOB.value)
+    return text(job.spec, "submissionMode") or SubmissionMode.K8S_JOB.value
 
 
 def _retries(job: JobSpec) -> int:
-    return int(job.spec.get("backoffLimit") or 0)
+    return whole(job.spec, "backoffLimit") or 0
 
 
 def _not_positive(job: JobSpec, id_: str, field: str) -> Iterator[Finding]:
-    seconds = job.spec.get(field)
+    seconds = whole(job.spec, field)
     if seconds is not None and seconds <= 0:
         yield _deny(id_, f"spec.{field}", f"{PREFIX}{field} must be a positive integer", seconds)
 

@@ -6,6 +6,7 @@ the cluster rule's id, under the path where the field really stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,8 +17,9 @@ from api.v1.rules.durations import go_duration
 from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.raycluster import CLUSTER_CHECKS, cluster_of
-from api.v1.rules.reading import Check, Cluster, child, mapping
+from api.v1.rules.reading import Check, Cluster, child, mapping, object_or_none
 from api.v1.rules.security import k8s_token_auth
+from api.v1.rules.typed import whole
 from api.v1.wire import ANNOTATION_INITIALIZING_TIMEOUT
 
 __all__ = ["ENFORCED", "METADATA", "RULES", "initializing_timeout"]
@@ -31,6 +33,8 @@ CONFIG: Final = ("spec", "rayClusterConfig")
 TIMEOUT_PATH: Final = f"metadata.annotations[{ANNOTATION_INITIALIZING_TIMEOUT}]"
 OPTIONS: Final = "spec.upgradeStrategy.clusterUpgradeOptions"
 WHOLE: Final = 100  # percent
+LONGEST_TIMEOUT: Final = (2**63 - 1) // 10**9  # seconds: what a Go duration can hold
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class ServiceSpec:
     def upgrade_type(self) -> str | None:
         """spec.upgradeStrategy.type; None when unset."""
         type_ = child(self.spec, "upgradeStrategy").get("type")
-        return None if type_ is None else str(type_)
+        return type_ if isinstance(type_, str) else None
 
     def shifts_traffic(self, context: Context) -> bool:
         """Incremental mode: by strategy, and only with its gate (spec rayservice §4.3)."""
@@ -63,8 +67,7 @@ class ServiceSpec:
     @property
     def upgrade_options(self) -> Mapping[str, Any] | None:
         """spec.upgradeStrategy.clusterUpgradeOptions; None when unset."""
-        options = child(self.spec, "upgradeStrategy").get("clusterUpgradeOptions")
-        return None if options is None else dict(options)
+        return object_or_none(child(self.spec, "upgradeStrategy"), "clusterUpgradeOptions")
 
 
 ServiceCheck = Callable[[ServiceSpec, Context], Iterator[Finding]]
@@ -76,14 +79,18 @@ def initializing_timeout(annotations: Mapping[str, str]) -> timedelta | None:
     A Go duration or whole seconds, above zero (spec rayservice §8).
     """
     text = annotations.get(ANNOTATION_INITIALIZING_TIMEOUT) or ""
-    limit = go_duration(text)
-    if limit is None and _is_integer(text):
-        limit = timedelta(seconds=int(text))
+    limit, seconds = go_duration(text), _seconds(text)
+    if limit is None and seconds is not None:
+        limit = timedelta(seconds=min(seconds, LONGEST_TIMEOUT))
     return limit if limit is not None and limit > timedelta(0) else None
 
 
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").removeprefix("+").isdecimal() and text.isascii()
+def _seconds(text: str) -> int | None:
+    """The integer that stands there, as Go reads one: 64 bits at most."""
+    if not _INTEGER.fullmatch(text):
+        return None
+    seconds = int(text)
+    return seconds if -(2**63) <= seconds < 2**63 else None
 
 
 def _timeout(id_: str, wrong: Callable[[str], str]) -> Rule:
@@ -106,14 +113,15 @@ def duration_not_positive(text: str) -> str:
 
 def seconds_not_positive(text: str) -> str:
     """M9: "0" is a duration, too, and M8's."""
-    if go_duration(text) is None and _is_integer(text) and int(text) <= 0:
+    seconds = _seconds(text)
+    if go_duration(text) is None and seconds is not None and seconds <= 0:
         return f"must be a positive integer (seconds), got: {text}"
     return ""
 
 
 def no_duration(text: str) -> str:
     """M10"""
-    if go_duration(text) is None and not _is_integer(text):
+    if go_duration(text) is None and _seconds(text) is None:
         return (
             f"has invalid format: {text}. Expected Go duration format (e.g. 30s, 5m, 1h30m) or positive integer seconds"
         )
@@ -158,7 +166,7 @@ def upgrade_type_unknown(service: ServiceSpec, _: Context) -> Iterator[Finding]:
 
 def delay_negative(service: ServiceSpec, _: Context) -> Iterator[Finding]:
     """V5: the schema has the same bound."""
-    delay = service.spec.get("rayClusterDeletionDelaySeconds")
+    delay = whole(service.spec, "rayClusterDeletionDelaySeconds")
     if delay is not None and delay < 0:
         path = "spec.rayClusterDeletionDelaySeconds"
         yield _deny("V5", path, f"Spec.RayClusterDeletionDelaySeconds should be non-negative, got {delay}", delay)
@@ -189,14 +197,14 @@ def surge_out_of_range(options: Mapping[str, Any]) -> Iterator[Finding]:
 
 def step_out_of_range(options: Mapping[str, Any]) -> Iterator[Finding]:
     """V9"""
-    step = options.get("stepSizePercent")
+    step = whole(options, "stepSizePercent")
     if step is None or not 0 <= step <= WHOLE:
         yield _deny("V9", f"{OPTIONS}.stepSizePercent", "stepSizePercent must be between 0 and 100", step)
 
 
 def step_beyond_surge(options: Mapping[str, Any]) -> Iterator[Finding]:
     """V10: traffic may not outrun capacity."""
-    step = options.get("stepSizePercent")
+    step = whole(options, "stepSizePercent")
     if step is not None and step > _surge(options):
         message = "stepSizePercent must be less than or equal to maxSurgePercent"
         yield _deny("V10", f"{OPTIONS}.stepSizePercent", message, step)
@@ -204,7 +212,7 @@ def step_beyond_surge(options: Mapping[str, Any]) -> Iterator[Finding]:
 
 def interval_not_positive(options: Mapping[str, Any]) -> Iterator[Finding]:
     """V11"""
-    interval = options.get("intervalSeconds")
+    interval = whole(options, "intervalSeconds")
     if interval is None or interval <= 0:
         yield _deny("V11", f"{OPTIONS}.intervalSeconds", "intervalSeconds must be greater than 0", interval)
 
@@ -218,8 +226,8 @@ def no_gateway_class(options: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _surge(options: Mapping[str, Any]) -> int:
     """The CRD's default where it is missing: the reference relies on that, and crashes without it."""
-    surge = options.get("maxSurgePercent")
-    return WHOLE if surge is None else int(surge)
+    surge = whole(options, "maxSurgePercent")
+    return WHOLE if surge is None else surge
 
 
 def _about_options(id_: str, search: Callable[[Mapping[str, Any]], Iterator[Finding]]) -> Rule:

@@ -1,4 +1,7 @@
-"""JSON as rules read it: nulls and absences are the same, and the parts of a cluster spec have names.
+"""JSON as rules read it: nulls, absences and values of a wrong type are the same, and the parts of a spec have names.
+
+Rules meet JSON of any shape (offline, or of an older CRD), and what is wrong with its types is the schema's to say:
+so a rule reads through these functions, and those of `typed`, and never raises (spec admission §4.1 P1, §4.13).
 
 `check` makes a rule of a generator function over a `Cluster`; the same checks serve RayCluster and the cluster specs
 inside RayJob and RayService, with the parent's annotations and paths (spec admission §2.2, P12).
@@ -7,44 +10,103 @@ inside RayJob and RayService, with the parent's annotations and paths (spec admi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
 
 from api.meta import Json
+from api.quantity import Quantity
 from api.v1.rules.model import Block, Context, Finding, Severity
+from api.v1.rules.typed import is_true, text
 
 __all__ = [
     "Check",
     "Cluster",
+    "ClusterCheck",
     "Found",
     "Group",
+    "amount",
+    "amounts",
     "check",
     "child",
     "children",
     "env_named",
     "mapping",
+    "object_or_none",
     "template_containers",
 ]
 
 AUTOSCALER_V2_ENV: Final = "RAY_enable_autoscaler_v2"
+LONGEST_AMOUNT: Final = 64  # characters of a quantity that are remembered; longer ones are read anew
+
+T = TypeVar("T")
 
 
 def child(node: Mapping[str, Any], *path: str) -> Json:
-    """The object under a path; empty where any step is missing or null."""
+    """The object under a path; empty where any step is missing, null or no object. Shared: never change it."""
     for step in path:
-        node = node.get(step) or {}
-    return dict(node)
+        inner = node.get(step)
+        if not isinstance(inner, dict):
+            return {}
+        node = inner
+    return node if isinstance(node, dict) else dict(node)
+
+
+def object_or_none(node: Mapping[str, Any], name: str) -> Json | None:
+    """The object of that name, even an empty one; None where there is none."""
+    inner = node.get(name)
+    return inner if isinstance(inner, dict) else None
 
 
 def children(node: Mapping[str, Any], *path: str) -> Sequence[Json]:
-    """The list of objects under a path; empty where any step is missing or null."""
+    """The list of objects under a path; empty where any step is missing. What is no object in it reads as an empty one.
+
+    So the numbers of the entries stay what they are in the object.
+    """
     *parents, last = path
-    return child(node, *parents).get(last) or ()
+    found = child(node, *parents).get(last)
+    if not isinstance(found, list):
+        return ()
+    if all(isinstance(one, dict) for one in found):
+        return found
+    return [one if isinstance(one, dict) else {} for one in found]
 
 
 def mapping(node: Mapping[str, Any], name: str) -> Mapping[str, str]:
-    """The map of strings of that name; empty where it is missing or null."""
-    return node.get(name) or {}
+    """The map of strings of that name, without what is no string; empty where it is missing or null."""
+    found = node.get(name)
+    if not isinstance(found, dict):
+        return {}
+    if all(isinstance(value, str) and isinstance(key, str) for key, value in found.items()):
+        return found
+    return {key: value for key, value in found.items() if isinstance(value, str) and isinstance(key, str)}
+
+
+def amount(written: Any) -> Fraction | None:
+    """The exact amount of a quantity ("500m", "2Gi", 4); None for what is none."""
+    if isinstance(written, float):
+        written = repr(written)
+    if isinstance(written, int) and not isinstance(written, bool):
+        return Fraction(written)
+    if not isinstance(written, str):
+        return None
+    return _parsed(written) if len(written) <= LONGEST_AMOUNT else _parsed.__wrapped__(written)
+
+
+@lru_cache(maxsize=2048)  # few amounts are asked for, by all objects, and each is asked about by ten rules
+def _parsed(written: str) -> Fraction | None:
+    try:
+        return Quantity.parse(written).value
+    except ValueError:
+        return None
+
+
+def amounts(container: Mapping[str, Any], which: str) -> Mapping[str, Fraction]:
+    """A container's limits or requests, exactly; what is no quantity is left out."""
+    written: Mapping[Any, Any] = child(container, "resources", which)
+    parsed = {name: amount(one) for name, one in written.items() if isinstance(name, str)}
+    return {name: one for name, one in parsed.items() if one is not None}
 
 
 def template_containers(template: Mapping[str, Any]) -> Sequence[Json]:
@@ -57,9 +119,9 @@ def env_named(variables: Sequence[Mapping[str, Any]], name: str) -> Mapping[str,
     return next((variable for variable in variables if variable.get("name") == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
-    """The head or a worker group: what both have."""
+    """The head or a worker group: what both have. What it read once it remembers."""
 
     spec: Mapping[str, Any]
     path: str  # headGroupSpec, workerGroupSpecs[2]
@@ -67,6 +129,26 @@ class Group:
     index: int = -1  # of worker groups
 
     @property
+    def is_head(self) -> bool:
+        """Not a worker group."""
+        return self.index < 0
+
+    @property
+    def called(self) -> str:
+        """As a sentence begins with it."""
+        return "head" if self.is_head else f"worker group {self.name}"
+
+    @cached_property
+    def pod_spec(self) -> Json:
+        """The spec of the pod template."""
+        return child(self.spec, "template", "spec")
+
+    @cached_property
+    def pod_metadata(self) -> Json:
+        """The metadata of the pod template."""
+        return child(self.spec, "template", "metadata")
+
+    @cached_property
     def containers(self) -> Sequence[Json]:
         """All containers of the template but init containers."""
         return template_containers(child(self.spec, "template"))
@@ -76,20 +158,35 @@ class Group:
         """Container 0; empty where there is none."""
         return self.containers[0] if self.containers else {}
 
-    @property
+    @cached_property
     def env(self) -> Sequence[Json]:
         """The literal environment of container 0."""
         return children(self.ray_container, "env")
 
-    @property
+    @cached_property
     def start_params(self) -> Mapping[str, str]:
         """rayStartParams"""
         return mapping(self.spec, "rayStartParams")
 
+    @cached_property
+    def resources(self) -> Mapping[str, str]:
+        """The group-level resources."""
+        return mapping(self.spec, "resources")
+
+    @cached_property
+    def limits(self) -> Mapping[str, Fraction]:
+        """The limits of container 0, as far as they are quantities."""
+        return amounts(self.ray_container, "limits")
+
+    @cached_property
+    def requests(self) -> Mapping[str, Fraction]:
+        """The requests of container 0, as far as they are quantities."""
+        return amounts(self.ray_container, "requests")
+
     @property
     def restart_policy(self) -> str:
         """The template's restartPolicy; "" when unset."""
-        return str(child(self.spec, "template", "spec").get("restartPolicy") or "")
+        return text(self.pod_spec, "restartPolicy")
 
     @property
     def container_path(self) -> str:
@@ -97,30 +194,48 @@ class Group:
         return f"{self.path}.template.spec.containers[0]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cluster:
-    """A cluster spec and the annotations that count for it: its own, or those of the RayJob around it."""
+    """A cluster spec and the metadata that counts for it: its own, or that of the RayJob around it.
+
+    What it read once it remembers; `remembered` does the same for what rules make of it.
+    """
 
     spec: Mapping[str, Any]
     annotations: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    _memory: dict[Any, tuple[Context, Any]] = field(default_factory=dict, compare=False, repr=False)
 
-    @property
+    def remembered(self, make: Callable[[Cluster, Context], T], context: Context) -> T:
+        """What `make` makes of the cluster in that context; made once."""
+        known = self._memory.get(make)
+        if known is None or known[0] is not context:
+            known = self._memory[make] = (context, make(self, context))
+        made: T = known[1]
+        return made
+
+    @cached_property
     def head(self) -> Group:
         """The head group."""
         return Group(child(self.spec, "headGroupSpec"), "headGroupSpec", "Head")
 
-    @property
+    @cached_property
     def groups(self) -> Sequence[Group]:
         """The worker groups in order."""
         return [
-            Group(spec, f"workerGroupSpecs[{index}]", str(spec.get("groupName") or ""), index)
+            Group(spec, f"workerGroupSpecs[{index}]", text(spec, "groupName"), index)
             for index, spec in enumerate(children(self.spec, "workerGroupSpecs"))
         ]
+
+    @cached_property
+    def all_groups(self) -> Sequence[Group]:
+        """The head, then the worker groups."""
+        return [self.head, *self.groups]
 
     @property
     def autoscaling(self) -> bool:
         """enableInTreeAutoscaling is true"""
-        return self.spec.get("enableInTreeAutoscaling") is True
+        return is_true(self.spec, "enableInTreeAutoscaling")
 
     @property
     def autoscaler(self) -> Json:
@@ -132,7 +247,7 @@ class Cluster:
         """The autoscaler's version is set to v2."""
         return self.autoscaler.get("version") == "v2"
 
-    @property
+    @cached_property
     def v2_by_env(self) -> bool:
         """The head's environment asks for autoscaler v2, in the only two spellings that count."""
         variable = env_named(self.head.env, AUTOSCALER_V2_ENV)
@@ -141,7 +256,7 @@ class Cluster:
     @property
     def ray_version(self) -> str:
         """rayVersion; "" when unset"""
-        return str(self.spec.get("rayVersion") or "")
+        return text(self.spec, "rayVersion")
 
 
 class Found(NamedTuple):

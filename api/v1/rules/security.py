@@ -8,6 +8,7 @@ from typing import Any, Final
 from api.v1.rules.model import Block, Context
 from api.v1.rules.names import dns1123_problem
 from api.v1.rules.reading import Cluster, Found, check, child, children, env_named
+from api.v1.rules.typed import text
 from api.v1.version import parse_version
 
 __all__ = ["CHECKS", "TLS_GATE", "k8s_token_auth", "tls_enabled"]
@@ -149,7 +150,7 @@ def entry_without_group(cluster: Cluster, _: Context) -> Iterator[Found]:
     """A typing error would leave the group without its rules."""
     names = {group.name for group in cluster.groups}
     for index, entry in enumerate(children(cluster.spec, "networkPolicy", "workerGroups")):
-        name = entry.get("groupName") or ""
+        name = text(entry, "groupName")
         if name not in names:
             yield Found(
                 f"networkPolicy.workerGroups[{index}].groupName",

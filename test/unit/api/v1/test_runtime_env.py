@@ -34,7 +34,7 @@ def test_nothing_is_nothing(text: str) -> None:
 
 
 @pytest.mark.spec("rayjob:E20")
-@pytest.mark.parametrize("text", ["invalid_yaml_string", "[a, b]", "42", "a: [", "a: b: c", "{a: 1"])
+@pytest.mark.parametrize("text", ["invalid_yaml_string", "[a, b]", "42", "a: [", "a: b: c", "{a: 1", "[" * 5000])
 def test_what_is_no_mapping_is_refused_with_the_text_in_the_message(text: str) -> None:
     """A scalar or a list cannot be a runtime environment."""
     with pytest.raises(RuntimeEnvError) as error:

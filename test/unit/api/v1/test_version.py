@@ -38,6 +38,9 @@ from api.v1.version import (
         ("nightly", None),
         ("latest", None),
         ("2.99999999999999999999999", None),
+        (f"2.{'9' * 5000}", None),
+        (f"2.{'0' * 5000}7", (2, 7, 0)),
+        (f"{'9' * 5000}.1", None),
     ],
 )
 def test_ray_version_reads_leading_numbers_and_ignores_the_rest(text: str, version: tuple[int, ...] | None) -> None:
@@ -69,7 +72,7 @@ def test_a_semantic_version_lets_no_prerelease_pass_a_minimum(text: str, enough:
     assert version.at_least((2, 6, 0)) is enough
 
 
-@pytest.mark.parametrize("text", ["2.9.0rc1", "nightly", "3.0.0.dev0", "", "2.", "2.52.0 "])
+@pytest.mark.parametrize("text", ["2.9.0rc1", "nightly", "3.0.0.dev0", "", "2.", "2.52.0 ", f"2.{'9' * 5000}"])
 def test_what_is_no_semantic_version_is_none(text: str) -> None:
     """Such a RayJob with metadata cannot be submitted."""
     assert parse_semantic_version(text) is None

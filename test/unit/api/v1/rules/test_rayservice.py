@@ -102,6 +102,9 @@ def test_a_time_out_is_a_duration_above_zero(value: str, rule: str, words: str) 
         ("0", None),
         ("-3", None),
         ("soon", None),
+        ("-+5", None),
+        ("9" * 18, timedelta(seconds=9223372036)),
+        ("9" * 5000, None),
     ],
 )
 def test_a_time_out_may_be_given_in_seconds(value: str, expected: timedelta | None) -> None:
