@@ -420,13 +420,14 @@ async def a_cluster(
     seed: int = 0,
     restart_after: float | None = None,
     tell_events: bool = True,
+    start: datetime = START,
 ) -> AsyncIterator[Cluster]:
-    """A cluster, with an operator unless told otherwise, for as long as the block lasts.
+    """A cluster, with an operator unless told otherwise, for as long as the block lasts. `start` is what clocks show.
 
     `restart_after` seconds after a crash (see `faults.crash`) the operator is started again; None: not at all.
     Raises what any part raised, and NotAlone when something started a thread or process.
     """
-    clock = LoopClock(START)
+    clock = LoopClock(start)
     clock.now()  # from here on
     directory = Path(tempfile.mkdtemp(prefix="manta-"))
     place = node or NodeSettings(capacity=dict(ROOMY), ip="10.0.0.1", issue_tokens=False, tell_events=tell_events)

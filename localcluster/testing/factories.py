@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-__all__ = ["a_container", "a_job", "a_pod", "a_raycluster", "a_rayjob", "a_rayservice", "a_service", "camel"]
+__all__ = [
+    "a_container",
+    "a_job",
+    "a_pod",
+    "a_raycluster",
+    "a_raycronjob",
+    "a_rayjob",
+    "a_rayservice",
+    "a_service",
+    "camel",
+]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -141,6 +151,23 @@ def _cluster_spec(workers: int, group: str) -> Json:
             }
         ]
     return spec
+
+
+def a_raycronjob(
+    name: str, schedule: str, *, namespace: str = "default", workers: int = 0, template: Json | None = None, **spec: Any
+) -> Json:
+    """A RayCronJob; `template` are members of its RayJobs' spec in snake case, `spec` of its own."""
+    job = a_rayjob("unused", workers=workers, **(template or {}))
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCronJob",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "schedule": schedule,
+            "jobTemplate": job["spec"],
+            **{camel(key): value for key, value in spec.items()},
+        },
+    }
 
 
 SERVED = """applications:

@@ -59,7 +59,8 @@ class Witness:
         if before is not None and self._cluster.died_at < before - MOMENT:
             self.broken.append(f"the name {pod.name} was used for a second pod (W1)")
         node_type = pod.metadata.labels[wire.LABEL_NODE_TYPE]
-        slot = "" if node_type == "head" else (pod.metadata.annotations or {})[wire.ANNOTATION_SLOT]
+        known = (pod.metadata.annotations or {}).get(wire.ANNOTATION_SLOT)
+        slot = "" if node_type == "head" else known or pod.name  # another operator's pods have no slot
         place = (owner["uid"], node_type, slot)
         if place in self._slots.values():
             self.broken.append(f"{pod.name} is a second {node_type} of {owner['name']} in slot {slot!r} (W2)")
