@@ -1,14 +1,48 @@
 """The command `manta`."""
 
+import json
 import signal
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
-__all__ = ["main"]
+__all__ = ["interrupted_early", "main"]
 
 Output = Literal["auto", "plain", "json"]
 Node = Literal["processes", "scripted"]
+
+ABOUT = "Ray on this machine, from the YAML that Kubernetes takes: the API, the operator and real Ray, all from here."
+ENDING = "Full story, images and limits: docs/local.md. Files to begin with: config/samples/."
+RUN = """Run what is in FILE, follow it, and clean up: a local cluster of its own comes and goes with it.
+
+No Kubernetes is needed, nor root where user namespaces are allowed. What is wrong with FILE is told before it starts.
+Pods become processes; an image such as rayproject/ray:2.52.0 is an environment with that Ray, made once from PyPI.
+
+    manta run config/samples/rayjob.yaml
+
+Exit code 0: the job succeeded, the cluster is ready, or the service answers. 1: it did not come to that.
+2: the options or the file cannot be used, and nothing was started. 130: Ctrl-C.
+"""
+UP = """A local cluster that stays until Ctrl-C, for kubectl and everything else that speaks to Kubernetes.
+
+It prints how to reach it. Its state is in memory and ends with it.
+
+    manta up --apply config/samples/raycluster.yaml
+    kubectl get pods     (in another shell, after the export line that it prints)
+"""
+HELP = {
+    "file": "YAML with a RayJob, RayService or RayCluster, and what belongs to it; - reads standard input.",
+    "keep": "Stay when it is over, to look around, until Ctrl-C.",
+    "output": "auto: a live table on a terminal, plain lines elsewhere. json: an object a line; the last has the code.",
+    "node": "processes: pods are real processes, with real Ray. scripted: nothing runs in them, to try YAML out.",
+    "node_resources": "What this machine shall claim to have besides, such as nvidia.com/gpu=8. May be repeated.",
+    "port": "Port of the Kubernetes API on 127.0.0.1; 0 takes any that is free.",
+    "kubeconfig": "Where to write the kubeconfig, a new file that is gone at the end; by default a private one.",
+    "apply": "YAML whose objects are created at the start. May be repeated.",
+    "data": "Not supported yet: state lives in memory, and ends with manta.",
+}
 
 
 def main() -> None:
@@ -18,11 +52,20 @@ def main() -> None:
 
         sys.stdout.write(f"manta {version('manta-operator')}\n")
         return
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # while modules load; `ending` takes over
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # while modules load; `ending` takes over
+        signal.signal(number, lambda number, _: interrupted_early(sys.argv[1:], number))
     try:
         command()
     except KeyboardInterrupt:  # between the loop's end and ours
         sys.exit(130)
+
+
+def interrupted_early(arguments: Sequence[str], number: int) -> NoReturn:
+    """Ends as `ending` would, before that is loaded: nothing was started."""
+    code = 128 + number
+    if "--output=json" in arguments or ("--output", "json") in pairwise(arguments):
+        sys.stdout.write(json.dumps({"what": "end", "code": code, "text": "interrupted; nothing was started"}) + "\n")
+    sys.exit(code)
 
 
 def command() -> None:
@@ -30,57 +73,49 @@ def command() -> None:
     import typer
 
     NodeResources = Annotated[  # noqa: N806 - a type
-        list[str] | None, typer.Option(help="More of what the node has, NAME=AMOUNT: nvidia.com/gpu=8.")
+        list[str] | None, typer.Option(metavar="NAME=AMOUNT", help=HELP["node_resources"])
     ]
-    app = typer.Typer(
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        help="Ray on Kubernetes, and without it.",
-    )
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-    @app.callback()
+    @app.callback(help=ABOUT, epilog=ENDING)
     def manta(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-        """Ray on Kubernetes, and without it."""
+        """Ray on this machine."""
 
-    @app.command()
+    @app.command(help=RUN, epilog=ENDING)
     def run(
-        file: Annotated[
-            str, typer.Argument(help="A YAML file with a RayJob, RayService or RayCluster; - reads standard input.")
-        ],
-        keep: Annotated[bool, typer.Option(help="Stay when it is over, until Ctrl-C.")] = False,
-        output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
-        node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
+        file: Annotated[str, typer.Argument(metavar="FILE", help=HELP["file"])],
+        keep: Annotated[bool, typer.Option("--keep", help=HELP["keep"])] = False,
+        output: Annotated[Output, typer.Option(help=HELP["output"])] = "auto",
+        node: Annotated[Node, typer.Option(help=HELP["node"])] = "processes",
         node_resources: NodeResources = None,
-        port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port of the API; 0 takes any.")] = 0,
-        kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
+        port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help=HELP["port"])] = 0,
+        kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help=HELP["kubeconfig"])] = None,
     ) -> None:
-        """Run a file on a local cluster of its own, follow it, clean up.
-
-        Ends 0 if the job succeeded or the service answers, 1 if not, 2 if the file cannot be used.
-        """
+        """Run a file, follow it, clean up."""
         from manta.run import Wishes
         from manta.run import run as run_file
 
         wishes = Wishes(node, amounts(node_resources), port, output, keep, kubeconfig)
         raise typer.Exit(run_file(file, wishes))
 
-    @app.command()
+    @app.command(help=UP, epilog=ENDING)
     def up(
-        apply: Annotated[list[str] | None, typer.Option(help="A YAML file to apply at the start.")] = None,
-        output: Annotated[Output, typer.Option(help="How to show what happens.")] = "auto",
-        node: Annotated[Node, typer.Option(help="What runs pods: real processes, or a table.")] = "processes",
+        apply: Annotated[list[str] | None, typer.Option(metavar="FILE", help=HELP["apply"])] = None,
+        output: Annotated[Output, typer.Option(help=HELP["output"])] = "auto",
+        node: Annotated[Node, typer.Option(help=HELP["node"])] = "processes",
         node_resources: NodeResources = None,
-        data: Annotated[Path | None, typer.Option(help="Where to keep the state; not there yet.")] = None,
-        port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port of the API; 0 takes any.")] = 8001,
-        kubeconfig: Annotated[Path | None, typer.Option(help="Where to write the kubeconfig.")] = None,
+        data: Annotated[Path | None, typer.Option(metavar="FOLDER", help=HELP["data"])] = None,
+        port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help=HELP["port"])] = 8001,
+        kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help=HELP["kubeconfig"])] = None,
     ) -> None:
-        """A local cluster with the operator on it, until Ctrl-C."""
+        """A local cluster, until Ctrl-C."""
         from manta.run import Wishes
         from manta.run import up as stay_up
 
         if data is not None:
-            raise typer.BadParameter("not there yet: state lives in memory and ends with manta", param_hint="--data")
+            raise typer.BadParameter(
+                "not supported yet: state lives in memory and ends with manta", param_hint="--data"
+            )
         wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig)
         raise typer.Exit(stay_up(apply or [], wishes))
 

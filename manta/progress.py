@@ -73,8 +73,6 @@ class Progress:
                 yield from self.cluster_changed(status)
             case "RayService":
                 yield from self.service_changed(body)
-            case _:
-                self.verdict = self.verdict or Verdict(0, f"{self.kind} {self.name} is there")
 
     def job_changed(self, status: Mapping[str, Any]) -> Iterator[Line]:
         """Its phase, what Ray says, and its end."""

@@ -23,6 +23,7 @@ from manta.documents import Document, Unusable, read_documents
 from manta.doors import sharing
 from manta.ending import Stopped, heeding_signals
 from manta.follow import follow
+from manta.kubeconfig import kept_for
 from manta.lines import Verdict
 from manta.local import Local, NotStarted, local_cluster
 from manta.notyet import telling_what_is_not_run
@@ -61,13 +62,10 @@ def run(file: str, wishes: Wishes) -> int:
 
     async def main() -> int:
         documents = read_documents(file)
-        return await running(documents, usable(documents), wishes)
+        advice = usable(documents)
+        return await running(documents, to_follow(documents), advice, wishes)
 
-    try:
-        return ending_well(main(), wishes.output)
-    except Stopped as stopped:
-        sys.stderr.write("\ninterrupted; everything that was started is gone\n")
-        return stopped.exit_code
+    return ending_well(main(), wishes.output)
 
 
 def up(files: Sequence[str], wishes: Wishes) -> int:
@@ -77,42 +75,63 @@ def up(files: Sequence[str], wishes: Wishes) -> int:
         documents = [document for file in files for document in read_documents(file)]
         return await staying(documents, usable(documents), wishes)
 
-    try:
-        return ending_well(main(), wishes.output)
-    except Stopped:
-        sys.stderr.write("\neverything is gone\n")
-        return 0
+    return ending_well(main(), wishes.output, stopping="everything is gone", stopped_code=0)
 
 
-def ending_well(main: Coroutine[Any, Any, int], output: str = "auto") -> int:
-    """Its exit code; what cannot be done is said in a sentence. Raises Stopped."""
+def ending_well(
+    main: Coroutine[Any, Any, int],
+    output: str = "auto",
+    *,
+    stopping: str = "interrupted; everything that was started is gone",
+    stopped_code: int | None = None,
+) -> int:
+    """Its exit code; what cannot be done is said in a sentence, and so is that a signal ended it.
+
+    With `stopped_code` that is how it is meant to end, and no exit code of a shell's.
+    """
     try:
         return heeding_signals(main)
+    except Stopped as stopped:
+        return ended(output, stopped.exit_code if stopped_code is None else stopped_code, stopping, mark="\n")
     except Rejected as error:
-        if output == "json":
-            for finding in error.findings:
-                sys.stdout.write(json.dumps({"what": "finding", **finding.members}) + "\n")
-            sys.stdout.write(json.dumps({"what": "end", "code": UNUSABLE, "text": "nothing was started"}) + "\n")
-        else:
-            sys.stderr.write(f"manta: {error}\n")
-        return UNUSABLE
+        if output != "json":
+            return ended(output, UNUSABLE, str(error))
+        for finding in error.findings:
+            sys.stdout.write(json.dumps({"what": "finding", **finding.members}) + "\n")
+        return ended(output, UNUSABLE, "nothing was started")
     except (Unusable, PortTaken) as error:
-        sys.stderr.write(f"manta: {error}\n")
-        return UNUSABLE
+        return ended(output, UNUSABLE, str(error))
     except aiohttp.ClientError as error:
-        sys.stderr.write(f"manta: the local cluster ended: {error}\n")
-        return 1
+        return ended(output, 1, f"the local cluster ended: {error}")
     except (NotStarted, Refusal) as error:
-        sys.stderr.write(f"manta: {error}\n")
-        return 1
+        return ended(output, 1, str(error))
 
 
-async def running(documents: Sequence[Document], advice: Iterable[Finding], wishes: Wishes) -> int:
+def ended(output: str, code: int, text: str, *, mark: str = "manta: ") -> int:
+    """Says why it ended without a verdict, where its reader looks, and answers the exit code."""
+    if output == "json":
+        sys.stdout.write(json.dumps({"what": "end", "code": code, "text": text}) + "\n")
+        sys.stdout.flush()
+    else:
+        sys.stderr.write(f"{mark}{text}\n")
+    return code
+
+
+def to_follow(documents: Sequence[Document]) -> Document:
+    """The first that can be followed. Raises Unusable."""
+    for document in documents:
+        if document.kind in FOLLOWED:
+            return document
+    file, there = documents[0].file, ", ".join(str(one) for one in documents)
+    kinds = f"{', '.join(FOLLOWED[:-1])} or {FOLLOWED[-1]}"
+    way = "`manta up --apply FILE` applies anything, and stays"
+    raise Unusable(f"{file} has no {kinds} to run; what it has is {there}; {way}")
+
+
+async def running(documents: Sequence[Document], followed: Document, advice: Iterable[Finding], wishes: Wishes) -> int:
     """Everything of `manta run`."""
-    followed = next((one for one in documents if one.kind in FOLLOWED), documents[-1])
     progress = Progress(followed.kind, followed.name, followed.namespace)
     with chosen(wishes.output, progress) as show:
-        show.stage("starting the local cluster")
         async with reachable(wishes, show) as (local, url):
             show.stage("")
             show.say(f"local cluster on {url}; kubectl --kubeconfig {kubeconfig_of(wishes, local)} get pods")
@@ -143,7 +162,6 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
     """Everything of `manta up`."""
     output = "plain" if wishes.output == "auto" else wishes.output
     with chosen(output, Progress("", "")) as show:
-        show.stage("starting the local cluster")
         async with reachable(wishes, show) as (local, url):
             show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
             warn(advice, show)
@@ -153,27 +171,27 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
                 telling_what_is_not_run(local.api, show),
             ):
                 show.stage("ready; Ctrl-C ends it")
-                sys.stderr.write(f"manta: {await local.cell.ended()}\n")
-    return 1
+                why = await local.cell.ended()
+    return ended(wishes.output, 1, why)
 
 
 @asynccontextmanager
 async def reachable(wishes: Wishes, show: Show) -> AsyncIterator[tuple[Local, str]]:
-    """The cluster, and the loopback URL under which kubectl reaches it; the port is taken before anything starts."""
+    """The cluster, and the loopback URL under which kubectl reaches it.
+
+    Port and kubeconfig are seen to before anything starts, or is said to. Raises PortTaken, Unusable, NotStarted.
+    """
 
     async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(local.api_socket)  # nobody knows the port before it is there
 
-    async with (
-        relaying(connect, port=wishes.port) as port,
-        local_cluster(node=wishes.node, capacity=wishes.capacity, told=show.stage) as local,
-    ):
-        url = f"http://127.0.0.1:{port}"
-        write_kubeconfig(kubeconfig_of(wishes, local), url, local.token)
-        try:
-            yield local, url
-        finally:
-            kubeconfig_of(wishes, local).unlink(missing_ok=True)
+    with kept_for(wishes.kubeconfig):
+        async with relaying(connect, port=wishes.port) as port:
+            show.stage("starting the local cluster")
+            async with local_cluster(node=wishes.node, capacity=wishes.capacity, told=show.stage) as local:
+                url = f"http://127.0.0.1:{port}"
+                write_kubeconfig(kubeconfig_of(wishes, local), url, local.token)
+                yield local, url
 
 
 def kubeconfig_of(wishes: Wishes, local: Local) -> Path:

@@ -16,6 +16,7 @@ import pytest
         (["run", "--port=-1", "x.yaml"], "'--port'"),
         (["run", "x.yaml", "--node-resources", "cpu=lots"], "'lots' of cpu is no quantity"),
         (["up", "--node-resources", "gpu"], "is not NAME=AMOUNT"),
+        (["up", "--data", "here"], "not supported yet: state lives in memory"),
     ],
 )
 def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) -> None:
@@ -27,3 +28,22 @@ def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) 
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["manta [OPTIONS] COMMAND", "docs/local.md", "config/samples/"]),
+        (["run"], ["manta run config/samples/rayjob.yaml", "Exit code 0", "NAME=AMOUNT", "reads standard input"]),
+        (["up"], ["manta up --apply", "kubectl get pods", "Not supported yet", "a new file that is gone at the end"]),
+    ],
+)
+def test_help_says_what_to_do_first(command: list[str], words: list[str]) -> None:
+    """An example to copy, what the options want, how it ends, and where to read on."""
+    environment = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    done = subprocess.run(
+        [sys.executable, "-m", "manta", *command, "--help"], capture_output=True, text=True, check=True, env=environment
+    )
+
+    told = " ".join(done.stdout.replace("│", " ").split())
+    assert [word for word in words if word not in told] == []

@@ -137,15 +137,6 @@ def test_a_cluster_is_done_when_it_is_ready() -> None:
     assert progress.verdict == Verdict(0, "RayCluster r is ready")
 
 
-def test_another_kind_is_done_once_it_is_there() -> None:
-    """A file with nothing but a ConfigMap has nothing to wait for."""
-    progress = Progress("ConfigMap", "code")
-
-    list(progress.object_changed({"metadata": {"name": "code"}}))
-
-    assert progress.verdict == Verdict(0, "ConfigMap code is there")
-
-
 def test_pods_of_the_cluster_are_told_and_those_of_others_are_not() -> None:
     """Other clusters may live in the namespace."""
     progress = a_followed_job()

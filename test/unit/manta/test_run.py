@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localcluster.node.forward import PortTaken
+from manta.__main__ import interrupted_early
 from manta.api import Refused, message_of, path_of
 from manta.checking import Rejected, usable
 from manta.documents import Unusable, parsed
 from manta.ending import Stopped, heeding_signals
 from manta.local import NotStarted
-from manta.run import Refusal, ending_well, refusal, run
+from manta.run import Refusal, Wishes, ending_well, reachable, refusal, run
+from manta.show import Plain
 
 JOB = """\
 apiVersion: ray.io/v1
@@ -118,11 +123,109 @@ def test_what_cannot_be_done_is_one_sentence_and_an_exit_code(
 
 def test_a_file_that_cannot_be_read_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, as for any wrong command line."""
-    from manta.run import Wishes
-
     assert run("/nowhere/job.yaml", Wishes()) == 2
 
     assert "cannot read /nowhere/job.yaml" in capsys.readouterr().err
+
+
+def test_a_file_with_nothing_of_ray_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There would be nothing to follow; what else one may do with it is told."""
+    file = tmp_path / "code.yaml"
+    file.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: code}\n")
+
+    assert run(str(file), Wishes()) == 2
+
+    told = capsys.readouterr().err
+    assert told.startswith(f"manta: {file} has no RayJob, RayService or RayCluster")
+    assert "ConfigMap default/code" in told
+    assert "`manta up --apply FILE`" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot read"),
+        ("a: [", "this is no YAML"),
+        ("a: 1\n", "has no apiVersion"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: code}\n", "has no RayJob"),
+    ],
+)
+def test_a_file_that_cannot_be_used_ends_with_a_line_for_scripts_too(
+    text: str | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They read standard output, line by line, until the one that has the exit code."""
+    file = tmp_path / "job.yaml"
+    if text is not None:
+        file.write_text(text)
+
+    assert run(str(file), Wishes(output="json")) == 2
+
+    told = capsys.readouterr()
+    end = json.loads(told.out)
+    assert (end["what"], end["code"], told.err) == ("end", 2, "")
+    assert words in end["text"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_ends_with_a_line_for_scripts(
+    number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its exit code, and the reason."""
+    assert ending_well(interrupted(number), "json") == code
+
+    told = capsys.readouterr()
+    text = "interrupted; everything that was started is gone"
+    assert (json.loads(told.out), told.err) == ({"what": "end", "code": code, "text": text}, "")
+
+
+def test_what_is_meant_to_be_interrupted_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """`manta up` has no other end."""
+    assert ending_well(interrupted(signal.SIGINT), "json", stopping="everything is gone", stopped_code=0) == 0
+
+    assert json.loads(capsys.readouterr().out) == {"what": "end", "code": 0, "text": "everything is gone"}
+
+
+async def interrupted(number: signal.Signals) -> int:
+    """It gets that signal in the midst of its work."""
+    os.kill(os.getpid(), number)
+    await asyncio.Event().wait()
+    return 0
+
+
+@pytest.mark.parametrize("arguments", [["run", "--output", "json", "a.yaml"], ["run", "a.yaml", "--output=json"]])
+def test_a_run_that_is_interrupted_while_it_loads_ends_with_that_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a second in which nothing knows yet how to end."""
+    with pytest.raises(SystemExit) as ended:
+        interrupted_early(arguments, signal.SIGTERM)
+
+    assert ended.value.code == 143
+    assert json.loads(capsys.readouterr().out) == {
+        "what": "end",
+        "code": 143,
+        "text": "interrupted; nothing was started",
+    }
+
+
+def test_a_run_for_people_that_is_interrupted_while_it_loads_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """They pressed Ctrl-C themselves."""
+    with pytest.raises(SystemExit) as ended:
+        interrupted_early(["run", "a.yaml", "--output", "plain"], signal.SIGINT)
+
+    assert (ended.value.code, capsys.readouterr().out) == (130, "")
+
+
+async def test_a_port_in_use_is_told_before_a_start_is() -> None:
+    """Nothing was started."""
+    out = io.StringIO()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wishes = Wishes(port=taken.getsockname()[1])
+        with pytest.raises(PortTaken):
+            async with reachable(wishes, Plain(out)):
+                raise AssertionError("it started")
+
+    assert out.getvalue() == ""
 
 
 @pytest.mark.parametrize(
