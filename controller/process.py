@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -29,7 +30,14 @@ from controller.main import runtime_of
 from controller.ray.dashboard.http import AiohttpRayTransport
 from controller.runtime.background import background
 from controller.runtime.beside import Beside, beside
-from controller.runtime.client.config import BadConfig, ServerConfig, connect, from_kubeconfig, in_cluster
+from controller.runtime.client.config import (
+    BadConfig,
+    ServerConfig,
+    connect,
+    from_kubeconfig,
+    in_cluster,
+    with_proxy,
+)
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Pool
 from controller.runtime.clock import SystemClock
@@ -103,8 +111,12 @@ def leaves(error: BaseException) -> Iterable[BaseException]:
 def server_of(settings: Settings) -> ServerConfig:
     """The first of: the kubeconfig that was named, the cluster we run in, ~/.kube/config (spec deployment §1.1 step 8).
 
-    Raises BadConfig.
+    With the proxy that it names, or the environment (DC-25). Raises BadConfig.
     """
+    return with_proxy(_named_server(settings), os.environ)
+
+
+def _named_server(settings: Settings) -> ServerConfig:
     if settings.kubeconfig:
         return from_kubeconfig([Path(one) for one in settings.kubeconfig.split(os.pathsep) if one])
     if _in_a_cluster():
@@ -158,6 +170,8 @@ async def _serving(settings: Settings) -> None:
     watch = _Watch(settings, config, lease, Health(), Heartbeat(_boot_time))
     rng, clock = random.Random(secrets.randbits(64)), SystemClock()
     log.info("starting", version=VERSION, gates=dict(settings.options.gates.by_name))
+    if config.proxy:
+        log.info("the API server is reached through a proxy", proxy=urlsplit(config.proxy).hostname)
     async with (
         stopped_by_signals() as stop,
         background(("heartbeat", _beating(watch.heartbeat))),

@@ -15,17 +15,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 import yaml
 
 from controller.runtime.client.certificates import CurrentTls
 from controller.runtime.client.credentials import ANONYMOUS, Credentials, FixedToken, TokenFile
+from controller.runtime.client.proxy import proxy_for
 from controller.runtime.client.transport import AiohttpTransport, connected
 from controller.runtime.errors import RuntimeProblem
 from controller.runtime.interfaces import Clock
 
-__all__ = ["BadConfig", "ServerConfig", "connect", "from_kubeconfig", "in_cluster", "kubeconfig_paths"]
+__all__ = ["BadConfig", "ServerConfig", "connect", "from_kubeconfig", "in_cluster", "kubeconfig_paths", "with_proxy"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -45,7 +47,7 @@ class ServerConfig:
     ca: bytes | None = field(default=None, repr=False)
     verify: bool = True
     server_name: str = ""  # to be expected in the certificate instead of the host
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)  # may hold a password
     token: str = field(default="", repr=False)
     token_file: Path | None = None
     certificate: bytes | None = field(default=None, repr=False)
@@ -100,6 +102,12 @@ class ServerConfig:
 @asynccontextmanager
 async def connect(config: ServerConfig, clock: Clock) -> AsyncIterator[tuple[AiohttpTransport, Credentials]]:
     """A transport to that server, and our credentials there; an exec plugin is asked now. Raises BadConfig."""
+    scheme = urlsplit(config.proxy).scheme
+    if scheme not in ("", "http"):
+        raise BadConfig(
+            f"a proxy of scheme {scheme} cannot be used for {config.server}: give http://host:port, through which "
+            "TLS goes end to end, in HTTPS_PROXY or as proxy-url of the kubeconfig, or name the server in NO_PROXY"
+        )
     if config.exec_user is not None:
         config = await _ask_plugin(config)
     async with connected(
@@ -126,6 +134,11 @@ def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Se
         ca_file=folder / "ca.crt",
         token_file=folder / "token",
     )
+
+
+def with_proxy(config: ServerConfig, environ: Mapping[str, str]) -> ServerConfig:
+    """With the proxy that the environment names for that server, unless the configuration names one itself."""
+    return replace(config, proxy=config.proxy or proxy_for(config.server, environ))
 
 
 def kubeconfig_paths(environ: Mapping[str, str], home: Path) -> list[Path]:

@@ -149,6 +149,20 @@ def test_a_lease_needs_a_namespace_outside_a_cluster(tmp_path: Path, kubeconfig:
     )
 
 
+@pytest.mark.spec("runtime:TRN-7")
+def test_a_proxy_that_it_cannot_speak_to_is_refused_with_the_way_out(tmp_path: Path, kubeconfig: str) -> None:
+    """Named in the environment, as for any other client. Loopback needs none, whatever stands there."""
+    file = Path(kubeconfig.removeprefix("--kubeconfig="))
+    file.write_text(file.read_text().replace("http://127.0.0.1", "https://192.0.2.1"))
+
+    end = operator(tmp_path, kubeconfig, *QUIET, "--enable-leader-election=false", HTTPS_PROXY="socks5://proxy:1080")
+
+    assert end.returncode == CANNOT_START
+    last = end.stderr.splitlines()[-1]
+    assert last.startswith("manta-operator: a proxy of scheme socks5 cannot be used for https://192.0.2.1:")
+    assert last.endswith("or name the server in NO_PROXY")
+
+
 def test_in_a_cluster_without_its_files_the_missing_one_is_named(tmp_path: Path) -> None:
     """A pod whose service account token is not mounted."""
     end = operator(tmp_path, *QUIET, KUBERNETES_SERVICE_HOST="10.96.0.1")

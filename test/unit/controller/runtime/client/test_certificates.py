@@ -1,7 +1,8 @@
-"""CA and client certificate in files that somebody renews while we run, against a real TLS server."""
+"""TLS to a real server: CA and client certificate in files that somebody renews while we run; through a proxy."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,8 +81,8 @@ def hand_out(folder: Path, authority: Authority, name: str) -> None:
 
 
 @asynccontextmanager
-async def connected(folder: Path, site: Site, clock: Now) -> AsyncIterator[Transport]:
-    cluster = {"server": f"https://127.0.0.1:{site.port}", "certificate-authority": "ca.crt"}
+async def connected(folder: Path, site: Site, clock: Now, **more: str) -> AsyncIterator[Transport]:
+    cluster = {"server": f"https://127.0.0.1:{site.port}", "certificate-authority": "ca.crt", **more}
     user = {"client-certificate": "client.crt", "client-key": "client.key"}
     config = {
         "clusters": [{"name": "c", "cluster": cluster}],
@@ -139,3 +140,44 @@ async def test_files_that_are_just_being_written_leave_the_old_ones_in_use(tmp_p
 
     assert [line["event"] for line in logs] == ["the certificates for the API server cannot be renewed"]
     assert site.seen == ["first", "second"]
+
+
+@asynccontextmanager
+async def a_proxy(asked: list[bytes]) -> AsyncIterator[str]:
+    """One that carries connections, as companies have them; what it was asked for."""
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            target.write(piece)
+        target.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        host, _, port = asked[-1].split()[1].decode().rpartition(":")
+        inner = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(carry(reader, inner[1]))
+            group.create_task(carry(inner[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://me:secret@{host}:{port}"
+
+
+@pytest.mark.spec("runtime:TRN-7")
+async def test_a_proxy_is_asked_for_a_connection_and_sees_nothing_of_what_goes_through(tmp_path: Path) -> None:
+    """TLS is with the server: it sees our certificate, and the proxy no request."""
+    site, clock, authority = Site(tmp_path), Now(), Authority()
+    asked: list[bytes] = []
+    await site.serve(authority)
+    hand_out(tmp_path, authority, "ours")
+    async with a_proxy(asked) as url, connected(tmp_path, site, clock, **{"proxy-url": url}) as transport:
+        await ask(transport)
+        await ask(transport)
+
+    (request,) = asked
+    assert request.startswith(f"CONNECT 127.0.0.1:{site.port} HTTP/1.1\r\n".encode())
+    assert b"Proxy-Authorization: Basic bWU6c2VjcmV0\r\n" in request
+    assert site.seen == ["ours", "ours"]

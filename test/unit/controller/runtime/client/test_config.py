@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.runtime.client.config import BadConfig, connect, from_kubeconfig, in_cluster, kubeconfig_paths
+from controller.runtime.client.config import (
+    BadConfig,
+    connect,
+    from_kubeconfig,
+    in_cluster,
+    kubeconfig_paths,
+    with_proxy,
+)
 from controller.runtime.client.credentials import TokenFile
 from controller.runtime.clock import SystemClock
 
@@ -59,6 +66,29 @@ def test_a_kubeconfig_names_server_ca_user_and_namespace(tmp_path: Path) -> None
     assert (config.server, config.namespace, config.server_name) == ("https://api:6443", "team", "kubernetes")
     assert (config.ca, config.certificate, config.key) == (b"CA", b"CERT", b"KEY")
     assert "KEY" not in repr(config)
+
+
+@pytest.mark.spec("runtime:TRN-7")
+def test_a_proxy_of_the_kubeconfig_wins_over_one_of_the_environment(tmp_path: Path) -> None:
+    """Whoever wrote it there meant this server. It may hold a password, so it is never shown."""
+    environ = {"HTTPS_PROXY": "http://of-the-environment:3128"}
+    named = from_kubeconfig([a_kubeconfig(tmp_path / "1", cluster={"proxy-url": "http://me:secret@named:1"})])
+    plain = from_kubeconfig([a_kubeconfig(tmp_path / "2")])
+
+    assert with_proxy(named, environ).proxy == "http://me:secret@named:1"
+    assert with_proxy(plain, environ).proxy == "http://of-the-environment:3128"
+    assert with_proxy(plain, {}).proxy == ""
+    assert "secret" not in repr(named)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy:3128"])
+async def test_a_proxy_that_we_cannot_speak_to_is_refused_with_the_way_out(tmp_path: Path, proxy: str) -> None:
+    """Not at the first request, which would only be one more that failed."""
+    config = from_kubeconfig([a_kubeconfig(tmp_path / "config", cluster={"proxy-url": proxy})])
+
+    with pytest.raises(BadConfig, match="give http://host:port"):
+        async with connect(config, Now()):
+            pass
 
 
 def test_of_several_files_the_first_that_has_an_entry_wins(tmp_path: Path) -> None:
