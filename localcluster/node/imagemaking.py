@@ -22,7 +22,7 @@ from localcluster.node import kernel
 from localcluster.node.images import DONE, Environment
 from localcluster.node.interfaces import Fault
 
-__all__ = ["find_python", "main", "settings_for_uv", "why_not"]
+__all__ = ["find_python", "main", "settings_for_uv", "versions_in", "why_not"]
 
 # pip's settings and uv's names for them
 _HANDED_ON: Final = {
@@ -36,6 +36,9 @@ _HANDED_ON: Final = {
 _NO_WHEEL: Final = re.compile(r"\bray\S* has no wheels with a matching|we only found wheels for `ray`")
 _TAGS: Final = re.compile(r"we only found wheels for `ray` .* tags?: (.*)")
 _NO_VERSION: Final = re.compile(r"there is no version of ray\b")
+_LISTED: Final = "Available versions:"  # how pip begins its list
+_SHOWN: Final = 8  # versions
+_ASKING_SECONDS: Final = 30.0
 _ASK: Final = (
     "import sys; print('%d.%d' % sys.version_info[:2]); print(getattr(sys, '_base_executable', sys.executable))"
 )
@@ -160,11 +163,35 @@ def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environme
             _say(line=line.rstrip())
     if process.returncode == 0:
         return
-    raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray}: {why_not(said, wanted, python)}")
+    there = _versions_there(arguments, settings) if _NO_VERSION.search(" ".join(said)) else ()
+    why = why_not(said, wanted, python, there)
+    raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray}: {why}")
 
 
-def why_not(said: Sequence[str], wanted: Environment, python: str) -> str:
-    """What uv said, as a sentence and the way out; its own last words if they are none of those known here."""
+def _versions_there(arguments: Sequence[str], settings: Mapping[str, str]) -> Sequence[str]:
+    """The releases of Ray that the package index has for the new environment's Python; none if pip cannot tell."""
+    python = arguments[arguments.index("--python") + 1]
+    command = [python, "-m", "pip", "index", "versions", "ray", "--disable-pip-version-check"]
+    try:
+        done = subprocess.run(
+            command, env=dict(settings), capture_output=True, text=True, timeout=_ASKING_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return versions_in(done.stdout)
+
+
+def versions_in(said: str) -> Sequence[str]:
+    """The versions that `pip index versions` lists, newest first."""
+    listed = next((line for line in said.splitlines() if line.startswith(_LISTED)), _LISTED)
+    return [word.strip() for word in listed.removeprefix(_LISTED).split(",") if word.strip()]
+
+
+def why_not(said: Sequence[str], wanted: Environment, python: str, there: Sequence[str] = ()) -> str:
+    """What uv said, as a sentence and the way out; its own last words if they are none of those known here.
+
+    `there` are the releases that the index has, newest first, as far as anybody knows.
+    """
     missing = f" (there is no python{wanted.python} on PATH)" if wanted.python not in ("", python) else ""
     words = " ".join(line.strip() for line in said if line.strip())
     if _NO_WHEEL.search(words):
@@ -173,7 +200,11 @@ def why_not(said: Sequence[str], wanted: Environment, python: str) -> str:
         way = f"Put a Python that it has wheels for on PATH ({others})" if others else "Put another Python on PATH"
         return f"it has no wheel for Python {python}{missing}. {way}, or take a Ray that has one for Python {python}"
     if _NO_VERSION.search(words):
-        return f"the package index has no ray=={wanted.ray}. Take a version that it has"
+        if not there:
+            return f"the package index has no ray=={wanted.ray}. Take a version that it has"
+        newest, more = ", ".join(there[:_SHOWN]), ", ..." if len(there) > _SHOWN else ""
+        have = f"for Python {python} it has {newest}{more}"
+        return f"the package index has no ray=={wanted.ray}; {have}. Take one of these, as in rayproject/ray:{there[0]}"
     last = " ".join(line.strip() for line in said[-6:] if line.strip())
     return f"with Python {python}{missing}: {last}"
 

@@ -48,7 +48,8 @@ RAY_PATIENCE: Final = {
     "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",
 }
 HOW_TO_MAP: Final = (
-    "images are not pulled here. Use rayproject/ray:<version>, or say in {config} what it is: "
+    "images are not pulled here. Use rayproject/ray:<version> with a release of Ray{ready}, or say in {config} what it "
+    "is: "
     '[images."{image}"] with ray = "<version>" (and python = "3.11", packages = ["..."]), or '
     'environment = "/path/to/a/venv", or machine = true for the programs of this machine'
 )
@@ -150,7 +151,18 @@ class Images:
             return self._redis(image)
         if (tag := ray_tag(reference)) is not None:
             return Environment(tag.ray, tag.python)
-        raise Fault("ErrImagePull", f"cannot pull {image}: {HOW_TO_MAP.format(config=self.config, image=image)}")
+        way = HOW_TO_MAP.format(config=self.config, image=image, ready=self._ready())
+        no_release = (
+            f"the tag {reference.tag} names no release of Ray, and " if reference.name.startswith("ray") else ""
+        )
+        raise Fault("ErrImagePull", f"cannot pull {image}: {no_release}{way}")
+
+    def _ready(self) -> str:
+        """Which releases are made already, for who must choose one; and that others are no trouble either."""
+        made = {one.parent.name.split("-")[1] for one in self.folder.glob(f"ray-*/{DONE}")}
+        versions = sorted(made, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
+        others = "others are made from PyPI when they are first used"
+        return f" ({', '.join(versions)} made already, {others})" if versions else " (made from PyPI at its first use)"
 
     def _mapped(self) -> Json:
         if not self.config.exists():

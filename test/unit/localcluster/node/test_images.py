@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.node.imagemaking import find_python, settings_for_uv, why_not
+from localcluster.node.imagemaking import find_python, settings_for_uv, versions_in, why_not
 from localcluster.node.images import DONE, Environment, Images
 from localcluster.node.interfaces import Fault
 
@@ -229,6 +229,35 @@ def test_a_ray_that_was_never_released_is_told_as_that() -> None:
     said = ["error: No solution found", "cause: Because there is no version of ray[default]==2.999.0 and you require"]
 
     assert why_not(said, Environment("2.999.0"), "3.11").startswith("the package index has no ray==2.999.0")
+
+
+def test_the_releases_that_there_are_instead_are_named() -> None:
+    """As pip lists them for the Python at hand; the newest are enough to choose from."""
+    there = versions_in("ray (2.60.0)\nAvailable versions: 2.60.0, 2.59.0, 2.58.1\n  INSTALLED: 2.52.0\n")
+    said = ["cause: Because there is no version of ray[default]==9.9.9 and you require"]
+
+    assert there == ["2.60.0", "2.59.0", "2.58.1"]
+    assert versions_in("ERROR: unknown command") == []
+    assert why_not(said, Environment("9.9.9"), "3.11", there) == (
+        "the package index has no ray==9.9.9; for Python 3.11 it has 2.60.0, 2.59.0, 2.58.1. "
+        "Take one of these, as in rayproject/ray:2.60.0"
+    )
+    assert "2.52.0, ..." in why_not(said, Environment("9.9.9"), "3.11", [*["2.52.0"] * 8, "2.0.0"])
+
+
+async def test_an_image_without_a_release_in_its_tag_is_told_with_those_that_are_made(tmp_path: Path) -> None:
+    """`latest` is what everybody tries first."""
+    with pytest.raises(Fault) as none_made:
+        await images(tmp_path).make("rayproject/ray:latest")
+    for version in ("2.53.0", "2.9.0"):
+        made(images(tmp_path), Environment(version))
+
+    with pytest.raises(Fault) as told:
+        await images(tmp_path).make("rayproject/ray:latest")
+
+    assert "the tag latest names no release of Ray, and images are not pulled here" in told.value.message
+    assert "(2.9.0, 2.53.0 made already, others are made from PyPI when they are first used)" in told.value.message
+    assert "(made from PyPI at its first use)" in none_made.value.message
 
 
 def test_whatever_else_went_wrong_is_told_in_its_own_last_words() -> None:
