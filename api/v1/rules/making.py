@@ -22,6 +22,7 @@ __all__ = [
     "Job",
     "job_in",
     "job_rule",
+    "joined",
     "name_of",
     "object_rule",
     "placed_rule",
@@ -148,6 +149,18 @@ def job_rule(id_: str, severity: Severity = Severity.DENY) -> Callable[[JobCheck
         return Rule(id_, severity, frozenset(JOB_PATHS), find)
 
     return made
+
+
+def joined(*rules: Rule) -> Rule:
+    """One rule that finds what each of these of the same id finds, in the kinds that each is about."""
+    first = rules[0]
+
+    def find(new: Json, old: Json | None, context: Context) -> Iterator[Finding]:
+        for rule in rules:
+            if text(new, "kind") in rule.kinds:
+                yield from rule.find(new, old, context)
+
+    return Rule(first.id, first.severity, frozenset().union(*(rule.kinds for rule in rules)), find)
 
 
 def _finding(id_: str, found: Found, severity: Severity, under: str = "") -> Finding:
