@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,9 +13,20 @@ IMAGE_TROUBLE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidIm
 CRASHING: Final = "CrashLoopBackOff"
 OTHER_TROUBLE: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 UNSCHEDULABLE: Final = "Unschedulable"
-MORE_ROOM: Final = (
-    "the one node is this machine; ask for less in resources.requests, or say that it has more: "
-    "--node-resources NAME=AMOUNT"
+# What the scheduler says of each node, before it goes on about preemption, which helps nobody on a single one.
+NO_NODE: Final = re.compile(r"0/\d+ nodes are available: (?P<why>.*?)\.(?: no new claims| preemption:|$)", re.DOTALL)
+TALLY: Final = re.compile(r"\b1 (?=Insufficient|Too many|node\(s\))")  # of one node it says nothing
+WAYS: Final = (  # words of the scheduler -> the way out
+    (
+        "Insufficient ",
+        (
+            "The one node is this machine; ask for less in resources.requests, or say that it has more: "
+            "--node-resources NAME=AMOUNT"
+        ),
+    ),
+    ("affinity/selector", "The one node is this machine; leave nodeSelector and node affinity out"),
+    ("untolerated taint", "The one node is this machine; tolerate its taint, or take that away"),
+    ("Too many pods", "The one node is this machine; ask for fewer replicas"),
 )
 
 
@@ -41,13 +53,21 @@ def state_of(pod: Mapping[str, Any]) -> PodState:
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled") or {}
     if scheduled.get("status") == "False":
-        return PodState(UNSCHEDULABLE, f"cannot be scheduled: {scheduled.get('message', '')} ({MORE_ROOM})")
+        return PodState(UNSCHEDULABLE, f"cannot be scheduled: {why_nowhere(scheduled.get('message', ''))}")
     for container in containers(status):
         if (troubled := in_trouble(container)) is not None:
             return troubled
     if phase == "Running" and (conditions.get("Ready") or {}).get("status") == "True":
         return PodState("Ready")
     return PodState(starting(status) if phase == "Pending" else phase)
+
+
+def why_nowhere(message: str) -> str:
+    """What the scheduler says, as far as it matters here, and as a sentence of its own the way out."""
+    found = NO_NODE.match(message)
+    why = TALLY.sub("", found["why"]) if found else message
+    way = next((f". {way}" for words, way in WAYS if words in why), "")
+    return f"{why}{way}"
 
 
 def containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

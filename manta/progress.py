@@ -22,6 +22,7 @@ Json: TypeAlias = dict[str, Any]
 
 WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
 ENOUGH: Final = 200  # characters to know a cause by: events cut theirs short
+RETRYING: Final = "Retrying"
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
 
 
@@ -68,20 +69,20 @@ class Progress:
         status: Mapping[str, Any] = body.get("status") or {}
         match self.kind:
             case "RayJob":
-                yield from self.job_changed(status)
+                yield from self.job_changed(body, status)
             case "RayCluster":
                 yield from self.cluster_changed(status)
             case "RayService":
                 yield from self.service_changed(body)
 
-    def job_changed(self, status: Mapping[str, Any]) -> Iterator[Line]:
+    def job_changed(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[Line]:
         """Its phase, what Ray says, and its end."""
         self.cluster = status.get("rayClusterName", "") or self.cluster
         self.job_id = status.get("jobId", "")
         self.head_ip = ((status.get("rayClusterStatus") or {}).get("head") or {}).get("podIP", "")
         phase, said = status.get("jobDeploymentStatus", ""), status.get("jobStatus", "")
         self.began = self.began or phase == "Running"
-        shown = f"{phase or 'New'}{f', job {said}' if said else ''}"
+        shown = f"{phase or 'New'}{retry_of(body, status)}{f', job {said}' if said else ''}"
         if shown != self.phase:
             self.phase = shown
             yield Line("phase", f"RayJob {self.name}", shown)
@@ -257,6 +258,15 @@ class Progress:
             return False
         reason = event.get("reason")
         return reason in {"FailedScheduling", "BackOff", "Failed"} or (reason == "Unhealthy" and not pod.was_ready)
+
+
+def retry_of(body: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """Which retry of a RayJob this is, and how many there may be; "" of the first try, and once it is over."""
+    most, failed = (body.get("spec") or {}).get("backoffLimit") or 0, status.get("failed") or 0
+    phase = status.get("jobDeploymentStatus", "")
+    if not most or not failed or phase in OVER:
+        return ""
+    return f" ({failed} of {most})" if phase == RETRYING else f", retry {failed} of {most}"
 
 
 def is_refusal(event: Mapping[str, Any]) -> bool:

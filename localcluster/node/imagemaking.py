@@ -202,7 +202,7 @@ def why_not(said: Sequence[str], wanted: Environment, python: str, there: Sequen
     if _NO_VERSION.search(words):
         if not there:
             return f"the package index has no ray=={wanted.ray}. Take a version that it has"
-        newest, more = ", ".join(there[:_SHOWN]), ", ..." if len(there) > _SHOWN else ""
+        newest, more = ", ".join(there[:_SHOWN]), " and older ones" if len(there) > _SHOWN else ""
         have = f"for Python {python} it has {newest}{more}"
         return f"the package index has no ray=={wanted.ray}; {have}. Take one of these, as in rayproject/ray:{there[0]}"
     last = " ".join(line.strip() for line in said[-6:] if line.strip())

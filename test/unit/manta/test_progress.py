@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from manta.lines import Line, Verdict
 from manta.progress import Progress
 
@@ -137,6 +139,17 @@ def test_a_cluster_is_done_when_it_is_ready() -> None:
     assert progress.verdict == Verdict(0, "RayCluster r is ready")
 
 
+def test_a_retry_is_told_with_its_number_and_how_many_there_may_be() -> None:
+    """Retrying alone does not say whether this goes on for ever."""
+    progress = Progress("RayJob", "train")
+    again = {"spec": {"backoffLimit": 2}, **a_job_status(jobDeploymentStatus="Retrying", failed=1)}
+    after = {"spec": {"backoffLimit": 2}, **a_job_status(jobDeploymentStatus="Initializing", failed=1)}
+
+    lines = [*progress.object_changed(again), *progress.object_changed(after)]
+
+    assert [line.text for line in lines] == ["Retrying (1 of 2)", "Initializing, retry 1 of 2"]
+
+
 def test_pods_of_the_cluster_are_told_and_those_of_others_are_not() -> None:
     """Other clusters may live in the namespace."""
     progress = a_followed_job()
@@ -185,9 +198,44 @@ def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_o
     again = troubles(progress, pod)
 
     assert (trouble.what, trouble.about) == ("trouble", "w")
-    assert "1 Insufficient cpu" in trouble.text
+    assert "Insufficient cpu" in trouble.text
     assert "--node-resources NAME=AMOUNT" in trouble.text
     assert again == []
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            (
+                "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient nvidia.com/gpu. no new claims to "
+                "deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+            ),
+            (
+                "cannot be scheduled: Insufficient cpu, Insufficient nvidia.com/gpu. The one node is this machine; "
+                "ask for less in resources.requests, or say that it has more: --node-resources NAME=AMOUNT"
+            ),
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate",
+            (
+                "cannot be scheduled: node(s) didn't match Pod's node affinity/selector. "
+                "The one node is this machine; leave nodeSelector and node affinity out"
+            ),
+        ),
+        ("running PreBind plugin: no", "cannot be scheduled: running PreBind plugin: no"),
+    ],
+)
+def test_of_what_the_scheduler_says_only_the_cause_is_told(message: str, told: str) -> None:
+    """Preemption, claims and the number of nodes are for clusters; each cause has its own way out."""
+    condition = {"type": "PodScheduled", "status": "False", "message": message}
+
+    progress = a_followed_job()
+
+    (trouble,) = troubles(progress, a_pod("w", phase="Pending", conditions=[condition]))
+
+    assert trouble.text == told
+    assert progress.given_up() == Verdict(1, f"gave up: pod w {told.partition('. ')[0]}")
 
 
 def test_trouble_that_pods_share_is_told_once_with_their_number() -> None:
