@@ -143,9 +143,11 @@ def _suspended(seen: Seen, draft: Draft, suspension: Suspension) -> Decision:
 
 
 def _running(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) -> Decision:
-    draft.lanes(upgrade.created(seen))
-    taking_over = upgrade.serves_from(seen)
-    prepares = upgrade.prepares(seen, taking_over)
+    act = upgrade.act_of(seen)
+    if act is upgrade.Act.CREATE:
+        draft.lanes(upgrade.created(seen))
+    taking_over = upgrade.serves_from(seen, act)
+    prepares = act is upgrade.Act.PREPARE
     for cluster in (seen.active, seen.pending):
         if cluster is not None:
             _kept(seen, cluster, draft, prepares=prepares)

@@ -3,13 +3,17 @@
 One cluster is *active*: requests go to it. Another may be *pending*: it is made ready while the active one serves, and
 takes over when that is proven. A name is recorded one pass before the cluster is made under it, so that no crash and
 no stale look makes two.
+
+Which clusters there are is the `Stage`; what a pass does about them is the first rule of `RULES` that holds in it.
+docs/rayservice-states.md is drawn from that table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from enum import Enum
+from typing import Any, Final, TypeAlias
 
 from api.meta import Json
 from api.v1 import wire
@@ -19,50 +23,118 @@ from controller.ray.rayservice.seen import ClusterView, Seen
 from controller.runtime.diff import merge_patch
 from controller.runtime.plan import Create, Delete, MergePatch
 
-__all__ = ["created", "let_go", "next_deletion", "prepares", "serves_from", "updated"]
+__all__ = [
+    "RULES",
+    "Act",
+    "Stage",
+    "act_of",
+    "created",
+    "let_go",
+    "next_deletion",
+    "serves_from",
+    "stage_of",
+    "updated",
+]
 
 CREATE: Final = "cluster"
 UPDATE_ACTIVE, UPDATE_PENDING = "active cluster", "pending cluster"
 DELETE: Final = "unwanted cluster"
 
 
-def serves_from(seen: Seen) -> ClusterView | None:
-    """The cluster that the Services should select now; None while none is ready (spec rayservice §12.1).
+class Stage(Enum):
+    """Which clusters the status names, and which of them are there."""
 
-    Traffic moves only with proof, as long as there is any to lose. Where it has moved, the change is finished first,
-    however the cluster feels by now (E-17): else nobody would own the cluster that requests go to.
+    NOTHING = "no cluster is there, and no name chosen for one"
+    NAMED = "a name is chosen for the pending cluster, which is not there"
+    FIRST = "the pending cluster is there, and no active one"
+    STEADY = "the active cluster is there, and nothing pending"
+    UPGRADE = "both are there"
+
+
+class Act(Enum):
+    """What a pass does about the clusters. Beside it each living one is kept as it should be (`updated`)."""
+
+    PREPARE = "a name is chosen for a new pending cluster; what was pending is let go"
+    CREATE = "the pending cluster is made after the newest goal"
+    TAKE_OVER = "both Services select the pending cluster, which then is the active one"
+    KEEP = "the active cluster serves on"
+    WAIT = "the pending cluster gets on; requests go where they went"
+
+
+Rule: TypeAlias = Callable[[Seen], bool]
+
+
+def stage_of(seen: Seen) -> Stage:
+    """Where the machine stands."""
+    if seen.pending is not None:
+        return Stage.FIRST if seen.active is None else Stage.UPGRADE
+    if seen.name_of("pending"):
+        return Stage.NAMED
+    return Stage.NOTHING if seen.active is None else Stage.STEADY
+
+
+def act_of(seen: Seen) -> Act:
+    """What this pass does."""
+    return next(act for rule, act in RULES[stage_of(seen)] if rule(seen))
+
+
+def always(_: Seen) -> bool:
+    """else"""
+    return True
+
+
+def has_moved(seen: Seen) -> bool:
+    """requests go to the pending cluster: what was begun is finished first, however that cluster feels by now (E-17)"""
+    pending = _staying(seen)
+    return pending is not None and seen.selected == pending.name
+
+
+def may_move(seen: Seen) -> bool:
+    """the pending cluster serves the whole configuration; where there are requests to lose, each of its doors has
+    proven that it is open and knows every route
     """
-    pending, active = seen.pending, seen.active
-    if (
-        pending is not None
-        and not pending.deleting
-        and (seen.selected == pending.name or _may_take_over(seen, pending))
-    ):
-        return pending
+    losing = seen.selected != "" and seen.endpoints > 0
+    pending = _staying(seen)
+    return pending is not None and pending.serves(seen.goal) and (not losing or pending.proven(seen.goal))
+
+
+def _staying(seen: Seen) -> ClusterView | None:
+    """The pending cluster, unless somebody deletes it: then it is made again once it is gone."""
+    return seen.pending if seen.pending is not None and not seen.pending.deleting else None
+
+
+def another_is_wanted(seen: Seen) -> bool:
+    """the goal differs from the newest cluster by more than groups at its end, and the strategy replaces clusters"""
+    newest = seen.pending or seen.active
+    return newest is not None and _near(seen, newest) is Match.NONE and replaces(seen)
+
+
+_PENDING: Final = (
+    (has_moved, Act.TAKE_OVER),
+    (may_move, Act.TAKE_OVER),
+    (another_is_wanted, Act.PREPARE),
+    (always, Act.WAIT),
+)
+# In each stage the first rule that holds says what is done.
+RULES: Final[Mapping[Stage, tuple[tuple[Rule, Act], ...]]] = {
+    Stage.NOTHING: ((always, Act.PREPARE),),
+    Stage.NAMED: ((always, Act.CREATE),),
+    Stage.FIRST: _PENDING,
+    Stage.STEADY: ((another_is_wanted, Act.PREPARE), (always, Act.KEEP)),
+    Stage.UPGRADE: _PENDING,
+}
+
+
+def serves_from(seen: Seen, act: Act) -> ClusterView | None:
+    """The cluster that the Services should select now; None while none is ready (spec rayservice §12.1)."""
+    if act is Act.TAKE_OVER:
+        return seen.pending
+    active = seen.active
     if active is None:
         return None
     # A Service that somebody deleted comes back at once: its cluster was ready when it became the active one (E-45).
     lost = seen.head_service is None or seen.serve_service is None
     return active if lost or active.serves(seen.goal) else None
-
-
-def _may_take_over(seen: Seen, pending: ClusterView) -> bool:
-    losing = seen.selected != "" and seen.endpoints > 0
-    return pending.serves(seen.goal) and (not losing or pending.proven(seen.goal))
-
-
-def prepares(seen: Seen, taking_over: ClusterView | None) -> bool:
-    """Is a name to be chosen for a new pending cluster? (Spec rayservice §9.5.)"""
-    if taking_over is not None and taking_over.name == seen.name_of("pending"):
-        return False  # finish this one first (E-17)
-    if seen.name_of("pending") and seen.pending is None:
-        return False  # a name is chosen, and its cluster about to be made after the newest goal
-    compared = seen.pending or seen.active
-    if compared is None:
-        return True
-    if _near(seen, compared) is not Match.NONE:
-        return False
-    return replaces(seen)
 
 
 def replaces(seen: Seen) -> bool:
@@ -91,11 +163,9 @@ def _foreign(seen: Seen, cluster: ClusterView) -> bool:
     return cluster.annotations.get(wire.ANNOTATION_OPERATOR_VERSION, "") != seen.options.version
 
 
-def created(seen: Seen) -> Create | None:
-    """The pending cluster, where its name is chosen and it is not there."""
+def created(seen: Seen) -> Create:
+    """The pending cluster."""
     name = seen.name_of("pending")
-    if not name or seen.pending is not None:
-        return None
     return Create(
         wire.RAY_CLUSTERS, ray_cluster(seen.service, seen.cluster_goal, name, seen.options.version), why=CREATE
     )
