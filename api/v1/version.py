@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SemanticVersion",
     "Version",
     "image_version",
+    "is_prerelease",
     "parse_semantic_version",
     "parse_version",
     "split_image",
@@ -30,6 +32,7 @@ Version: TypeAlias = tuple[int, ...]
 
 _GENERIC: Final = re.compile(r"\s*v?([0-9]+(?:\.[0-9]+)*)[^\n]*", re.ASCII)
 _LONGEST: Final = 20  # digits of _LARGEST: no longer number is read, for reading one of a million digits takes minutes
+_PRERELEASE: Final = re.compile(r"[-.]?(?:rc|a|b|alpha|beta|dev)(?![a-z])", re.ASCII)
 _WORD: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _SEMANTIC: Final = re.compile(
     rf"v?(?P<numbers>[0-9]{{1,20}}(?:\.[0-9]{{1,20}}){{0,2}})(?:-(?P<pre>{_WORD}))?(?:\+{_WORD})?", re.ASCII
@@ -53,6 +56,12 @@ def parse_version(text: str) -> Version | None:
         return None
     numbers = tuple(int(part.lstrip("0") or "0") for part in parts)
     return _padded(numbers) if max(numbers) <= _LARGEST else None
+
+
+def is_prerelease(text: str) -> bool:
+    """Does what follows the numbers of `rayVersion` mark a pre-release ("2.52.0rc1", "3.0.0.dev0")?"""
+    match = _GENERIC.fullmatch(text)
+    return match is not None and _PRERELEASE.match(text, match.end(1)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,7 @@ def _confidence(found: ImageVersion, ours: bool) -> Confidence:
     return Confidence.MEDIUM if ray_like else Confidence.LOW
 
 
+@lru_cache(maxsize=1024)  # clusters of many groups name the same image in each
 def _of_tag(tag: str, *, rayish: bool) -> ImageVersion:
     """The tag alone; its confidence is not yet known."""
     first, *rest = tag.split("-")

@@ -8,17 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from api.v1.rules import raycluster, rayjob, rayservice
+from api.v1.rules import (
+    accelerator_nodes,
+    accelerators,
+    image_changes,
+    minimum_versions,
+    offered,
+    ray_versions,
+    raycluster,
+    raycronjob,
+    rayjob,
+    rayservice,
+)
 from api.v1.rules.model import Rule
 
 __all__ = ["BEYOND", "RULES_BY_KIND"]
 
-BEYOND: Final[tuple[Rule, ...]] = ()  # in the order of the specification's sections: §4.3, 4.4, 4.5, ...
+BEYOND: Final[tuple[Rule, ...]] = (  # in the order of the specification's sections: §4.3, 4.4, 4.5, ...
+    *ray_versions.RULES,
+    *image_changes.RULES,
+    *minimum_versions.RULES,
+    *accelerators.RULES,
+    *accelerator_nodes.RULES,
+    *offered.RULES,
+)
 ENFORCED: Final[Mapping[str, tuple[Rule, ...]]] = {
     "RayCluster": raycluster.RULES,
     "RayJob": rayjob.RULES,
     "RayService": rayservice.RULES,
-    "RayCronJob": (),
+    "RayCronJob": raycronjob.RULES,
 }
 RULES_BY_KIND: Final[Mapping[str, tuple[Rule, ...]]] = {
     kind: (*enforced, *(rule for rule in BEYOND if kind in rule.kinds)) for kind, enforced in ENFORCED.items()

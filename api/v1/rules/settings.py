@@ -65,6 +65,7 @@ class AdmissionSettings:
         "huawei.com/Ascend*",
     )
     gpu_taints: tuple[str, ...] = ()  # GPU24: keys of taints that GPU nodes carry; empty: the rule is off
+    gpu_products: tuple[str, ...] = ()  # GPU26: names of the products that the nodes have; empty: the rule is off
     most_pods: int = 0  # RP13: desired pods of one cluster; 0: no cap
     default_ray_version: bool = True  # D01
     default_start_params: bool = True  # D02

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Surroundings"]
 
@@ -22,3 +24,4 @@ class Surroundings:
     worker_sidecars: tuple[str, ...] = ()  # ... and workerSidecarContainers
     priority_classes: frozenset[str] | None = None  # names of those that the cluster has
     multikueue: bool | None = None  # its kinds are served
+    selected_cluster: Mapping[str, Any] | None = None  # the RayCluster that a RayJob's clusterSelector names

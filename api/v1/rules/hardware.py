@@ -1,0 +1,269 @@
+"""What the pods of a group ask of Kubernetes, and what their nodes tell Ray they have (spec admission §4.4, §3).
+
+The families of accelerators are the operator's lists; amounts are exact. Container 0 runs Ray, and only what that one
+has limits for is announced to Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from api.v1.rules.model import Context
+from api.v1.rules.reading import Cluster, Group, amount, amounts, child, children, mapping
+from api.v1.rules.settings import AdmissionSettings
+from api.v1.rules.typed import text
+
+__all__ = [
+    "GPUS",
+    "Container",
+    "Family",
+    "Hardware",
+    "StartResources",
+    "compared",
+    "expands",
+    "family_of",
+    "hardware_of",
+    "is_gpu_key",
+    "is_plain_mig",
+    "number_of",
+    "spoken",
+]
+
+
+class Family(Enum):
+    """What kind of resource a key names."""
+
+    GPU = "gpu"
+    MIG = "mig"  # a slice of one
+    SHARED = "shared"  # memory or cores of one, dealt out by a scheduler
+    OTHER = "other"  # another accelerator
+    PLAIN = "plain"  # none: cpu, memory, ...
+
+
+GPUS: Final = frozenset({Family.GPU, Family.MIG})  # what counts as one
+_MIG: Final = re.compile(r"nvidia\.com/mig-[0-9]+g\.[0-9]+gb(?P<suffix>\..+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"\s*[-+]?[0-9]{1,30}(\.[0-9]{0,30})?\s*", re.ASCII)
+# Pod annotations and labels by which sharing schedulers are asked for a part of a GPU.
+SHARING: Final = frozenset({"gpu-fraction", "gpu-memory", "nvidia.com/gpu.sharing-strategy"})
+SHARING_PREFIX: Final = "hami.io/"
+
+
+@lru_cache(maxsize=1024)
+def _family(key: str, gpus: tuple[str, ...], shared: tuple[str, ...], others: tuple[str, ...]) -> Family:
+    if any(fnmatchcase(key, glob) for glob in shared):
+        return Family.SHARED
+    if _MIG.fullmatch(key):
+        return Family.MIG
+    if key.endswith("gpu") or any(fnmatchcase(key, glob) for glob in gpus):
+        return Family.GPU
+    return Family.OTHER if any(fnmatchcase(key, glob) for glob in others) else Family.PLAIN
+
+
+def family_of(key: str, settings: AdmissionSettings) -> Family:
+    """What kind of resource that is, by the operator's lists."""
+    if key in ("cpu", "memory"):
+        return Family.PLAIN
+    return _family(key, settings.gpu_keys, settings.shared_gpu_keys, settings.accelerator_keys)
+
+
+def is_gpu_key(key: str, context: Context) -> bool:
+    """A GPU, or a slice of one?"""
+    return family_of(key, context.admission) in GPUS
+
+
+def is_plain_mig(key: str) -> bool:
+    """A MIG profile without suffix: one that the operator announces as a GPU."""
+    match = _MIG.fullmatch(key)
+    return match is not None and match["suffix"] is None
+
+
+def expands(written: str) -> bool:
+    """Does the shell put something else in its place? Start parameters are rendered into a command line."""
+    return "$" in written or "`" in written
+
+
+def number_of(written: str) -> Fraction | None:
+    """The number of a start parameter; None for what is none."""
+    return Fraction(written.strip()) if _NUMBER.fullmatch(written) else None
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a pod template, and what it asks for."""
+
+    path: str
+    name: str
+    limits: Mapping[str, Fraction]
+    requests: Mapping[str, Fraction]
+    written: Mapping[str, Any]  # its resources as they stand there
+
+
+@dataclass(frozen=True)
+class StartResources:
+    """`rayStartParams.resources`: quoted JSON, since it goes through a shell and the autoscaler cuts off the quotes."""
+
+    offered: Mapping[str, Any]
+    problem: str = ""  # why it is none
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A group, as rules about its resources see it."""
+
+    group: Group
+    settings: AdmissionSettings
+
+    @cached_property
+    def containers(self) -> Sequence[Container]:
+        """All containers of the pod, init containers last; the first runs Ray."""
+        return list(self._containers())
+
+    def _containers(self) -> Iterator[Container]:
+        for kind in ("containers", "initContainers"):
+            for index, one in enumerate(children(self.group.pod_spec, kind)):
+                path = f"{self.group.path}.template.spec.{kind}[{index}]"
+                ray = index == 0 and kind == "containers"
+                limits = self.group.limits if ray else amounts(one, "limits")
+                requests = self.group.requests if ray else amounts(one, "requests")
+                yield Container(path, text(one, "name"), limits, requests, child(one, "resources"))
+
+    def keys(self, *families: Family) -> Sequence[str]:
+        """The keys of those families that the Ray container has a limit for, sorted."""
+        return sorted(key for key, family in self._families.items() if family in families)
+
+    @cached_property
+    def _families(self) -> Mapping[str, Family]:
+        present = {key for key, much in self.group.limits.items() if much > 0}
+        families = {key: family_of(key, self.settings) for key in present}
+        return {key: family for key, family in families.items() if family is not Family.PLAIN}
+
+    @property
+    def accelerated(self) -> bool:
+        """The Ray container has a limit for some accelerator."""
+        return bool(self._families)
+
+    @cached_property
+    def gpu_keys(self) -> Sequence[str]:
+        """The keys of GPUs and their slices."""
+        return self.keys(*GPUS)
+
+    @cached_property
+    def gpus(self) -> Fraction:
+        """How many GPUs, or slices, the Ray container has a limit for."""
+        return sum((self.group.limits[key] for key in self.gpu_keys), Fraction(0))
+
+    @property
+    def gpu_param(self) -> str:
+        """num-gpus as it stands there; "" when unset."""
+        return self.group.start_params.get("num-gpus", "")
+
+    @property
+    def gpu_path(self) -> str:
+        """Where num-gpus stands."""
+        return f"{self.group.path}.rayStartParams[num-gpus]"
+
+    @cached_property
+    def offered_gpus(self) -> Mapping[str, Fraction]:
+        """GPUs in the group-level resources."""
+        found = {key: amount(much) for key, much in self.group.resources.items() if self._like_gpu(key)}
+        return {key: much for key, much in found.items() if much is not None}
+
+    def _like_gpu(self, key: str) -> bool:
+        """The reference compares without regard to case."""
+        return family_of(key.lower(), self.settings) in GPUS
+
+    @property
+    def says_gpus(self) -> bool:
+        """The user says how many GPUs there are, by parameter or group-level resource."""
+        return bool(self.gpu_param) or bool(self.offered_gpus)
+
+    @property
+    def says_no_gpus(self) -> bool:
+        """The user says that Ray is to use none."""
+        return number_of(self.gpu_param) == 0 or (bool(self.offered_gpus) and not any(self.offered_gpus.values()))
+
+    @cached_property
+    def shares(self) -> bool:
+        """A sharing scheduler deals out the GPU (GPU12)."""
+        if not self.group.pod_metadata:
+            return False
+        keys = {*mapping(self.group.pod_metadata, "annotations"), *mapping(self.group.pod_metadata, "labels")}
+        return bool(keys & SHARING) or any(key.startswith(SHARING_PREFIX) for key in keys)
+
+    @cached_property
+    def claims(self) -> bool:
+        """Devices come by resource claims, which Ray cannot see (GPU13)."""
+        of_container = children(self.group.ray_container, "resources", "claims")
+        return bool(children(self.group.pod_spec, "resourceClaims")) or bool(of_container)
+
+    @property
+    def announced_gpus(self) -> Fraction | None:
+        """How many GPUs the node tells Ray it has; None where that cannot be told from the spec."""
+        if self.offered_gpus:
+            return max(self.offered_gpus.values())
+        if self.gpu_param:
+            return number_of(self.gpu_param)
+        if self.claims or self.shares:
+            return None
+        return self.group.limits[self.gpu_keys[0]] if self.gpu_keys else Fraction(0)
+
+    @property
+    def announced_cpus(self) -> Fraction | None:
+        """How many CPUs the node tells Ray it has; None where that cannot be told from the spec."""
+        for key, written in self.group.resources.items():
+            if key.lower() == "cpu":
+                return amount(written)
+        if "num-cpus" in self.group.start_params:
+            return number_of(self.group.start_params["num-cpus"])
+        found = self.group.limits.get("cpu") or self.group.requests.get("cpu")
+        return None if found is None else Fraction(-(-found.numerator // found.denominator))
+
+    @cached_property
+    def start_resources(self) -> StartResources | None:
+        """`rayStartParams.resources`; None where there are none, or the shell is to fill them in."""
+        written = self.group.start_params.get("resources")
+        return None if written is None or expands(written) else _start_resources(written)
+
+
+@lru_cache(maxsize=256)
+def _start_resources(written: str) -> StartResources:
+    bare = written.strip()
+    if len(bare) < 2 or bare[0] != bare[-1] or bare[0] not in "'\"":
+        return StartResources({}, "it must be a JSON object inside quotes of its own")
+    inner = bare[1:-1]
+    if bare[0] == '"' and '"' in inner.replace('\\"', ""):
+        return StartResources({}, 'inside double quotes each quote needs a backslash: \\"')
+    try:
+        found = json.loads(inner.replace("\\", ""))
+    except (ValueError, RecursionError):
+        return StartResources({}, "it is no JSON")
+    if not isinstance(found, dict):
+        return StartResources({}, "it is no JSON object")
+    return StartResources(found)
+
+
+def hardware_of(cluster: Cluster, context: Context) -> Sequence[Hardware]:
+    """The head and the worker groups that have containers; read once."""
+    return cluster.remembered(_hardware, context)
+
+
+def _hardware(cluster: Cluster, context: Context) -> Sequence[Hardware]:
+    return [Hardware(group, context.admission) for group in cluster.all_groups if group.containers]
+
+
+def compared(cluster: Cluster, context: Context) -> Sequence[Hardware]:
+    """The groups whose limits and start parameters speak of the same devices (GPU12, GPU13)."""
+    return [one for one in hardware_of(cluster, context) if not one.shares and not one.claims]
+
+
+def spoken(number: Fraction) -> str:
+    """A number for people."""
+    return str(number.numerator) if number.denominator == 1 else str(float(number))
