@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from api.meta import Json, Ref, Resource, controller_of
+from controller.runtime.client.concurrency import Concurrency
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
 from controller.runtime.client.status import error_from, retry_after
 from controller.runtime.client.transport import Answer, Broken, Pool, Transport
@@ -36,6 +37,7 @@ TOTAL_SECONDS = 60.0  # CLI-17: the server's own limit for ordinary requests
 MOST_ASKED_RETRIES = 10  # CLI-15
 WRITES_AT_ONCE = 64  # CLI-19: no herd of ten thousand reconciles
 EVENTS_AT_ONCE = 8  # CLI-20: of a client that only tells what happened
+TOO_MANY = 429
 PAGE_SIZE = 500
 MOST_WARNINGS = 200  # texts that are logged; a server could make up more
 _log = structlog.get_logger("client")
@@ -125,7 +127,7 @@ class RestClient:
         pool: Pool = Pool.REQUEST,
         writes: int = WRITES_AT_ONCE,
     ) -> None:
-        """`writes`: how many may be on their way at once; more wait here, and take no connection from others."""
+        """`writes`: how many may be on their way at once, at the most; others wait here, and take no connection."""
         self._transport = transport
         self._clock = clock
         self._identity = identity
@@ -135,7 +137,7 @@ class RestClient:
         self._metrics = metrics if metrics is not None else Metrics()
         self._host = host
         self._pool = pool
-        self._writes = asyncio.Semaphore(writes)
+        self._writes = Concurrency(writes)
         self._warned: set[tuple[str, str]] = set()
 
     def named(self, controller: str) -> RestClient:
@@ -279,7 +281,7 @@ class RestClient:
         )
         entry = self.ledger.begin(resource, ref, self._clock.monotonic(), owner_uid=owner_uid, uid=uid)
         try:
-            answer = await self._write(call)
+            answer = await self._ask_object(call)
         except NotFound:
             self.ledger.deleted(entry, uid)
             raise
@@ -303,7 +305,7 @@ class RestClient:
     async def _write_recorded(self, call: _Call, entry: Entry | None) -> Json:
         """Send it, and complete its entry however it ends."""
         try:
-            answer = await self._write(call)
+            answer = await self._ask_object(call)
         except (LostAnswer, ServerError, asyncio.CancelledError):
             # Also a 5xx may come after the write went through, and a cancelled request has left already.
             self.ledger.lost(entry)
@@ -315,10 +317,6 @@ class RestClient:
         owner = controller_of(metadata)
         self.ledger.wrote(entry, _version(answer), metadata.get("labels") or {}, owner["uid"] if owner else "")
         return answer
-
-    async def _write(self, call: _Call) -> Json:
-        async with self._writes:
-            return await self._ask_object(call)
 
     # One request
 
@@ -339,7 +337,7 @@ class RestClient:
         asked = 0
         while True:
             try:
-                status, headers, body = await self._once(call)
+                status, headers, body = await (self._in_turn(call) if call.writes else self._once(call))
             except Broken as error:
                 broken += 1
                 if call.writes:
@@ -353,12 +351,22 @@ class RestClient:
             if status == 401 and not refreshed and self._credentials.refresh():
                 refreshed = True
                 continue
-            wait = retry_after(headers) if status == 429 or status >= 500 else None
+            wait = retry_after(headers) if status == TOO_MANY or status >= 500 else None
             if wait is None or asked >= MOST_ASKED_RETRIES:
                 raise error_from(call.verb, call.ref, status, headers, body)
             asked += 1
             self._count_retry(call, str(status))
             await asyncio.sleep(wait)
+
+    async def _in_turn(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
+        """One try of a write, when its turn comes (CLI-19). One that is told to wait does so without a turn."""
+        async with self._writes.turn() as turn:
+            answer = await self._once(call)
+            if answer[0] == TOO_MANY:
+                turn.refused()
+            else:
+                turn.went_well()
+            return answer
 
     async def _once(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
         """One try within its time. A write that left and got no answer in time is Broken: it may have happened."""
