@@ -27,9 +27,9 @@ MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)
 SHORTEST: Final = timedelta(seconds=1)  # of @every; what is shorter counts as this
 YEARS: Final = 5  # after which the search for the next tick is given up
-# Ends of the calendar at which no computation with a day or an offset more leaves it.
+# Far enough from the ends of the calendar for a search, an offset, or the longest @every (292 years).
 FIRST: Final = datetime(2, 1, 1, tzinfo=UTC)
-LAST: Final = datetime(9990, 1, 1, tzinfo=UTC)
+LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class BadSchedule(ValueError):
@@ -46,18 +46,15 @@ class Every:
 
     delay: timedelta
 
-    def after(self, moment: datetime) -> datetime | None:
+    def after(self, moment: datetime) -> datetime:
         """The first tick after that moment, which itself is the beginning."""
-        return self._first(moment) + self.delay if moment < LAST else None
+        return countable(moment).replace(microsecond=0) + self.delay
 
     def latest(self, since: datetime, until: datetime, most: int) -> Sequence[datetime]:
         """The last ticks after `since` and not after `until`, at most so many, in order."""
-        begin = self._first(since)
-        last = (min(until, LAST) - begin) // self.delay
+        begin = countable(since).replace(microsecond=0)
+        last = (countable(until) - begin) // self.delay
         return [begin + n * self.delay for n in range(max(1, last - most + 1), last + 1)]
-
-    def _first(self, moment: datetime) -> datetime:
-        return moment.replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ class Calendar:
 
     def after(self, moment: datetime) -> datetime | None:
         """The first tick after that moment; None if there is none in the next five years."""
-        moment = min(max(moment, FIRST), LAST)
+        moment = countable(moment)
         day = moment.astimezone(self.zone).date() - DAY  # the clock may go back over midnight
         last_year = (moment + SHORTEST).astimezone(self.zone).year + YEARS
         while day.year <= last_year:
@@ -89,7 +86,7 @@ class Calendar:
 
     def latest(self, since: datetime, until: datetime, most: int) -> Sequence[datetime]:
         """The last ticks after `since` and not after `until`, at most so many, in order."""
-        since, until = max(since, FIRST), min(until, LAST)
+        since, until = countable(since), countable(until)
         day = until.astimezone(self.zone).date() + DAY
         first_day = since.astimezone(self.zone).date() - DAY
         found: list[datetime] = []
@@ -130,6 +127,11 @@ Schedule: TypeAlias = Calendar | Every
 
 
 # A day on the clocks of a zone
+
+
+def countable(moment: datetime) -> datetime:
+    """The moment, or the nearest one with some years on either side of it: what somebody wrote may be any."""
+    return min(max(moment, FIRST), LAST)
 
 
 def beginning(day: date, zone: tzinfo) -> datetime | None:
@@ -205,7 +207,7 @@ NUMBER: Final = re.compile(r"\+?([0-9]+)")
 MOST_DIGITS: Final = 18  # of a number; no field has three, but a step may be as long as it likes
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse_schedule(text: str, zone: tzinfo = UTC) -> Schedule:
     """The schedule that the text means on clocks of that zone. Raises BadSchedule."""
     if text.startswith(EVERY):

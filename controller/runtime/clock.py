@@ -53,6 +53,10 @@ class LoopClock(_LoopTime):
             self._loop_start = loop_now
         return self._start + timedelta(seconds=loop_now - self._loop_start)
 
+    def jump(self, by: timedelta) -> None:
+        """The wall clock is set, forward or back; intervals are measured as before."""
+        self._start += by
+
 
 def local_zone(environment: Mapping[str, str], localtime: Path = LOCALTIME) -> tzinfo:
     """The time zone of this process: what TZ names, else the machine's; UTC where neither says one that is known.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 from api.meta import Ref
@@ -10,22 +9,20 @@ from api.v1 import wire
 from controller.ray.options import Options
 from controller.ray.raycronjob.decide import decide
 from controller.ray.raycronjob.observe import observe
-from controller.ray.raycronjob.status import Report, report
+from controller.ray.raycronjob.status import report, result_of
 from controller.ray.raycronjob.validation import complaint
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.events import Recorder
 from controller.runtime.handlers import Source, annotations_changed, for_object, generation_changed, labels_changed
 from controller.runtime.interfaces import Client, Clock, Reader
-from controller.runtime.plan import DONE, Result, after
+from controller.runtime.plan import DONE, Result
 from controller.runtime.publish import publish
 
 __all__ = ["NAME", "WATCHED", "RayCronJobReconciler", "sources"]
 
 NAME: Final = "raycronjob-controller"  # in events; the reference's
 WATCHED: Final = (Watched(wire.RAY_CRON_JOBS),)
-# At once, and the pass went well all the same: AGAIN would keep the back-off of passes before it that did not.
-AT_ONCE: Final = timedelta.resolution
 
 
 class RayCronJobReconciler:
@@ -48,15 +45,7 @@ class RayCronJobReconciler:
             announce(event)
         if told.status is not None:
             await publish(self._client, wire.RAY_CRON_JOBS, seen.cron, told.status)
-        return self._result(told)
-
-    def _result(self, told: Report) -> Result:
-        """Counted from now: the writes took their time, and the next tick does not wait for that."""
-        if told.error is not None:
-            return Result(error=told.error)
-        if told.look_at is None:
-            return DONE
-        return after(max(told.look_at - self._clock.now(), AT_ONCE))
+        return result_of(told, self._clock.now())
 
 
 def sources() -> tuple[Source, ...]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from api.meta import Json, format_time
 from controller.ray.raycronjob.decide import Decision
 from controller.ray.raycronjob.seen import Seen
-from controller.runtime.plan import Announcement, Outcome, Verdict, ref_of
+from controller.runtime.plan import DONE, Announcement, Outcome, Result, Verdict, after, ref_of
 
-__all__ = ["Report", "report"]
+__all__ = ["Report", "report", "result_of"]
 
 # The tick is done with. An object of its name is there: the tick's own, though it may be on its way out again, or
 # somebody else's. That one is never touched and will not go by itself, and the ticks after it must not wait for it.
 ATTENDED: Final = frozenset({Verdict.DONE, Verdict.ALREADY, Verdict.STALE, Verdict.FOREIGN})
+
+# At once, and the pass went well all the same: AGAIN would keep the back-off of passes before it that did not.
+AT_ONCE: Final = timedelta.resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome]) -> Repor
         return Report({**seen.status, "lastScheduleTime": format_time(decision.tick)}, events, decision.look_at)
     error = outcome.error or RuntimeError(f"{ref_of(outcome.write)}: {outcome.verdict.value}")
     return Report(None, events, error=error)
+
+
+def result_of(told: Report, now: datetime) -> Result:
+    """When to look again. `now` is the time after the writes: the next tick does not wait for as long as they took."""
+    if told.error is not None:
+        return Result(error=told.error)
+    if told.look_at is None:
+        return DONE
+    return after(max(told.look_at - now, AT_ONCE))
 
 
 def _told(outcome: Outcome) -> tuple[Announcement, ...]:
