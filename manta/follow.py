@@ -22,7 +22,7 @@ from manta.progress import Progress
 from manta.services import Addresses
 from manta.show import Show
 
-__all__ = ["follow"]
+__all__ = ["News", "follow", "until", "watch"]
 
 LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
 LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["CRASHING", "IMAGE_TROUBLE", "UNSCHEDULABLE", "PodState", "state_of"]
+__all__ = ["CRASHING", "IMAGE_TROUBLE", "UNSCHEDULABLE", "PodState", "state_of", "why_nowhere"]
 
 IMAGE_TROUBLE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASHING: Final = "CrashLoopBackOff"

@@ -16,6 +16,7 @@ import aiohttp
 
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import PortTaken, relaying
+from manta.alarms import telling_warnings
 from manta.api import Refused
 from manta.checking import Rejected, usable
 from manta.dashboards import dashboards
@@ -169,6 +170,7 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
             async with (
                 sharing(local, dashboards(show), Addresses(show).shared),
                 telling_what_is_not_run(local.api, show),
+                telling_warnings(local.api, show),
             ):
                 show.stage("ready; Ctrl-C ends it")
                 why = await local.cell.ended()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from localcluster.faults import When
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
+from manta.alarms import telling_warnings
 from manta.api import connected
 from manta.documents import Document, parsed
 from manta.follow import follow
@@ -140,3 +141,17 @@ async def test_what_somebody_mends_meanwhile_is_not_given_up_on() -> None:
         verdict, _ = await followed(cluster, a_job())
 
         assert verdict == Verdict(0, "the job ended: SUCCEEDED")
+
+
+async def test_manta_up_tells_why_nothing_happens_once() -> None:
+    """The operator tries again for ever, and writes that down again and again."""
+    out = io.StringIO()
+    async with a_cluster() as cluster, a_local(cluster) as local, telling_warnings(local.api, Plain(out)):
+        await local.api.create(a_job(head=TOO_MUCH).body)
+
+        await cluster.after(600)
+
+    lines = [line for line in out.getvalue().splitlines() if "FailedToCreateHeadPod" in line]
+    assert len(lines) == 1
+    assert "! RayCluster default/train-" in lines[0]
+    assert "must be less than or equal to cpu limit of 1 (2 times)" in lines[0]
