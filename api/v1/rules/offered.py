@@ -14,7 +14,7 @@ from api.v1.rules.places import cluster_rule
 from api.v1.rules.reading import Cluster, Found, amount, child
 from api.v1.rules.typed import number, text
 
-__all__ = ["RULES"]
+__all__ = ["ANY_NODE", "OF_THEIR_OWN", "RULES", "may_offer"]
 
 COUNTS: Final = ("num-cpus", "num-gpus")
 NUMBERS: Final = (*COUNTS, "memory")
@@ -144,7 +144,7 @@ def entrypoint_fits_nowhere(job: Job, context: Context) -> Iterator[Found]:
         if wanted and nodes and len(known) == len(offers) and wanted > max(known):
             yield Found(field, f"{field} is {wanted}, and no group has more than {spoken(max(known))} {what}", wanted)
     for name in _wanted_resources(job):
-        if not any(_has(node, name) for node in nodes):
+        if not any(may_offer(node, name) for node in nodes):
             yield Found("entrypointResources", f"no group offers {name}: the entrypoint will wait for ever", name)
 
 
@@ -159,7 +159,7 @@ def _wanted_resources(job: Job) -> Iterator[str]:
             yield name
 
 
-def _has(node: Hardware, name: str) -> bool:
+def may_offer(node: Hardware, name: str) -> bool:
     """Does the group offer that custom resource, or may it?"""
     params, told = node.group.start_params, node.start_resources
     if "resources" in params and (told is None or told.problem):

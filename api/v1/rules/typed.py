@@ -45,7 +45,8 @@ def texts(node: Any, name: str) -> Sequence[str]:
 
 def strings(node: Any, *path: str) -> Mapping[str, str]:
     """The map of texts under a path, without what is none."""
-    return {key: one for key, one in at(node, *path).items() if isinstance(key, str) and isinstance(one, str)}
+    found: Mapping[Any, Any] = at(node, *path)
+    return {key: one for key, one in found.items() if isinstance(key, str) and isinstance(one, str)}
 
 
 def number(node: Any, name: str) -> int | float | None:
