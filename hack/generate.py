@@ -6,6 +6,7 @@ api/crds/*.json           the same with our descriptions, as package data (JSON:
 config/rbac/*.yaml        what the operator may do, from controller/rights.py; roles for people who edit or view
 config/namespaced/role.yaml   the same rights in a single namespace
 docs/operator.md          its tables of flags and feature gates, from controller/settings.py
+docs/rayservice-states.md its tables, from controller/ray/rayservice/upgrade.py
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from api.crd import CoreSchemas, custom_resource_definition  # noqa: E402
 from api.v1.definitions import DEFINITIONS  # noqa: E402
+from controller.ray.rayservice import upgrade  # noqa: E402
 from controller.rights import LEADER_ELECTION, RIGHTS, rules  # noqa: E402
 from controller.settings import BETA, FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
 
@@ -42,7 +44,9 @@ def outputs() -> Iterator[tuple[Path, str]]:
         yield ROOT / "api" / "crds" / f"{resource.plural}.{resource.group}.json", text + "\n"
 
     yield from roles()
-    yield ROOT / "docs" / "operator.md", operator_page((ROOT / "docs" / "operator.md").read_text())
+    for name, written in (("operator", operator_page), ("rayservice-states", states_page)):
+        page = ROOT / "docs" / f"{name}.md"
+        yield page, written(page.read_text())
 
 
 def operator_page(page: str) -> str:
@@ -59,6 +63,22 @@ def operator_page(page: str) -> str:
     ]
     page = between(page, "flags", ["| flag | default | does |", "|---|---|---|", *flags])
     return between(page, "gates", ["| gate | default | stage | is there |", "|---|---|---|---|", *gates])
+
+
+def states_page(page: str) -> str:
+    """The page with the upgrade's tables, and the drawing of them, as the code has them now."""
+    rows, arrows = [], ["```mermaid", "stateDiagram-v2", "    [*] --> NOTHING"]
+    for stage, row in upgrade.RULES.items():
+        shown_stage = f"**{stage.name}**: {stage.value}"
+        for rule, act in row:
+            condition = "always" if len(row) == 1 else " ".join((rule.__doc__ or "").split())
+            after = " or ".join(one.name for one in upgrade.LEADS_TO.get(act, (stage,)))
+            rows.append(f"| {shown_stage} | {condition} | {act.name}: {act.value} | {after} |")
+            shown_stage = ""
+        for act in dict.fromkeys(act for _, act in row):
+            arrows += [f"    {stage.name} --> {one.name}: {act.name}" for one in upgrade.LEADS_TO.get(act, ())]
+    heading = ["| there is | when | what is done | then |", "|---|---|---|---|"]
+    return between(page, "upgrade", [*heading, *rows, "", *arrows, "```"])
 
 
 def shown(default: object) -> str:

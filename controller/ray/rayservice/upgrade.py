@@ -61,6 +61,12 @@ class Act(Enum):
     WAIT = "the pending cluster gets on; requests go where they went"
 
 
+# The stage in which the next pass finds the service, if all went well; it stays where it was after the others.
+LEADS_TO: Final[Mapping[Act, tuple[Stage, ...]]] = {
+    Act.PREPARE: (Stage.NAMED,),
+    Act.CREATE: (Stage.FIRST, Stage.UPGRADE),
+    Act.TAKE_OVER: (Stage.STEADY,),
+}
 Rule: TypeAlias = Callable[[Seen], bool]
 
 
