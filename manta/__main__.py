@@ -35,7 +35,7 @@ It prints how to reach it. Its state is in memory and ends with it.
 HELP = {
     "file": "YAML with a RayJob, RayService or RayCluster, and what belongs to it; - reads standard input.",
     "keep": "Stay when it is over, to look around, until Ctrl-C.",
-    "output": "auto: a live table on a terminal, plain lines elsewhere. json: an object a line; the last has the code.",
+    "output": "auto: a live table on a terminal, plain lines elsewhere. json: an object a line, for scripts.",
     "node": "processes: pods are real processes, with real Ray. scripted: nothing runs in them, to try YAML out.",
     "node_resources": "What this machine shall claim to have besides, such as nvidia.com/gpu=8. May be repeated.",
     "port": "Port of the Kubernetes API on 127.0.0.1; 0 takes any that is free.",

@@ -140,6 +140,37 @@ async def test_manta_up_ends_well_with_ctrl_c(tmp_path: Path) -> None:
         assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interrupted_run_has_its_end_as_json(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """For scripts: the last line has exit code and reason, and nothing stands elsewhere."""
+    arguments = ("run", SAMPLES / "rayjob.yaml", "--node", "scripted", "--output", "json")
+    async with manta(tmp_path, *arguments) as run:
+        await run.reached("ready")
+
+        run.process.send_signal(number)
+        ended, output, errors = await run.ended()
+
+    *_, end = (json.loads(line) for line in output.splitlines())
+    assert (ended, errors) == (code, "")
+    assert end == {"what": "end", "code": code, "text": "interrupted; everything that was started is gone"}
+
+
+async def test_manta_up_leaves_neither_its_kubeconfig_nor_a_folder_for_it(tmp_path: Path) -> None:
+    """`--kubeconfig` may name a folder that is not there."""
+    config = tmp_path / "new" / "dir" / "config"
+    arguments = ("up", "--port", "0", "--node", "scripted", "--output", "json", "--kubeconfig", config)
+    async with manta(tmp_path, *arguments) as up:
+        await up.line_with("ready; Ctrl-C ends it")
+        written = config.exists()
+
+        up.process.send_signal(signal.SIGINT)
+        code, output, _ = await up.ended()
+
+    *_, end = (json.loads(line) for line in output.splitlines())
+    assert (code, end["code"], written) == (0, 0, True)
+    assert left(tmp_path) == []
+
+
 # What it answers
 
 
@@ -199,10 +230,11 @@ async def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with manta(tmp_path, *scripted("up", "--port", str(port))) as up:
-            code, _, errors = await up.ended()
+            code, output, errors = await up.ended()
 
     assert code == 2
     assert f"port {port} on 127.0.0.1 is in use; choose another one, or 0 for any that is free" in errors
+    assert output == ""
 
 
 async def test_a_machine_without_namespaces_is_told_what_to_allow(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from localcluster.testing.manta_process import SAMPLES, Manta, manta, scripted
 
@@ -71,6 +72,28 @@ async def test_trouble_that_pods_share_is_told_once_with_their_number(tmp_path: 
     (trouble,) = (line for line in output.splitlines() if "! " in line)
     assert " and 1 more: ErrImagePull: cannot pull example.com/none:1: images are not pulled here. Use " in trouble
     assert output.count("images are not pulled here") == 2
+
+
+async def test_a_pod_that_the_api_refuses_ends_the_run_and_is_told_by_manta_up(tmp_path: Path) -> None:
+    """The one gives up, the other says so once and stays."""
+    cluster, text = tmp_path / "cluster.yaml", (SAMPLES / "raycluster.yaml").read_text()
+    body = yaml.safe_load(text)
+    container = body["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"requests": {"cpu": 2}, "limits": {"cpu": 1}}
+    cluster.write_text(yaml.safe_dump(body))
+
+    async with manta(tmp_path, *scripted("run", cluster)) as run:
+        code, output, errors = await run.ended()
+    async with manta(tmp_path, *scripted("up", "--port", "0", "--apply", cluster)) as up:
+        told = await up.line_with("FailedToCreateHeadPod")
+        await stop(up)
+
+    verdict = next(line for line in output.splitlines() if "gave up" in line)
+    assert (code, errors) == (1, "")
+    assert "gave up: the API refuses the head pod of RayCluster playground: " in verdict
+    assert "spec.headGroupSpec.template.spec.containers[0].resources.requests" in verdict
+    assert verdict.endswith("ask for less there, or raise the limit")
+    assert "! RayCluster default/playground: FailedToCreateHeadPod: " in told
 
 
 async def test_a_kind_that_nothing_runs_is_told_on_the_object_and_in_manta_up(tmp_path: Path, kubectl: Path) -> None:
