@@ -38,6 +38,7 @@ async def post(session: aiohttp.ClientSession, name: str) -> tuple[int, dict[str
         return response.status, await response.json()
 
 
+@pytest.mark.spec("runtime:TST-2")
 async def test_the_nth_request_that_fits_is_refused_and_no_other() -> None:
     """With the words and the wait that the story chose."""
     async with a_cluster(operator=False) as cluster, a_client(cluster) as session:
@@ -58,6 +59,7 @@ async def test_the_nth_request_that_fits_is_refused_and_no_other() -> None:
         ]
 
 
+@pytest.mark.spec("runtime:TST-2")
 async def test_a_dropped_request_never_happened_and_a_dropped_answer_did() -> None:
     """The client cannot tell them apart."""
     async with a_cluster(operator=False) as cluster, a_client(cluster) as session:

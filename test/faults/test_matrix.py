@@ -13,6 +13,7 @@ import pytest
 from localcluster.testing.lives import LIVES, MISHAPS, Life, told_with
 
 
+@pytest.mark.spec("runtime:TST-5")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("mishap", MISHAPS)
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.__name__)

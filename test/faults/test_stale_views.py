@@ -14,6 +14,7 @@ from localcluster.testing.lives import a_cluster_comes_up, a_job_runs
 LIVES = (a_cluster_comes_up, a_job_runs)
 
 
+@pytest.mark.spec("runtime:TST-5")
 @pytest.mark.parametrize("life", LIVES)
 @pytest.mark.parametrize("seconds", [0.5, 4.0, 20.0])
 async def test_a_life_goes_its_way_although_all_watches_are_late(

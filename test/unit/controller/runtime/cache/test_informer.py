@@ -132,7 +132,7 @@ async def test_a_listener_is_synced_when_the_first_load_was_told_even_if_it_is_e
 
 
 @pytest.mark.looptime
-@pytest.mark.spec("runtime:INF-4", "runtime:INF-6")
+@pytest.mark.spec("runtime:INF-4", "runtime:INF-6", "runtime:REF-19")
 async def test_fault_f13_one_listener_that_fails_or_is_stuck_delays_nobody_else() -> None:
     """The next delta follows the one that raised."""
     informer = an_informer()

@@ -75,6 +75,20 @@ def test_the_kept_bytes_take_no_more_memory_than_they_are_long() -> None:
     assert sum(one.size for one in kept.statistics("filename")) < bodies + 100 * 1000
 
 
+@pytest.mark.spec("runtime:MEM-4")
+def test_what_is_decoded_from_a_record_is_the_reader_s_own() -> None:
+    """Whoever changes it changes nothing that another reads."""
+    sent = a_pod(labels={"a": "1"}) | {"spec": {"containers": [{"name": "c"}]}}
+    record = record_of(PODS, json.dumps(sent).encode(), Words())
+
+    mine = record.object()
+    mine["metadata"]["labels"]["a"] = "2"
+    mine["spec"]["containers"].clear()
+
+    assert record.object() == sent
+    assert record.labels == {"a": "1"}
+
+
 def test_metadata_is_at_hand_without_decoding() -> None:
     """What handlers, predicates and indexes look at."""
     owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "c", "uid": "o", "controller": True}

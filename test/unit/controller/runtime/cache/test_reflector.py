@@ -548,6 +548,33 @@ async def test_a_restored_server_begins_a_new_epoch() -> None:
     assert list(at.ledger) == [], "version 950 may never come again"
 
 
+@pytest.mark.spec("runtime:REF-18")
+async def test_a_chunk_of_many_events_is_applied_in_batches_of_a_thousand_and_others_run_in_between() -> None:
+    """After an outage thousands come at once; liveness and leases of this loop must not wait for all of them."""
+    at = Followed()
+    batches: list[tuple[int, int]] = []
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with at.running():
+        stream = await at.loaded()
+        at.store.emit = lambda deltas: batches.append((len(deltas), turns))
+        lines = [json.dumps({"type": "ADDED", "object": a_pod(f"p{n}", 20 + n)}) for n in range(3_500)]
+        async with background(("others", others())):
+            await asyncio.sleep(0)
+            stream.send(("\n".join(lines) + "\n").encode())
+            while len(at.names) < 3_500:  # noqa: ASYNC110 - the turns are what is counted
+                await asyncio.sleep(0)
+
+    assert [size for size, _ in batches] == [1_000, 1_000, 1_000, 500]
+    assert len({turn for _, turn in batches}) == 4
+
+
 @pytest.mark.spec("runtime:REF-14")
 async def test_at_most_four_loads_are_in_flight_at_a_time() -> None:
     """Twenty kinds must not fall upon a server that comes up."""

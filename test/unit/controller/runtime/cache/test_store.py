@@ -236,7 +236,7 @@ EVENTS = st.lists(
 )
 
 
-@pytest.mark.spec("runtime:IDX-2", "runtime:IDX-3")
+@pytest.mark.spec("runtime:IDX-2", "runtime:IDX-3", "runtime:STO-1")
 @given(EVENTS, st.sets(NAMES))
 def test_after_any_history_indexes_agree_with_a_scan_and_deltas_fold_to_the_store(
     events: list[tuple[str, bool, str, str]], reloaded: set[str]

@@ -109,7 +109,6 @@ def test_of_several_files_the_first_that_has_an_entry_wins(tmp_path: Path) -> No
         ({}, "missing", "no entry 'missing' under contexts"),
         ({"clusters": []}, "", "no entry 'k' under clusters"),
         ({"clusters": [{"name": "k", "cluster": {}}]}, "", "has no server"),
-        ({"users": [{"name": "u", "user": {"username": "a", "password": "b"}}]}, "", "use an exec plugin"),
         ({"users": [{"name": "u", "user": {"client-key": "nowhere"}}]}, "", "client-key of the kubeconfig"),
         ({"clusters": [{"name": "k", "cluster": {"server": "x", "certificate-authority-data": "?"}}]}, "", "authority"),
     ],
@@ -120,6 +119,16 @@ def test_what_cannot_be_used_is_said_with_its_place(
     """A stack trace would help nobody."""
     with pytest.raises(BadConfig, match=message):
         from_kubeconfig([a_kubeconfig(tmp_path / "config", **more)], context)
+
+
+@pytest.mark.spec("runtime:TRN-12")
+@pytest.mark.parametrize("user", [{"username": "a", "password": "b"}, {"auth-provider": {"name": "oidc"}}])
+def test_what_kubernetes_itself_has_given_up_is_refused_with_what_took_its_place(
+    tmp_path: Path, user: dict[str, Any]
+) -> None:
+    """Basic authentication, and OIDC with a token that we would have to renew."""
+    with pytest.raises(BadConfig, match="needs basic or OIDC authentication: use an exec plugin"):
+        from_kubeconfig([a_kubeconfig(tmp_path / "config", user=user)])
 
 
 def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path) -> None:

@@ -363,6 +363,23 @@ async def test_a_refused_token_is_read_again_and_the_request_repeated_once() -> 
     assert [exchange.headers["Authorization"] for exchange in wire.log] == ["Bearer old", "Bearer new"]
 
 
+@pytest.mark.spec("runtime:TRN-4", "runtime:TRN-5")
+async def test_everything_is_asked_for_as_json_and_uncompressed() -> None:
+    """To compress costs the server more than the way from a pod to it; CBOR would cost us twice as much as it saves."""
+    wire = ScriptedTransport(lambda exchange: exchange.answer({**a_pod(), "items": []}))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+
+    await client.get(PODS, "ns", "a")
+    await client.create(PODS, a_pod())
+    await client.list_page(PODS, None, {}, metadata_only=True)
+    async with client.watch(PODS, None, {}):
+        pass
+
+    assert {exchange.headers["Accept-Encoding"] for exchange in wire.log} == {"identity"}
+    assert {exchange.headers["Accept"].partition(";")[0] for exchange in wire.log} == {"application/json"}
+    assert len(wire.log) == 4
+
+
 async def test_a_watch_has_a_pool_of_its_own_and_no_limit_in_time() -> None:
     """Only its headers must come within half a minute."""
     at = Watched()

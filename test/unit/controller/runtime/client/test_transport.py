@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from api.core import EVENTS, PODS
 from controller.runtime.client.rest import EVENTS_AT_ONCE, WRITES_AT_ONCE, Identity, RestClient
@@ -34,11 +34,13 @@ async def a_server(tmp_path: Path, answer: Handle) -> AsyncIterator[AiohttpTrans
         await runner.cleanup()
 
 
+@pytest.mark.spec("runtime:TRN-2")
 async def test_a_request_arrives_as_it_was_meant(tmp_path: Path) -> None:
     """Method, path, query and body; selectors are encoded on the way."""
     seen: list[tuple[str, str, str, bytes]] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.version == HttpVersion11
         seen.append((request.method, request.path, request.query["labelSelector"], await request.read()))
         return web.json_response({"ok": True}, status=201, headers={"Retry-After": "3"})
 

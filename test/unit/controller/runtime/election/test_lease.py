@@ -59,6 +59,7 @@ def test_seeing_the_same_record_again_does_not_prolong_it_and_a_changed_one_does
     assert judged(renewed, 126.9) == Taken("other")
 
 
+@pytest.mark.spec("runtime:CLI-3")
 def test_taking_over_counts_a_transition_and_keeps_what_others_wrote() -> None:
     taken = judged(View().seeing(a_lease("other", leaseTransitions=3, strategy="x"), 0.0), 20.0)
 
