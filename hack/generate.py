@@ -7,6 +7,7 @@ config/rbac/*.yaml        what the operator may do, from controller/rights.py; r
 config/namespaced/role.yaml   the same rights in a single namespace
 docs/operator.md          its tables of flags and feature gates, from controller/settings.py
 docs/rayservice-states.md its tables, from controller/ray/rayservice/upgrade.py
+docs/rules.md             every rule of admission, from api/v1/rules
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from api.v1.definitions import DEFINITIONS  # noqa: E402
 from controller.ray.rayservice import upgrade  # noqa: E402
 from controller.rights import LEADER_ELECTION, RIGHTS, rules  # noqa: E402
 from controller.settings import BETA, FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
+from hack.rules_page import rules_page  # noqa: E402
 
 OPERATOR = "kuberay-operator"  # the reference's names: tools look them up
 FULL = ["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -47,6 +49,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     for name, written in (("operator", operator_page), ("rayservice-states", states_page)):
         page = ROOT / "docs" / f"{name}.md"
         yield page, written(page.read_text())
+    yield ROOT / "docs" / "rules.md", rules_page()
 
 
 def operator_page(page: str) -> str:
