@@ -1,8 +1,8 @@
 """All figures, each beside its reference run, as the table of benchmarks/README.md.
 
-    python -m benchmarks [apiserver] [runtime] [process] [judge] [scale]
+    python -m benchmarks [apiserver] [runtime] [services] [process] [judge] [scale]
 
-Without arguments all five. The last two need the real API server of hack/kube, and build it once.
+Without arguments all six. The last two need the real API server of hack/kube, and build it once.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import apiserver, judge, process, runtime, scale
+from benchmarks import apiserver, judge, process, runtime, scale, services
 from benchmarks.figure import Figure, table
 
 SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "apiserver": apiserver.figures,
     "runtime": runtime.figures,
+    "services": services.figures,
     "process": process.figures,
     "judge": judge.figures,
     "scale": scale.figures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +70,27 @@ async def test_a_service_comes_up_and_then_costs_nothing() -> None:
     assert later["status"]["numServeEndpoints"] == 2
     assert set(told) == {"CreatedRayCluster", "UpdatedServeApplications", "UpdatedHeadPodServeLabel", "CreatedService"}
     assert len(cluster.dashboards.serve.configured) == 1
+
+
+async def test_steady_services_write_nothing_for_an_hour_and_an_edit_is_acted_on_at_once() -> None:
+    """benchmarks/services.py does the same with two hundred, and says what it costs."""
+    async with a_cluster(tell_events=False) as cluster:
+        names = [f"web-{number}" for number in range(5)]
+        for name in names:
+            await cluster.create(a_rayservice(name, workers=0))
+        for name in names:
+            await cluster.until("RayService", name, condition="Ready")
+        await cluster.after(60)
+
+        steady = await cluster.writes_during(3600)
+        before, edited = len(cluster.writes), cluster.clock.now()
+        await cluster.patch("RayService", "web-3", {"spec": {"rayClusterConfig": OTHER_IMAGE}})
+        await cluster.until("RayService", "web-3", condition="UpgradeInProgress")
+        first = cluster.writes[before]
+
+    assert steady == []
+    assert (first.resource, first.name) == ("rayservices.ray.io", "web-3")
+    assert first.when - edited < timedelta(seconds=1)
 
 
 @pytest.mark.spec("rayservice:E30")
