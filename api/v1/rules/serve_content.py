@@ -1,0 +1,352 @@
+"""Rules about what a RayService deploys, and how (spec admission §4.7; SV01 to SV12).
+
+serveConfigV2 is YAML as text, so that all findings in it have its path; the message names the place inside. V3 to V12
+are enforced, and of SV10 only V13 is left. What is denied here Ray Serve would refuse as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final
+
+from api.v1.rayservice import RayServiceUpgradeType
+from api.v1.rules.hardware import hardware_of, spoken
+from api.v1.rules.making import object_rule, queued
+from api.v1.rules.model import Context, Rule, Severity
+from api.v1.rules.offered import ANY_NODE, OF_THEIR_OWN, may_offer
+from api.v1.rules.places import cluster_in
+from api.v1.rules.rayservice import ServiceSpec
+from api.v1.rules.reading import Cluster, Found
+from api.v1.rules.replicas import upper_bound
+from api.v1.rules.service_ports import declared_ports
+from api.v1.rules.typed import at, entries, is_true, number, text, whole
+from api.v1.serve_config import DEFAULT_APPLICATION, DEFAULT_ROUTE, ServeConfigError, parse_serve_config
+from api.v1.wire import PORT_SERVE
+
+__all__ = ["RULES"]
+
+Json = Mapping[str, Any]
+
+KIND: Final = ("RayService",)
+PATH: Final = "spec.serveConfigV2"
+SERVE: Final = "serve"
+KEYS: Final = frozenset(
+    {
+        "applications",
+        "deploy_mode",
+        "grpc_options",
+        "http_options",
+        "logging_config",
+        "proxy_location",
+        "target_capacity",
+    }
+)
+# Keys of which a camelCase spelling is a mistake; user_config and args may hold anything.
+APPLICATION_KEYS: Final = frozenset(
+    {
+        "args",
+        "autoscaling_policy",
+        "deployments",
+        "external_scaler_enabled",
+        "import_path",
+        "logging_config",
+        "route_prefix",
+        "runtime_env",
+    }
+)
+DEPLOYMENT_KEYS: Final = frozenset(
+    {
+        "autoscaling_config",
+        "graceful_shutdown_timeout_s",
+        "graceful_shutdown_wait_loop_s",
+        "health_check_period_s",
+        "health_check_timeout_s",
+        "logging_config",
+        "max_concurrent_queries",
+        "max_ongoing_requests",
+        "max_queued_requests",
+        "max_replicas_per_node",
+        "num_replicas",
+        "placement_group_bundles",
+        "placement_group_strategy",
+        "ray_actor_options",
+        "request_router_config",
+        "user_config",
+    }
+)
+SCALING_KEYS: Final = frozenset(
+    {
+        "downscale_delay_s",
+        "downscale_smoothing_factor",
+        "downscaling_factor",
+        "initial_replicas",
+        "look_back_period_s",
+        "max_replicas",
+        "metrics_interval_s",
+        "min_replicas",
+        "smoothing_factor",
+        "target_num_ongoing_requests_per_replica",
+        "target_ongoing_requests",
+        "upscale_delay_s",
+        "upscale_smoothing_factor",
+        "upscaling_factor",
+    }
+)
+ACTOR_KEYS: Final = frozenset({"accelerator_type", "num_cpus", "num_gpus", "object_store_memory", "runtime_env"})
+COUNTS: Final = ("num_replicas", "max_ongoing_requests", "max_replicas_per_node")
+SCALING_COUNTS: Final = ("min_replicas", "max_replicas", "initial_replicas", "target_ongoing_requests")
+AMOUNTS: Final = ("num_cpus", "num_gpus", "memory")
+_IMPORT_PATH: Final = re.compile(r"[^:]+:[^:]+|[^:.][^:]*\.[^:]*[^:.]")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]", re.ASCII)
+
+
+def _config(new: Json) -> Json:
+    """What is deployed; {} where it cannot be read, which SV01 says."""
+    read = _read(text(at(new, "spec"), "serveConfigV2"))
+    return {} if isinstance(read, ServeConfigError) else read
+
+
+@lru_cache(maxsize=64)  # each rule asks for it, and most reviews are of a text that was judged before
+def _read(written: str) -> Json | ServeConfigError:
+    try:
+        return parse_serve_config(written)
+    except ServeConfigError as error:
+        return error
+
+
+def _applications(new: Json) -> Sequence[tuple[str, Json]]:
+    """Each application with its place."""
+    return [(f"applications[{index}]", one) for index, one in entries(_config(new), "applications")]
+
+
+def _deployments(new: Json) -> Iterator[tuple[str, Json]]:
+    """Each deployment of each application with its place."""
+    for place, application in _applications(new):
+        for index, one in entries(application, "deployments"):
+            yield f"{place}.deployments[{index}]", one
+
+
+@object_rule("SV01", KIND)
+def config_unreadable(new: Json, _: Context) -> Iterator[Found]:
+    """Nothing could be deployed."""
+    written = text(at(new, "spec"), "serveConfigV2")
+    read = _read(written)
+    if isinstance(read, ServeConfigError):
+        yield Found(PATH, str(read), written, "check indentation and quotes of the text under serveConfigV2")
+
+
+@object_rule("SV02", KIND)
+def no_applications(new: Json, _: Context) -> Iterator[Found]:
+    """An empty list deploys nothing; anything but a list is refused."""
+    config = _config(new)
+    given = config.get("applications")
+    if isinstance(_read(text(at(new, "spec"), "serveConfigV2")), ServeConfigError):
+        return
+    if given is None and "import_path" in config:
+        hint = "move it into the list applications, as `- import_path: ...`"
+        yield Found(PATH, "import_path stands beside applications, not in it", config["import_path"], hint)
+    elif given is not None and not isinstance(given, list):
+        yield Found(PATH, "applications should be a list", given)
+    elif not given:
+        message = "there are no applications: nothing will be deployed"
+        yield Found(PATH, message, None, "list them under applications", severity=Severity.WARN)
+    elif strange := [index for index, one in enumerate(given) if not isinstance(one, dict)]:
+        yield Found(PATH, f"applications[{strange[0]}] should be a mapping", given[strange[0]])
+
+
+@object_rule("SV03", KIND)
+def import_path_wrong(new: Json, _: Context) -> Iterator[Found]:
+    """Where Serve finds the application."""
+    for place, application in _applications(new):
+        path = text(application, "import_path")
+        if not path:
+            yield Found(PATH, f"{place} has no import_path", application.get("import_path"), "as in module:app")
+        elif not _IMPORT_PATH.fullmatch(path):
+            message = f"{place}.import_path {path} is neither module:attribute nor module.attribute"
+            yield Found(PATH, message, path, severity=Severity.WARN)
+
+
+@object_rule("SV04", KIND)
+def applications_collide(new: Json, _: Context) -> Iterator[Found]:
+    """Names and routes are unique, the default ones too."""
+    names: set[str] = set()
+    routes: set[str] = set()
+    for place, application in _applications(new):
+        name = application.get("name", DEFAULT_APPLICATION)
+        if isinstance(name, str):
+            if name in names:
+                yield Found(PATH, f"{place}: two applications are called {name}", name, "give each a name of its own")
+            names.add(name)
+        route = application.get("route_prefix", DEFAULT_ROUTE)
+        if isinstance(route, str):
+            if problem := _route_problem(route):
+                yield Found(PATH, f"{place}.route_prefix {route} {problem}", route)
+            elif route in routes:
+                hint = f"give each a route_prefix of its own; without one it is {DEFAULT_ROUTE}"
+                yield Found(PATH, f"{place}: two applications have the route_prefix {route}", route, hint)
+            routes.add(route)
+
+
+def _route_problem(route: str) -> str:
+    if not route.startswith("/"):
+        return "should start with /"
+    if len(route) > 1 and route.endswith("/"):
+        return "should not end with /"
+    return "cannot have wildcards" if "{" in route or "}" in route else ""
+
+
+@object_rule("SV05", KIND)
+def deployments_wrong(new: Json, _: Context) -> Iterator[Found]:
+    """What Serve refuses of a deployment, and keys as Kubernetes would spell them."""
+    for place, application in _applications(new):
+        yield from _humps(place, application, APPLICATION_KEYS)
+        seen: set[str] = set()
+        for index, deployment in entries(application, "deployments"):
+            name, where = text(deployment, "name"), f"{place}.deployments[{index}]"
+            if name and name in seen:
+                yield Found(PATH, f"{where}: two deployments of the application are called {name}", name)
+            seen.add(name)
+            yield from _deployment_wrong(where, deployment)
+
+
+def _deployment_wrong(place: str, deployment: Json) -> Iterator[Found]:
+    scaling, options = at(deployment, "autoscaling_config"), at(deployment, "ray_actor_options")
+    if scaling and whole(deployment, "num_replicas") is not None:
+        hint = "leave num_replicas out, or set it to auto"
+        yield Found(PATH, f"{place} has both num_replicas and autoscaling_config", deployment["num_replicas"], hint)
+    low, high = number(scaling, "min_replicas"), number(scaling, "max_replicas")
+    if low is not None and high is not None and low > high:
+        yield Found(PATH, f"{place}: min_replicas {low} is more than max_replicas {high}", low)
+    for node, fields in ((deployment, COUNTS), (scaling, SCALING_COUNTS), (options, AMOUNTS)):
+        for field in fields:
+            value = number(node, field)
+            if value is not None and value < 0:
+                yield Found(PATH, f"{place}: {field} cannot be {value}", value)
+    yield from _humps(place, deployment, DEPLOYMENT_KEYS)
+    yield from _humps(f"{place}.autoscaling_config", scaling, SCALING_KEYS)
+    yield from _humps(f"{place}.ray_actor_options", options, ACTOR_KEYS)
+
+
+def _humps(place: str, node: Json, known: frozenset[str]) -> Iterator[Found]:
+    for key in node:
+        meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
+        if meant in known and meant != key:
+            message = f"{place}.{key} is not known to Ray Serve"
+            yield Found(PATH, message, key, f"write {meant}", severity=Severity.WARN)
+
+
+@object_rule("SV06", KIND, Severity.WARN)
+def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
+    """Such a replica waits for ever. What a group offers and nobody can tell counts as enough."""
+    nodes = [one for one in hardware_of(_cluster(new), context) if one.group.is_head or upper_bound(one.group) > 0]
+    offers = [one.announced_gpus for one in nodes]
+    most = None if None in offers else max((one for one in offers if one is not None), default=Fraction(0))
+    bare = most == 0 and not any(one.accelerated or one.group.resources for one in nodes)
+    for place, deployment in _deployments(new):
+        options = at(deployment, "ray_actor_options")
+        wanted = number(options, "num_gpus") or 0
+        if most is not None and wanted > most:
+            message = f"{place} wants {wanted} GPUs for a replica; the largest group offers {spoken(most)}"
+            yield Found(PATH, message, wanted, "raise the GPU limit of a worker group, or lower num_gpus")
+        type_ = text(options, "accelerator_type")
+        if type_ and bare:
+            yield Found(PATH, f"{place} wants a {type_}; no group has an accelerator", type_)
+        for name in at(options, "resources"):
+            known = name.startswith((*ANY_NODE, "TPU-")) or name in OF_THEIR_OWN
+            if not known and not any(may_offer(node, name) for node in nodes):
+                hint = "name it in the resources of a group"
+                yield Found(PATH, f"{place} wants the resource {name}; no group offers it", name, hint)
+
+
+@object_rule("SV07", KIND, Severity.WARN)
+def proxies_unreachable(new: Json, _: Context) -> Iterator[Found]:
+    """The serve Service sends requests where nobody listens."""
+    config = _config(new)
+    declared = declared_ports(_cluster(new).head)
+    serving = next((port.number for port in declared if port.name == SERVE), None if declared else PORT_SERVE)
+    listening = whole(at(config, "http_options"), "port")
+    if serving is not None and (PORT_SERVE if listening is None else listening) != serving:
+        message = f"Serve listens at {listening or PORT_SERVE}; the head's port serve is {serving}"
+        yield Found(PATH, message, listening, "let http_options.port and the container port agree")
+    location = text(config, "proxy_location")
+    if location in ("Disabled", "HeadOnly") and is_true(new.get("spec"), "excludeHeadPodFromServeSvc"):
+        message = f"proxy_location {location} and excludeHeadPodFromServeSvc leave nobody to take requests"
+        yield Found(PATH, message, location, "use proxy_location: EveryNode")
+
+
+@object_rule("SV08", KIND, Severity.WARN)
+def config_keys_unknown(new: Json, _: Context) -> Iterator[Found]:
+    """Serve ignores them, or refuses the whole."""
+    config = _config(new)
+    for key in sorted(config.keys() - KEYS - {"import_path"}):  # SV02 speaks of that
+        meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
+        hint = f"write {meant}" if meant in KEYS else ""
+        yield Found(PATH, f"Ray Serve knows no top-level field {key}", key, hint)
+
+
+@object_rule("SV09", KIND)
+def capacity_of_the_operator(new: Json, context: Context) -> Iterator[Found]:
+    """It shifts the traffic by it."""
+    config = _config(new)
+    if config.get("target_capacity") is not None and ServiceSpec(new).shifts_traffic(context):
+        message = "target_capacity is the operator's to set in an incremental upgrade"
+        yield Found(PATH, message, config["target_capacity"], "leave it out")
+
+
+@object_rule("SV10", KIND, Severity.WARN)
+def incremental_without_gate(new: Json, context: Context) -> Iterator[Found]:
+    """V13: accepted, and no new cluster is ever made (AC-1)."""
+    service = ServiceSpec(new)
+    if service.upgrade_type == RayServiceUpgradeType.INCREMENTAL and not service.shifts_traffic(context):
+        yield Found(
+            "spec.upgradeStrategy.type",
+            "without the gate RayServiceIncrementalUpgrade this behaves as None: no upgrade",
+            service.upgrade_type,
+            "use NewCluster, or turn the gate on",
+        )
+
+
+@object_rule("SV11", KIND, Severity.WARN)
+def suspended_by_hand(new: Json, _: Context) -> Iterator[Found]:
+    """Kueue sets it, and takes it back."""
+    if is_true(at(new, "spec", "rayClusterConfig"), "suspend") and not queued(new):
+        hint = "use spec.suspend for the whole service"
+        yield Found("spec.rayClusterConfig.suspend", "the service's clusters would stay suspended", True, hint)
+
+
+@object_rule("SV12", KIND, Severity.WARN)
+def nobody_to_work(new: Json, context: Context) -> Iterator[Found]:
+    """No CPU anywhere for a replica."""
+    cluster = _cluster(new)
+    idle = any(one.group.is_head and one.announced_cpus == 0 for one in hardware_of(cluster, context))
+    if idle and all(upper_bound(group) <= 0 for group in cluster.groups):
+        yield Found(
+            "spec.rayClusterConfig.workerGroupSpecs",
+            "no worker may start, and the head offers no CPU: no replica can run",
+            None,
+            "raise maxReplicas of a worker group, or num-cpus of the head",
+        )
+
+
+def _cluster(new: Json) -> Cluster:
+    placed = cluster_in(new)
+    return placed.cluster if placed is not None else Cluster({}, {})
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    config_unreadable,
+    no_applications,
+    import_path_wrong,
+    applications_collide,
+    deployments_wrong,
+    nobody_offers_it,
+    proxies_unreachable,
+    config_keys_unknown,
+    capacity_of_the_operator,
+    incremental_without_gate,
+    suspended_by_hand,
+    nobody_to_work,
+)
