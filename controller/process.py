@@ -176,7 +176,7 @@ async def _serving(settings: Settings) -> None:
         stopped_by_signals() as stop,
         background(("heartbeat", _beating(watch.heartbeat))),
         beside(partial(_watching, watch), name="watch") as side,
-        connect(config, clock) as (transport, credentials),
+        connect(config, clock, rng) as (transport, credentials),
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
         ray = AiohttpRayTransport(session)

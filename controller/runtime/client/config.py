@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import random
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -100,8 +101,13 @@ class ServerConfig:
 
 
 @asynccontextmanager
-async def connect(config: ServerConfig, clock: Clock) -> AsyncIterator[tuple[AiohttpTransport, Credentials]]:
-    """A transport to that server, and our credentials there; an exec plugin is asked now. Raises BadConfig."""
+async def connect(
+    config: ServerConfig, clock: Clock, chance: random.Random | None = None
+) -> AsyncIterator[tuple[AiohttpTransport, Credentials]]:
+    """A transport to that server, and our credentials there; an exec plugin is asked now. Raises BadConfig.
+
+    `chance`: of how long connections live, see `connected`.
+    """
     scheme = urlsplit(config.proxy).scheme
     if scheme not in ("", "http"):
         raise BadConfig(
@@ -111,7 +117,11 @@ async def connect(config: ServerConfig, clock: Clock) -> AsyncIterator[tuple[Aio
     if config.exec_user is not None:
         config = await _ask_plugin(config)
     async with connected(
-        config.server, tls=config.current_tls(clock), server_hostname=config.server_name, proxy=config.proxy
+        config.server,
+        tls=config.current_tls(clock),
+        server_hostname=config.server_name,
+        proxy=config.proxy,
+        chance=chance,
     ) as transport:
         yield transport, config.credentials(clock)
 

@@ -9,6 +9,8 @@ would lock up; lease traffic has its own, so that nothing of ours can starve it.
 
 from __future__ import annotations
 
+import asyncio
+import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +18,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from yarl import URL
@@ -26,6 +29,7 @@ __all__ = ["AiohttpTransport", "Answer", "Broken", "Permit", "Pool", "Transport"
 
 CONNECT_SECONDS = 5.0  # CLI-17
 KEEP_ALIVE_SECONDS = 90.0  # TRN-1
+LIFE_SECONDS = (300.0, 600.0)  # TRN-3: then another server behind the same address may get its share
 REQUESTS_AT_ONCE = 80  # 64 writes, 8 events, and 8 reads that must not wait for them (CLI-19, CLI-20)
 LEASES_AT_ONCE = 2
 # A machine that is gone without a word is noticed after 15 + 3 * 5 s (REF-12).
@@ -173,14 +177,23 @@ class AiohttpTransport:
 _PERMIT: ContextVar[Permit | None] = ContextVar("permit", default=None)  # of the request that this task sends
 
 
-class _PermitAsked(aiohttp.BaseConnector):
-    """Asks once a request has its connection, from the pool or a new one: after this, aiohttp writes without a pause.
+class _Connector(aiohttp.BaseConnector):
+    """Connections that grow old, and the last question before a request leaves on one.
 
-    Also when aiohttp sends again by itself, since a connection that it had kept was closed by the server.
+    `permit` is asked once a request has its connection, from the pool or a new one: after this, aiohttp writes without
+    a pause. Also when it sends again by itself, since a connection that it had kept was closed by the server.
     """
+
+    def __init__(self, *arguments: Any, chance: random.Random | None, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._chance = chance
+        self._old_at: WeakKeyDictionary[object, float] = WeakKeyDictionary()
 
     async def connect(self, *arguments: Any, **more: Any) -> aiohttp.connector.Connection:
         connection = await super().connect(*arguments, **more)
+        while self._is_old(connection):
+            connection.close()
+            connection = await super().connect(*arguments, **more)
         permit = _PERMIT.get()
         if permit is not None:
             try:
@@ -190,12 +203,22 @@ class _PermitAsked(aiohttp.BaseConnector):
                 raise
         return connection
 
+    def _is_old(self, connection: aiohttp.connector.Connection) -> bool:
+        if self._chance is None or connection.protocol is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        old_at = self._old_at.get(connection.protocol)
+        if old_at is None:  # a new one
+            self._old_at[connection.protocol] = now + self._chance.uniform(*LIFE_SECONDS)
+            return False
+        return now >= old_at
 
-class _TcpConnector(_PermitAsked, aiohttp.TCPConnector):
+
+class _TcpConnector(_Connector, aiohttp.TCPConnector):
     pass
 
 
-class _UnixConnector(_PermitAsked, aiohttp.UnixConnector):
+class _UnixConnector(_Connector, aiohttp.UnixConnector):
     pass
 
 
@@ -207,18 +230,21 @@ async def connected(
     server_hostname: str = "",
     unix_socket: str = "",
     proxy: str = "",
+    chance: random.Random | None = None,
 ) -> AsyncIterator[AiohttpTransport]:
     """A transport to the server at that URL, or behind a Unix socket; its connections close with the block.
 
-    A `tls` that is called is asked before each request: another context than before means new connections.
+    A `tls` that is called is asked before each request: another context than before means new connections. With
+    `chance` each connection is kept for five to ten minutes; without, for as long as it is used.
     """
 
     def connector(limit: int) -> aiohttp.BaseConnector:
         if unix_socket:
-            return _UnixConnector(unix_socket, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS)
+            return _UnixConnector(unix_socket, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS, chance=chance)
         return _TcpConnector(
             limit=limit,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
+            chance=chance,
             ssl=tls if isinstance(tls, ssl.SSLContext) else True,
             socket_factory=_socket,
         )

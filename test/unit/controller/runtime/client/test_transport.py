@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -251,3 +252,58 @@ async def test_a_delete_that_met_a_closed_connection_is_not_sent_again_by_who_lo
             await client.delete(PODS, "ns", "a", uid="uid-a")
 
     assert arrived == ["GET", "DELETE"]
+
+
+class Chance(random.Random):
+    """Connections live for as long as the test says, of which they know only the bounds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(1)
+        self.seconds = seconds
+
+    def uniform(self, a: float, b: float) -> float:
+        assert (a, b) == (300.0, 600.0)
+        return self.seconds
+
+
+@pytest.mark.spec("runtime:TRN-3")
+@pytest.mark.parametrize(("seconds", "connections"), [(0.0, 5), (300.0, 1)])
+async def test_an_old_connection_is_not_used_again(tmp_path: Path, seconds: float, connections: int) -> None:
+    """Servers behind one address get their shares again after one of them was restarted."""
+    seen: set[int] = set()
+    kept: list[object] = []  # so that no two have one id
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        kept.append(request.transport)
+        seen.add(id(request.transport))
+        return web.Response()
+
+    async with (
+        a_server(tmp_path, answer),
+        connected("http://localhost", unix_socket=str(tmp_path / "s"), chance=Chance(seconds)) as transport,
+    ):
+        for _ in range(5):
+            async with transport.request("GET", "/", query={}, headers={}) as got:
+                await got.read()
+
+    assert len(seen) == connections
+
+
+@pytest.mark.spec("runtime:TRN-3")
+async def test_a_server_that_closes_a_connection_after_its_answer_does_no_harm(tmp_path: Path) -> None:
+    """As one does that wants to be rid of us; the next request finds another connection."""
+    arrived = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal arrived
+        arrived += 1
+        response = web.Response()
+        response.force_close()
+        return response
+
+    async with a_server(tmp_path, answer) as transport:
+        for _ in range(3):
+            async with transport.request("POST", "/", query={}, headers={}, body=b"{}") as got:
+                assert got.status == 200
+
+    assert arrived == 3
