@@ -1,28 +1,46 @@
-"""From findings to a verdict: profiles, overrides, skips, ratcheting, who passes unasked (spec admission §4.1).
+"""From findings to a verdict: profiles, overrides, skips, ratcheting, who passes unasked (spec admission §4.1, §4.9).
 
 The one door for the webhook and for lint: both give the same findings for the same object. The reconcile loop asks
 `first_denial` of the enforced rules instead: it must refuse what the reference refuses, and nothing else.
+
+Three writers must never be stopped, or integrations break: the operator itself, the autoscaler, and Kueue. The first
+two are known by name, and the autoscaler only for what it writes; Kueue is known by the shape of its patches alone,
+for it runs under many names (`exemptions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
-from api.v1.rules.model import Context, Finding, Rule, Severity, all_findings
-from api.v1.rules.reading import child, mapping
+from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
+from api.v1.rules.reading import child, children, mapping
 from api.v1.rules.settings import AdmissionSettings, Profile
+from api.v1.rules.typed import text
 
-__all__ = ["SKIP", "Verdict", "judge"]
+__all__ = ["SKIP", "SKIPPED", "Verdict", "judge"]
 
 SKIP: Final = "ray.io/admission-skip"  # ids that this object is not held to, comma-separated (P4)
+SKIPPED: Final = "P4"  # the id of the warning that an annotation could not silence; no rule, so nothing silences it
+MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
+# What is judged by gates, APIs and objects of this cluster: nothing to those that run in another one (P10).
+OF_THIS_CLUSTER: Final = frozenset(
+    {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15"}
+)
+
+Json: TypeAlias = Mapping[str, Any]
+Identity: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an object is refused for, and what its user is warned of; both empty: nothing to say."""
+    """What an object is refused for, and what its user is warned of; both empty: nothing to say.
+
+    Both are in the order of the rules: first what the reference refuses, as its reconcile loop would meet it.
+    """
 
     denials: Sequence[Finding] = ()
     warnings: Sequence[Finding] = ()
@@ -34,73 +52,121 @@ class Verdict:
         return not self.denials
 
 
-def judge(
-    kind: str,
-    new: Mapping[str, Any],
-    old: Mapping[str, Any] | None,
-    context: Context,
-    *,
-    user: str = "",
-) -> Verdict:
+def judge(kind: str, new: Json, old: Json | None, context: Context, *, user: str = "") -> Verdict:
     """Ask every rule of the kind; `old` is None on create, `user` is who asks ("" where nobody knows).
 
-    Objects in deletion and requests of trusted users pass unasked (P6, P8).
+    Objects in deletion and requests of trusted users pass unasked (P6, P8). Never raises, whatever JSON it gets.
     """
-    settings = context.admission
-    if child(new, "metadata").get("deletionTimestamp") or (user and user in settings.trusted_users):
+    user = user or context.surroundings.user
+    if _passes(new, old, user, context.admission):
         return Verdict()
-    rules = _asked(RULES_BY_KIND.get(kind, ()), new, old)
-    found = [_weighed(one, rule_of(one, rules), settings) for one in all_findings(rules, new, old, context)]
-    kept, skipped = _unskipped(found, rules, new, settings)
-    before = {_identity(one) for one in all_findings(rules, old, None, context)} if old is not None else set()
-    final = [_ratcheted(one, before) for one in kept]
+    context = replace(context, surroundings=replace(context.surroundings, user=user))
+    new, old = Subject(new), Subject(old) if old is not None else None
+    rules = _asked(kind, new, old, context.admission)
+    by_id = {rule.id: rule for rule in rules}
+    found = [_weighed(one, by_id[one.rule], context.admission) for one in all_findings(rules, new, old, context)]
+    kept, skipped, told = _unskipped(found, by_id, new, context.admission)
+    if old is not None and any(one.severity is Severity.DENY for one in kept):
+        kept = _ratcheted(kept, by_id, new, old, context)
     return Verdict(
-        [one for one in final if one.severity is Severity.DENY],
-        [one for one in final if one.severity is Severity.WARN],
+        [one for one in kept if one.severity is Severity.DENY],
+        [*told, *(one for one in kept if one.severity is Severity.WARN)],
         skipped,
     )
 
 
-def rule_of(finding: Finding, rules: Iterable[Rule]) -> Rule:
-    """The rule that found it."""
-    return next(rule for rule in rules if rule.id == finding.rule)
+def _passes(new: Json, old: Json | None, user: str, settings: AdmissionSettings) -> bool:
+    """Is it asked nothing at all: in deletion, or written by the operator or by an autoscaler?"""
+    if child(new, "metadata").get("deletionTimestamp") or (user and user in settings.trusted_users):
+        return True
+    return old is not None and by_autoscaler(new, old, user)
 
 
-def _asked(rules: Sequence[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Sequence[Rule]:
-    """All of them, or, where only metadata changed, those that read metadata (P6)."""
-    if old is None or child(new, "spec") != child(old, "spec"):
-        return rules
-    return [rule for rule in rules if rule.of_metadata]
+def _asked(kind: str, new: Json, old: Json | None, settings: AdmissionSettings) -> Sequence[Rule]:
+    """The rules that have a say in this request."""
+    rules: Iterable[Rule] = RULES_BY_KIND.get(kind, ())
+    if old is not None and child(new, "spec") == child(old, "spec"):
+        rules = (rule for rule in rules if rule.of_metadata)  # P6
+    elif old is not None and by_queue(new, old):
+        rules = (rule for rule in rules if rule.fixed)  # what was wrong before only warns, as ever
+    if _manager(kind, new) == MULTIKUEUE:
+        rules = (rule for rule in rules if rule.id not in OF_THIS_CLUSTER)
+    return [rule for rule in rules if rule.fixed or settings.rules.get(rule.id) != Severity.OFF.value]
+
+
+def _manager(kind: str, new: Json) -> str:
+    spec = child(new, "spec")
+    return text(child(spec, "jobTemplate") if kind == "RayCronJob" else spec, "managedBy")
 
 
 def _weighed(finding: Finding, rule: Rule, settings: AdmissionSettings) -> Finding:
-    """The severity that profile and overrides give it; what the reference enforces stays a denial (P3)."""
-    if rule.fixed:
-        return finding
+    """The severity that profile and overrides give it; nothing makes less of what the reference refuses (P3)."""
+    severity = _severity(finding.severity, rule, settings)
+    return finding if severity is finding.severity else replace(finding, severity=severity)
+
+
+def _severity(own: Severity, rule: Rule, settings: AdmissionSettings) -> Severity:
+    if rule.fixed and own is Severity.DENY:
+        return own
     if said := settings.rules.get(rule.id):
-        return replace(finding, severity=Severity(said))
-    if settings.profile is Profile.COMPAT and finding.severity is Severity.DENY:
-        return replace(finding, severity=Severity.WARN)
-    if settings.profile is Profile.STRICT and finding.severity is Severity.WARN:
-        return replace(finding, severity=Severity.DENY)
-    return finding
+        return own if rule.fixed and said == Severity.OFF.value else Severity(said)
+    if settings.profile is Profile.COMPAT and own is Severity.DENY:
+        return Severity.WARN
+    if settings.profile is Profile.STRICT and own is Severity.WARN:
+        return Severity.DENY
+    return own
 
 
 def _unskipped(
-    found: Iterable[Finding], rules: Sequence[Rule], new: Mapping[str, Any], settings: AdmissionSettings
-) -> tuple[Sequence[Finding], Sequence[str]]:
-    asked = mapping(child(new, "metadata"), "annotations").get(SKIP, "") if settings.skips_allowed else ""
-    ids = {part.strip() for part in asked.split(",")} - {rule.id for rule in rules if rule.fixed}
-    kept = [one for one in found if one.rule not in ids]
-    return kept, sorted({one.rule for one in found if one.rule in ids and one.severity is not Severity.OFF})
+    found: Sequence[Finding], rules: Mapping[str, Rule], new: Json, settings: AdmissionSettings
+) -> tuple[Sequence[Finding], Sequence[str], Sequence[Finding]]:
+    """What is left of the findings, the ids that were skipped, and a warning of what cannot be (P4)."""
+    written = mapping(child(new, "metadata"), "annotations").get(SKIP, "")
+    asked = {part.strip() for part in written.split(",")} - {""}
+    if not asked:
+        return found, (), ()
+    if not settings.skips_allowed:
+        return found, (), [_told(f"{SKIP} has no effect: this operator's owner does not allow it", written)]
+    ids = {one for one in asked if one in rules and not rules[one].fixed}
+    skipped = sorted({one.rule for one in found if one.rule in ids and one.severity is not Severity.OFF})
+    refused = sorted({one.rule for one in found if one.rule in asked - ids})
+    told = [_told(f"{', '.join(refused)} cannot be skipped: the reference refuses it", written)] if refused else []
+    return [one for one in found if one.rule not in ids], skipped, told
 
 
-def _identity(finding: Finding) -> tuple[str, str, str]:
-    return finding.rule, finding.path, repr(finding.value)
+def _told(message: str, written: str) -> Finding:
+    return Finding(SKIPPED, Severity.WARN, f"metadata.annotations[{SKIP}]", message, written)
 
 
-def _ratcheted(finding: Finding, before: Container[tuple[str, str, str]]) -> Finding:
+def _ratcheted(
+    found: Sequence[Finding], rules: Mapping[str, Rule], new: Json, old: Json, context: Context
+) -> Sequence[Finding]:
     """A denial for what stood there before is a warning: an upgrade of the operator freezes no object (P7)."""
-    if finding.severity is Severity.DENY and _identity(finding) in before:
-        return replace(finding, severity=Severity.WARN)
-    return finding
+    asked = [rules[id_] for id_ in dict.fromkeys(one.rule for one in found if one.severity is Severity.DENY)]
+    before = {
+        _identity(one, old)
+        for one in all_findings(asked, old, None, context)
+        if _severity(one.severity, rules[one.rule], context.admission) is Severity.DENY
+    }
+    return [
+        replace(one, severity=Severity.WARN) if one.severity is Severity.DENY and _identity(one, new) in before else one
+        for one in found
+    ]
+
+
+def _identity(finding: Finding, object_: Json) -> Identity:
+    """Rule, place and value. A group is known by its name, since another one may have come before it."""
+    return finding.rule, _by_group_name(finding.path, object_), repr(finding.value)
+
+
+def _by_group_name(path: str, object_: Json) -> str:
+    before, found, rest = path.partition("workerGroupSpecs[")
+    number, closed, after = rest.partition("]")
+    if not found or not closed or not number.isdecimal():
+        return path
+    groups = children(object_, *before.rstrip(".").split("."), "workerGroupSpecs")
+    names = [text(group, "groupName") for group in groups]
+    index = int(number)
+    if index >= len(names) or names.count(names[index]) != 1:
+        return path
+    return f"{before}{found}{names[index]!r}]{after}"

@@ -5,7 +5,7 @@ All of it is data: rules read the lists, `judging` reads the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -29,7 +29,7 @@ class ImageVersion:
     python: str = ""  # "3.10"; "" where nobody said
 
 
-RAY_REPOSITORIES: Final = ("ray", "ray-ml", "ray-llm", "ray-deps")  # base names; always trusted (§4.2)
+SEVERITIES: Final = ("deny", "warn", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,7 @@ class AdmissionSettings:
     rules: Mapping[str, str] = field(default_factory=dict)  # rule id -> deny | warn | off
     skips_allowed: bool = True  # the annotation ray.io/admission-skip counts
     trusted_users: tuple[str, ...] = ()  # user names whose requests are only checked by the schema: the operator itself
-    ray_image_repositories: tuple[
-        str, ...
-    ] = ()  # globs of repositories whose tags are believed as rayproject/ray's are
+    ray_image_repositories: tuple[str, ...] = ()  # globs of repositories that are believed as rayproject/ray is
     image_versions: Mapping[str, ImageVersion] = field(default_factory=dict)  # image or digest -> what is in it
     lowest_ray: str = "2.9.0"  # MV16
     gpu_keys: tuple[str, ...] = ("gpu.intel.com/i915", "gpu.intel.com/xe")  # beside every key that ends in "gpu"
@@ -73,3 +71,13 @@ class AdmissionSettings:
     default_autoscaler_v2_from: str = ""  # D06: a Ray version; "": off
     default_replicas: bool = False  # D04
     default_shutdown_when_queued: bool = False  # D08
+    default_requests: bool = False  # D09
+    # D10: key of a device -> the tolerations that pods with a limit for it get
+    accelerator_tolerations: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    default_labels: Mapping[str, str] = field(default_factory=dict)  # D11
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a severity that there is not: at the operator's start, not at the first request."""
+        for id_, severity in self.rules.items():
+            if severity not in SEVERITIES:
+                raise ValueError(f"admission.rules.{id_} must be {', '.join(SEVERITIES)}, not {severity!r}")
