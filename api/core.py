@@ -13,6 +13,7 @@ __all__ = [
     "INGRESSES",
     "JOBS",
     "LEASES",
+    "MUTATING_WEBHOOKS",
     "NAMESPACES",
     "NODES",
     "PERSISTENT_VOLUME_CLAIMS",
@@ -22,6 +23,7 @@ __all__ = [
     "SECRETS",
     "SERVICES",
     "SERVICE_ACCOUNTS",
+    "VALIDATING_WEBHOOKS",
 ]
 
 PODS: Final = Resource("", "v1", "pods", "Pod")
@@ -39,3 +41,11 @@ ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", "E
 ROLES: Final = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS: Final = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+MUTATING_WEBHOOKS: Final = Resource(
+    *("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
+    namespaced=False,
+)
+VALIDATING_WEBHOOKS: Final = Resource(
+    *("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
+    namespaced=False,
+)

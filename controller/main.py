@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from api.core import JOBS, SECRETS
 from api.meta import Json, Ref, Resource
 from api.meta import controller_of as controller_owner
 from api.v1 import wire
+from api.v1.rules.model import Context
+from controller.admission import context_of
 from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
 from controller.ray.metrics import JobDurations, RaySeries
@@ -27,7 +29,7 @@ from controller.runtime.client.transport import Transport
 from controller.runtime.handlers import Source
 from controller.runtime.interfaces import Clock, Reconciler
 from controller.runtime.loop import Controller
-from controller.runtime.manager import Kit, Runtime, running
+from controller.runtime.manager import Kit, Runtime, Serve, running
 from controller.settings import Settings
 
 __all__ = ["operating", "runtime_of"]
@@ -91,7 +93,25 @@ def runtime_of(
         instance=instance,
         namespaces=settings.namespaces,
         credentials=credentials,
+        servers=servers(settings),
     )
+
+
+def servers(settings: Settings) -> Sequence[Serve]:
+    """The webhooks, if they are on. Loaded only then, since 8 MiB of cryptography come with them."""
+    if settings.webhooks is None:
+        return ()
+    from webhooks.server import serving
+
+    context = context_of(settings.options, settings.admission)
+    return (partial(serving, settings=settings.webhooks, context=context, defaulted=as_it_is),)
+
+
+def as_it_is(
+    _kind: str, new: Mapping[str, Any], _old: Mapping[str, Any] | None, _context: Context
+) -> Mapping[str, Any]:
+    """No defaults."""
+    return new
 
 
 def watched(settings: Settings) -> Sequence[Watched]:

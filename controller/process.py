@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from api.core import LEASES
+from controller.admission import account_of
 from controller.main import runtime_of
 from controller.ray.dashboard.http import AiohttpRayTransport
 from controller.runtime.background import background
@@ -55,7 +56,11 @@ __all__ = ["serve"]
 LEASE: Final = "ray-operator-leader"  # spec deployment §1.7: the reference's, so that never both write
 BEAT_SECONDS: Final = 1.0
 STUCK_SECONDS: Final = 10.0  # HLT-2: the event loop has not moved for that long: restart us
-ADDRESS_FLAGS: Final = {"metrics": "metrics-addr", "health": "health-probe-bind-address"}
+ADDRESS_FLAGS: Final = {
+    "metrics": "metrics-addr",
+    "health": "health-probe-bind-address",
+    "webhooks": "webhook-bind-address",
+}
 LAST_WORDS_SECONDS: Final = 1.0  # for the log, when the lease is lost
 
 log = structlog.get_logger("setup")
@@ -139,6 +144,16 @@ def lease_namespace(settings: Settings) -> str:
     )
 
 
+def placed(settings: Settings, config: ServerConfig) -> Settings:
+    """With the namespace that the webhooks' certificates are kept in, and our own user name, if there are webhooks."""
+    if settings.webhooks is None:
+        return settings
+    ours = _in_a_cluster() and not settings.kubeconfig
+    namespace = config.namespace if ours else settings.leader_election_namespace or config.namespace
+    token = config.token_file.read_text().strip() if config.token_file is not None else config.token
+    return replace(settings, webhooks=replace(settings.webhooks, namespace=namespace, account=account_of(token)))
+
+
 def _identity() -> str:
     """Unlike that of every other replica, and of ourselves before a restart."""
     return f"{socket.gethostname()}_{uuid.UUID(bytes=secrets.token_bytes(16), version=4)}"
@@ -164,6 +179,7 @@ async def _serving(settings: Settings) -> None:
     import aiohttp
 
     config = server_of(settings)
+    settings = placed(settings, config)
     lease = None
     if settings.leader_election:
         lease = LeaseName(lease_namespace(settings), LEASE, _identity())

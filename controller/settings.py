@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from api.v1.rules.settings import AdmissionSettings
+from controller.admission import admission_settings, webhook_settings
 from controller.configfile import FILE_KEYS, BadSettings, of_the_type, read_config
 from controller.flags import Duration, Flag, Value, boolean, parse_flags
 from controller.ray.options import Gates, Options
 from controller.runtime.election.lease import Timing, fault_of
+from webhooks.settings import WebhookSettings
 
 __all__ = ["FLAGS", "VERSION", "BadSettings", "Settings", "load"]
 
@@ -56,6 +59,12 @@ FLAGS: Final = (
     Flag("zap-stacktrace-level", "error", "Level from which stack traces are shown."),
     Flag("zap-time-encoding", "", "epoch, millis, nanos, iso8601, rfc3339 or rfc3339nano; always ISO 8601."),
     Flag("kubeconfig", "", "A kubeconfig, for runs outside a cluster."),
+    Flag("webhook-bind-address", ":9443", "The address the webhooks bind to, where ENABLE_WEBHOOKS is true."),
+    Flag("webhook-certificates", "auto", "files, self-managed, or auto: files where -webhook-cert-dir is there."),
+    Flag("webhook-cert-dir", WebhookSettings().folder, "The folder of the webhooks' tls.crt and tls.key."),
+    Flag("webhook-client-ca-file", "", "Only clients with a certificate of these authorities may ask the webhooks."),
+    Flag("webhook-service", WebhookSettings().service, "The Service by which the API server reaches the webhooks."),
+    Flag("webhook-url", "", "https://host:port instead of a Service: the operator registers its webhooks itself."),
 )
 
 # Gate on the wire -> (its default, our field; None: its feature is not there yet)
@@ -105,6 +114,8 @@ class Settings:
     kubeconfig: str = ""
     use_kubernetes_proxy: bool = False
     enable_metrics: bool = False
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
+    webhooks: WebhookSettings | None = None  # off
     notices: tuple[str, ...] = ()  # what was accepted but does nothing yet: one log line each
 
 
@@ -115,15 +126,17 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     flags = combined(given, file)
     gates = parse_gates(str(flags["feature-gates"]))
     check(flags)
+    options = options_from(environment, file, gates, cron_backfill_limit=int(flags["cron-backfill-limit"]))
+    namespaces = namespaces_of(str(flags["watch-namespace"]))
     return Settings(
-        options=options_from(environment, file, gates, cron_backfill_limit=int(flags["cron-backfill-limit"])),
+        options=options,
         metrics_address=str(flags["metrics-addr"]) or ":8080",
         health_address=str(flags["health-probe-bind-address"]),
         leader_election=bool(flags["enable-leader-election"]),
         leader_election_namespace=str(flags["leader-election-namespace"]),
         lease_timing=lease_timing(flags),
         concurrency=max(1, int(flags["reconcile-concurrency"])),
-        namespaces=namespaces_of(str(flags["watch-namespace"])),
+        namespaces=namespaces,
         log_encoder="console" if flags["log-stdout-encoder"] == "console" else "json",
         log_file=str(flags["log-file-path"]),
         log_file_encoder="console" if flags["log-file-encoder"] == "console" else "json",
@@ -131,6 +144,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         kubeconfig=str(flags["kubeconfig"]) or environment.get("KUBECONFIG", ""),
         use_kubernetes_proxy=bool(flags["use-kubernetes-proxy"]),
         enable_metrics=bool(flags["enable-metrics"]),
+        admission=admission_settings(file.get("admission")),
+        webhooks=webhook_settings(flags, environment, domain=options.cluster_domain, namespaces=namespaces),
         notices=(*ignored_flags(given), *notices(flags, gates)),
     )
 
@@ -145,6 +160,7 @@ LEASE_TIMES: Final = (
 BESIDE_A_FILE: Final = frozenset(
     {"config", "feature-gates", "kubeconfig", "log-stdout-encoder", "log-file-encoder"}
     | {"zap-devel", "zap-log-level", "zap-stacktrace-level", *LEASE_TIMES}
+    | {flag.name for flag in FLAGS if flag.name.startswith("webhook-")}
 )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from controller.runtime.errors import RuntimeProblem
+from controller.runtime.tls import Pair
 
 __all__ = ["BACKDATED", "Authority", "BadCertificate", "Certificate", "Pair", "certificates_in"]
 
@@ -34,14 +34,6 @@ MOST_COMMON_NAME: Final = 64  # characters, by the standard
 
 class BadCertificate(RuntimeProblem):
     """A certificate or a key that cannot be read, or not of each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A certificate and its private key; both PEM."""
-
-    certificate: bytes
-    key: bytes
 
 
 class Certificate:

@@ -53,11 +53,13 @@ class Kit:
     metrics: Metrics
     health: Health
     may_write: MayWrite
+    unled: RestClient  # writes without the lease, too: for what every replica keeps under a resourceVersion
 
 
 Controllers = Sequence[Controller]
 # A block, because an application has parts of its own that run around its controllers: dashboard sessions.
 Build = Callable[[Kit], AbstractAsyncContextManager[Controllers]]
+Serve = Callable[[Kit], AbstractAsyncContextManager[None]]
 
 
 def _always() -> bool:
@@ -86,6 +88,7 @@ class Runtime:
     credentials: Credentials = ANONYMOUS
     may_write: MayWrite = _always
     leading: Callable[[Kit], AbstractAsyncContextManager[None]] | None = None
+    servers: Sequence[Serve] = ()  # the application's own: up before the caches, without the lease, and down after both
     metrics: Metrics = field(default_factory=Metrics)
     health: Health = field(default_factory=Health)
     server_host: str = ""  # for metrics
@@ -120,6 +123,8 @@ async def running(runtime: Runtime) -> AsyncIterator[Kit]:
             loaded = stack.enter_context(calm_collector(runtime.metrics, runtime.clock))
         kit = _kit(runtime)
         await stack.enter_async_context(_recording(kit.recorder))
+        for serve in runtime.servers:
+            await stack.enter_async_context(serve(kit))
         await stack.enter_async_context(kit.caches.running())
         loaded()
         _log.info("caches are loaded", kinds=len(runtime.watched))
@@ -195,7 +200,17 @@ def _kit(runtime: Runtime) -> Kit:
     caches = Caches(client, runtime.watched, namespaces=runtime.namespaces, **parts)  # type: ignore[arg-type]
     # Events tell what a leader did, and the last of them are written after the lease is given up (MGR-7).
     recorder = Recorder(_client(runtime, _always, writes=EVENTS_AT_ONCE), instance=runtime.instance, **parts)  # type: ignore[arg-type]
-    return Kit(client, caches, recorder, runtime.clock, runtime.rng, runtime.metrics, runtime.health, runtime.may_write)
+    return Kit(
+        client=client,
+        caches=caches,
+        recorder=recorder,
+        clock=runtime.clock,
+        rng=runtime.rng,
+        metrics=runtime.metrics,
+        health=runtime.health,
+        may_write=runtime.may_write,
+        unled=_client(runtime, _always),
+    )
 
 
 def _client(runtime: Runtime, may_write: MayWrite, *, writes: int = WRITES_AT_ONCE) -> RestClient:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import os
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from controller.runtime.errors import RuntimeProblem
 
-__all__ = ["BadPair", "ServerTls"]
+__all__ = ["BadPair", "Pair", "ServerTls"]
 
 PROTOCOLS: Final = ["http/1.1"]
 
 
 class BadPair(RuntimeProblem):
     """A certificate and a key that cannot be used: unreadable, or not of each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate, perhaps with those that lead to its authority, and its private key; both PEM."""
+
+    certificate: bytes
+    key: bytes
 
 
 class ServerTls:

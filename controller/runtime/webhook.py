@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -26,7 +27,7 @@ from controller.runtime.contained import contained
 from controller.runtime.health import CannotListen
 from controller.runtime.interfaces import Clock
 from controller.runtime.metrics import Histograms, Numbers
-from controller.runtime.tls import ServerTls
+from controller.runtime.tls import BadPair, Pair, ServerTls
 
 __all__ = ["Hook", "WebhookSeries", "WebhookServer", "webhooks_served"]
 
@@ -43,6 +44,8 @@ ANSWER_SECONDS: Final = 0.5  # WH-9: kept back for the way
 IDLE_SECONDS: Final = 300.0  # the API server drops idle connections after 90 s; were we first, its next request is lost
 LAME_DUCK_SECONDS: Final = 3.0  # MGR-10: endpoints are withdrawn before the port is closed
 IN_FLIGHT_SECONDS: Final = 5.0  # WH-14; whom we tell the API server to wait for no longer needs no more
+WARNED_BEFORE: Final = timedelta(days=7)  # WH-12
+WARNED_EVERY_SECONDS: Final = 3600.0
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 _log = structlog.get_logger("webhook")
@@ -118,6 +121,25 @@ class WebhookServer:
         except OSError as error:
             return f"no handshake with ourselves: {error}"
         return None
+
+    def show(self, pair: Pair) -> None:
+        """Make handshakes with this pair from now on; counted. Raises BadPair, and goes on with the one before."""
+        self._series.reads.inc()
+        try:
+            self.tls.use(pair.certificate, pair.key)
+        except BadPair:
+            self._series.read_failures.inc()
+            raise
+        assert self.tls.not_after is not None
+        self._series.ends.set(self.tls.not_after.timestamp())
+
+    async def warn_of_end(self) -> None:
+        """For ever: say in the log when the certificate ends within a week."""
+        while True:
+            left = self.tls.not_after - self._clock.now() if self.tls.not_after is not None else WARNED_BEFORE
+            if left < WARNED_BEFORE:
+                _log.warning("the webhooks' certificate ends soon", days=round(left / timedelta(days=1), 1))
+            await asyncio.sleep(WARNED_EVERY_SECONDS)
 
     async def _counted(self, request: web.Request) -> web.Response:
         path = request.path if request.path in self._hooks else "unknown"
