@@ -177,21 +177,22 @@ METADATA_CHANGED: Final = " || ".join(
     f" != (has(oldObject.metadata.{name}) ? oldObject.metadata.{name} : {{}})"
     for name in ("labels", "annotations")
 )
-CHANGED: Final = f"oldObject == null || {METADATA_CHANGED} || object.spec != oldObject.spec"
+_SPECS_DIFFER: Final = "has(object.spec) != has(oldObject.spec) || (has(object.spec) && (%s))"
+CHANGED: Final = f"oldObject == null || {METADATA_CHANGED} || {_SPECS_DIFFER % 'object.spec != oldObject.spec'}"
 # The autoscaler sets two fields of a group, every few seconds.
 _SAME_GROUP: Final = (
     "o.groupName == g.groupName"
     " && g.all(k, k in ['replicas', 'scaleStrategy'] || (k in o && o[k] == g[k]))"
     " && o.all(k, k in ['replicas', 'scaleStrategy'] || k in g)"
 )
-CHANGED_CLUSTER: Final = (
-    f"oldObject == null || {METADATA_CHANGED}"
-    " || !object.spec.all(k, k in oldObject.spec && (k == 'workerGroupSpecs' || object.spec[k] == oldObject.spec[k]))"
+_CLUSTERS_DIFFER: Final = (
+    "!object.spec.all(k, k in oldObject.spec && (k == 'workerGroupSpecs' || object.spec[k] == oldObject.spec[k]))"
     " || !oldObject.spec.all(k, k in object.spec)"
     " || (has(object.spec.workerGroupSpecs)"
     " && (size(object.spec.workerGroupSpecs) != size(oldObject.spec.workerGroupSpecs)"
     f" || !object.spec.workerGroupSpecs.all(g, oldObject.spec.workerGroupSpecs.exists(o, {_SAME_GROUP}))))"
 )
+CHANGED_CLUSTER: Final = f"oldObject == null || {METADATA_CHANGED} || {_SPECS_DIFFER % _CLUSTERS_DIFFER}"
 
 
 def _encoded(bundle: bytes) -> str:

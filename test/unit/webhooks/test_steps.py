@@ -1,0 +1,173 @@
+"""What the webhooks of our kinds do with a request: judge it, fill it in, or leave it alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from api.meta import Json
+from api.v1.rules.model import Context
+from api.v1.rules.settings import AdmissionSettings
+from localcluster.apiserver.patch import json_patch
+from webhooks.kinds import DOORS
+from webhooks.server import hooks
+
+GATES = {"RayClusterStatusConditions": True}
+
+
+def with_start_params(kind: str, new: Mapping[str, Any], old: Any, context: Context) -> Mapping[str, Any]:
+    """Defaulting as far as these tests need it: D02 for the head of a RayCluster."""
+    head = new["spec"].get("headGroupSpec")
+    if kind != "RayCluster" or head is None or "rayStartParams" in head:
+        return new
+    return {**new, "spec": {**new["spec"], "headGroupSpec": {**head, "rayStartParams": {}}}}
+
+
+class Asked:
+    def __init__(self, **settings: Any) -> None:
+        self.registry = CollectorRegistry()
+        context = Context(GATES, admission=AdmissionSettings(**settings))
+        self.hooks = hooks(context, with_start_params, self.registry)
+
+    def validate(self, request: Json) -> Json:
+        return self.hooks["/validate-ray-io-v1-raycluster"](request)
+
+    def mutate(self, request: Json) -> Json:
+        return self.hooks["/mutate-ray-io-v1-raycluster"](request)
+
+
+def a_cluster(name: str = "demo", **changes: Any) -> Json:
+    resources = {"cpu": "1", "memory": "4Gi"}
+    container = {"name": "ray", "image": "rayproject/ray:2.52.0-py311-cpu"}
+    pod = {"spec": {"containers": [container | {"resources": {"limits": resources, "requests": resources}}]}}
+    spec: Json = {"rayVersion": "2.52.0", "headGroupSpec": {"rayStartParams": {}, "template": pod}}
+    return {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": name} | changes, "spec": spec}
+
+
+def a_request(new: Json | None, old: Json | None = None, **changes: Any) -> Json:
+    request: Json = {
+        "uid": "u",
+        "kind": {"group": "ray.io", "version": "v1", "kind": "RayCluster"},
+        "name": "demo",
+        "operation": "CREATE" if old is None else "UPDATE",
+        "userInfo": {"username": "jane"},
+        "object": new,
+        "oldObject": old,
+    }
+    return request | changes
+
+
+BAD = a_cluster(name="9demo.")
+
+
+@pytest.mark.spec("runtime:WH-1")
+def test_each_kind_has_two_paths_and_those_of_the_reference_are_kept() -> None:
+    assert set(Asked().hooks) == {
+        f"/{verb}-ray-io-v1-{kind}"
+        for verb in ("validate", "mutate")
+        for kind in ("raycluster", "rayjob", "rayservice", "raycronjob")
+    }
+    assert [door.validating_name for door in DOORS] == [
+        "vraycluster.kb.io",
+        "vrayjob.kb.io",
+        "vrayservice.kb.io",
+        "vraycronjob.kb.io",
+    ]
+    assert DOORS[0].mutating_name == "mraydefault-raycluster.ray.io"
+
+
+@pytest.mark.spec("runtime:WH-3")
+def test_a_bad_name_is_refused_with_its_field_and_counted() -> None:
+    it = Asked()
+
+    response = it.validate(a_request(BAD))
+
+    assert response["allowed"] is False
+    assert response["status"]["code"] == 422
+    assert {cause["field"] for cause in response["status"]["details"]["causes"]} == {"metadata.name"}
+    found = [sample for family in it.registry.collect() for sample in family.samples if sample.value == 1]
+    assert {"kuberay_admission_findings_total"} <= {sample.name for sample in found}
+    assert found[0].labels["kind"] == "RayCluster"
+
+
+def test_a_good_object_is_let_in_without_a_word() -> None:
+    assert Asked().validate(a_request(a_cluster())) == {"allowed": True}
+
+
+@pytest.mark.spec("runtime:WH-7")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        a_request(None, BAD, operation="DELETE"),
+        a_request(BAD, operation="CONNECT"),
+        a_request(BAD, subResource="status"),
+        a_request(BAD, BAD),  # the name was bad before
+        a_request(a_cluster(name="9demo.", deletionTimestamp="2026-01-01T00:00:00Z"), BAD),
+    ],
+    ids=["delete", "connect", "subresource", "untouched", "in deletion"],
+)
+def test_what_is_not_ours_to_judge_or_was_bad_before_is_let_through(request_: Json) -> None:
+    assert Asked().validate(request_)["allowed"] is True
+
+
+@pytest.mark.spec("admission:P8")
+def test_who_is_trusted_is_not_asked() -> None:
+    us = "system:serviceaccount:ray-system:kuberay-operator"
+
+    assert Asked(trusted_users=(us,)).validate(a_request(BAD, userInfo={"username": us})) == {"allowed": True}
+
+
+@pytest.mark.parametrize("kind", [{"group": "ray.io", "kind": "RayJob"}, {"group": "apps", "kind": "RayCluster"}, {}])
+def test_another_kind_on_this_path_is_a_configuration_that_is_not_ours(kind: Json) -> None:
+    for answer in (Asked().validate, Asked().mutate):
+        response = answer(a_request(a_cluster(), kind=kind))
+
+        assert response["status"]["code"] == 400
+        assert "this path is for RayCluster.ray.io" in response["status"]["message"]
+
+
+@pytest.mark.spec("runtime:WH-4", "runtime:WH-5")
+def test_defaults_are_filled_in_by_a_patch_and_a_second_time_there_is_none() -> None:
+    raw = a_cluster()
+    del raw["spec"]["headGroupSpec"]["rayStartParams"]
+
+    response = Asked().mutate(a_request(raw))
+
+    patched = json_patch(raw, json.loads(base64.b64decode(response["patch"])))
+    assert patched == a_cluster()
+    assert Asked().mutate(a_request(patched)) == {"allowed": True}
+
+
+@pytest.mark.spec("runtime:WH-5")
+def test_nothing_is_filled_in_on_deletion_or_in_an_object_that_goes() -> None:
+    going = a_cluster(deletionTimestamp="2026-01-01T00:00:00Z")
+    del going["spec"]["headGroupSpec"]["rayStartParams"]
+
+    assert Asked().mutate(a_request(going, going)) == {"allowed": True}
+    assert Asked().mutate(a_request(None, going, operation="DELETE")) == {"allowed": True}
+
+
+@pytest.mark.spec("runtime:WH-6")
+def test_a_dry_run_is_answered_like_any_other_request() -> None:
+    raw = a_cluster()
+    del raw["spec"]["headGroupSpec"]["rayStartParams"]
+
+    for request in (a_request(raw), a_request(BAD)):
+        for answer in (Asked().mutate, Asked().validate):
+            assert answer(request | {"dryRun": True}) == answer(request | {"dryRun": False})
+
+
+def test_an_object_that_does_not_name_its_kind_is_judged_by_the_path() -> None:
+    bare = a_cluster()
+    del bare["kind"]
+    del bare["spec"]["headGroupSpec"]["rayStartParams"]
+
+    response = Asked().mutate(a_request(bare))
+
+    patch = json.loads(base64.b64decode(response["patch"]))
+    assert [one["path"] for one in patch] == ["/spec/headGroupSpec/rayStartParams"]
