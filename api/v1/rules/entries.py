@@ -9,12 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from api.v1.rules import entries_accelerators, entries_images, entries_reference
+from api.v1.rules import (
+    entries_accelerators,
+    entries_content,
+    entries_crosscutting,
+    entries_images,
+    entries_names,
+    entries_reference,
+)
 from api.v1.rules.entry import Entry
 
 __all__ = ["ELSEWHERE", "ENTRIES"]
 
-_FAMILIES: Final = (entries_reference, entries_images, entries_accelerators)
+_FAMILIES: Final = (
+    entries_reference,
+    entries_images,
+    entries_accelerators,
+    entries_names,
+    entries_content,
+    entries_crosscutting,
+)
 
 ENTRIES: Final[Mapping[str, Entry]] = {id_: entry for one in _FAMILIES for id_, entry in one.ENTRIES.items()}
 ELSEWHERE: Final[Mapping[str, str]] = {id_: place for one in _FAMILIES for id_, place in one.ELSEWHERE.items()}

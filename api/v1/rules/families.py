@@ -11,14 +11,23 @@ from typing import Final
 from api.v1.rules import (
     accelerator_nodes,
     accelerators,
+    cron_content,
+    crosscutting,
     image_changes,
+    immutable,
+    job_content,
     minimum_versions,
     offered,
+    pod_content,
     ray_versions,
     raycluster,
     raycronjob,
     rayjob,
     rayservice,
+    replicas,
+    serve_content,
+    service_ports,
+    topology,
 )
 from api.v1.rules.model import Rule
 
@@ -31,6 +40,15 @@ BEYOND: Final[tuple[Rule, ...]] = (  # in the order of the specification's secti
     *accelerators.RULES,
     *accelerator_nodes.RULES,
     *offered.RULES,
+    *topology.RULES,
+    *service_ports.RULES,
+    *replicas.RULES,
+    *job_content.RULES,
+    *serve_content.RULES,
+    *cron_content.RULES,
+    *crosscutting.RULES,
+    *pod_content.RULES,
+    *immutable.RULES,
 )
 ENFORCED: Final[Mapping[str, tuple[Rule, ...]]] = {
     "RayCluster": raycluster.RULES,

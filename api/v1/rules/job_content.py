@@ -1,7 +1,8 @@
 """Rules about what a RayJob runs and what becomes of it (spec admission §4.7; JC01 to JC19, and JB9).
 
-They judge the job specs of RayJobs and of RayCronJobs alike. JC12 is J1 to J18, and what of JC07 is J30 is said there:
-enforced rules are not said twice. That a submitter's template has no restartPolicy is mended by its default (D07).
+They judge the job specs of RayJobs and of RayCronJobs alike. JC02 stands with the reference's rules in `rayjob`. JC12
+is J1 to J18, and what of JC07 is J30 is said there: enforced rules are not said twice. That a submitter's template has
+no restartPolicy is mended by its default (D07).
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ __all__ = ["RULES"]
 
 Json = Mapping[str, Any]
 
-MODES: Final = tuple(mode.value for mode in SubmissionMode)
 LONGEST_ENTRYPOINT: Final = 64 * 1024  # bytes
 RUNTIME_ENV_KEYS: Final = frozenset(
     {
@@ -62,13 +62,6 @@ def no_entrypoint(job: Job, _: Context) -> Iterator[Found]:
     """The submission would fail."""
     if job.mode != SubmissionMode.INTERACTIVE and not text(job.spec, "entrypoint").strip():
         yield Found("entrypoint", "entrypoint is empty: there is nothing to run", job.spec.get("entrypoint"))
-
-
-@job_rule("JC02")
-def mode_unknown(job: Job, _: Context) -> Iterator[Found]:
-    """A cluster would be made, and nobody would submit."""
-    if job.mode not in MODES:
-        yield Found("submissionMode", f"submissionMode should be one of {', '.join(MODES)}", job.mode)
 
 
 @job_rule("JC03", Severity.WARN)
@@ -345,7 +338,6 @@ def suspension_unfit(job: Job, _: Context) -> Iterator[Found]:
 
 RULES: Final[tuple[Rule, ...]] = (
     no_entrypoint,
-    mode_unknown,
     entrypoint_unused,
     entrypoint_cut_by_a_shell,
     resources_unreadable,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.v1.rules import job_content, rayjob
+from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Severity
 from localcluster.testing.judged import GONE, INSIDE, Changes, found, good, ids
 
@@ -47,7 +48,6 @@ def rules(*some: dict[str, Any]) -> Changes:
 CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
     ("JC01", DENY, {"spec.entrypoint": " \n"}, "spec.entrypoint", INTERACTIVE),
     ("JC01", DENY, {"spec.entrypoint": GONE}, "spec.entrypoint", {"spec.entrypoint": "x"}),
-    ("JC02", DENY, mode("PigeonMode"), "spec.submissionMode", mode("HTTPMode")),
     ("JC03", WARN, mode("InteractiveMode"), "spec.entrypoint", INTERACTIVE),
     (
         "JC04",
@@ -230,6 +230,16 @@ def test_the_jobs_of_a_raycronjob_are_judged_alike_under_their_own_path(
 
 def _inside(path: str) -> str:
     return path.replace("spec.", "spec.jobTemplate.", 1) if path.startswith("spec.") else path
+
+
+@pytest.mark.spec("admission:JC02")
+@pytest.mark.parametrize(("kind", "at"), [("RayJob", "spec"), ("RayCronJob", "spec.jobTemplate")])
+def test_a_mode_that_nobody_knows_is_refused_once(kind: str, at: str) -> None:
+    """A cluster would be made, and nobody would submit. Such a job counts as one with an entrypoint to run."""
+    path = f"{at}.submissionMode"
+
+    assert ids(found(RULES_BY_KIND[kind], good(kind, {path: "PigeonMode"}))) == [("JC02", path)]
+    assert found(RULES_BY_KIND[kind], good(kind, {path: "HTTPMode"})) == []
 
 
 @pytest.mark.spec("admission:JC17", "admission:C68")
