@@ -38,6 +38,13 @@ UNMARSHAL: Final = re.compile(
 )
 GO_TYPES: Final = {"map[string]string": "an object of texts", "bool": "true or false", "string": "a text"}
 QUOTE_IT: Final = "put it into quotes, to make it a text"
+UNQUOTE_IT: Final = "take its quotes away: with them it is a text"
+NEVER: Final = re.compile(r"(?!)")
+UNQUOTED: Final = {  # what is wanted -> the texts that are one without their quotes
+    TYPES["boolean"]: re.compile(r"true|false"),
+    TYPES["integer"]: re.compile(r"-?[0-9]+", re.ASCII),
+    TYPES["number"]: re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII),
+}
 QUANTITY: Final = f"should match '{QUANTITY_PATTERN}'"
 QUANTITIES: Final = "a quantity is a number with a unit or none, and no space: 2 or 500m of cpu, 16Gi of memory"
 BEFORE: Final = {  # (kind, field) -> what became of it; fields of v1alpha1 as it was, which no schema has any more
@@ -81,8 +88,10 @@ def former(kind: str, around: Sequence[str | int], name: str, older: bool) -> st
 
 def mistyped(wanted: str, value: Any) -> tuple[str, str]:
     """A value of another type; a text that was meant often needs just its quotes."""
-    scalar = isinstance(value, bool | int | float)
-    hint = QUOTE_IT if wanted == TYPES["string"] and scalar else ""
+    if wanted == TYPES["string"]:
+        hint = QUOTE_IT if isinstance(value, bool | int | float) else ""
+    else:
+        hint = UNQUOTE_IT if isinstance(value, str) and UNQUOTED.get(wanted, NEVER).fullmatch(value) else ""
     return f"found {described(value)}, expected {wanted}", hint
 
 

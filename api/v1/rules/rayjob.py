@@ -198,7 +198,7 @@ def mode_unknown(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Cont
     mode, modes = _mode(JobSpec(new)), [one.value for one in SubmissionMode]
     if mode not in modes:
         meant = next((one for one in modes if one.lower().removesuffix("mode") in mode.lower()), None)
-        message = f"{PREFIX}submissionMode must be one of {', '.join(modes)}; in no other one is anything submitted"
+        message = f"submissionMode must be one of {', '.join(modes)}, or nothing is ever submitted"
         hint = f"did you mean {meant}?" if meant else ""
         yield Finding("JC02", Severity.DENY, "spec.submissionMode", message, mode, hint)
 

@@ -96,6 +96,20 @@ def test_a_number_where_a_text_belongs_needs_its_quotes() -> None:
     assert hints(JOB.replace('"2.52.0"', "2.52")) == ["put it into quotes, to make it a text"]
 
 
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("shutdownAfterJobFinishes: 'true'", "take its quotes away: with them it is a text"),
+        ("backoffLimit: '3'", "take its quotes away: with them it is a text"),
+        ("backoffLimit: three", ""),
+        ("shutdownAfterJobFinishes: 'yes please'", ""),
+    ],
+)
+def test_a_text_that_would_do_without_its_quotes_is_told_so(field: str, hint: str) -> None:
+    """Templates put them around everything."""
+    assert hints(f"{JOB}  {field}\n") == [hint]
+
+
 def test_a_list_that_is_no_list_is_told_once() -> None:
     """And nobody looks into it."""
     assert told(f"{JOB}    workerGroupSpecs: 3\n") == [
