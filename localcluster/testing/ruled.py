@@ -1,0 +1,101 @@
+"""Objects for tests of admission rules: a good one of each kind, changed in places, and what one rule finds in it.
+
+A change is a path in the cluster spec, dotted, and a value; "-" removes. `HEAD` and `W` stand for the head and the
+first worker group, `HC` and `WC` for their Ray containers; a dot inside a key is written "~".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Final
+
+from api.meta import Json
+from api.v1.gates import DEFAULT_GATES
+from api.v1.rules.families import RULES_BY_KIND
+from api.v1.rules.model import Context, all_findings
+from api.v1.rules.places import CLUSTER_PATHS
+
+__all__ = ["CONTEXT", "REMOVED", "Changes", "changed", "expanded", "found_by", "good", "put", "with_cluster"]
+
+Changes = Mapping[str, Any]
+CONTEXT: Final = Context(DEFAULT_GATES)
+REMOVED: Final = "-"
+_SHORT: Final = {
+    "HEAD": "headGroupSpec",
+    "HC": "headGroupSpec.template.spec.containers.0",
+    "W": "workerGroupSpecs.0",
+    "WC": "workerGroupSpecs.0.template.spec.containers.0",
+}
+_SPECS: Final[Mapping[str, Json]] = {
+    "RayCluster": {},
+    "RayJob": {"entrypoint": "python train.py", "shutdownAfterJobFinishes": True},
+    "RayService": {"serveConfigV2": "applications:\n- name: app\n  import_path: app:graph\n"},
+    "RayCronJob": {
+        "schedule": "@daily",
+        "jobTemplate": {"entrypoint": "python train.py", "shutdownAfterJobFinishes": True},
+    },
+}
+
+
+def good(kind: str = "RayCluster", changes: Changes | None = None, **metadata: Any) -> Json:
+    """A good object of the kind around a good cluster spec, with that spec changed."""
+    return with_cluster(kind, changed(_good_cluster(), changes or {}), **metadata)
+
+
+def with_cluster(kind: str, cluster: Json, **metadata: Any) -> Json:
+    """A good object of the kind around that cluster spec."""
+    whole: Json = {"spec": deepcopy(_SPECS[kind])}
+    if kind == "RayCluster":
+        whole["spec"] = cluster
+    else:
+        put(whole, CLUSTER_PATHS[kind], cluster)
+    return {"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": "train", **metadata}, **whole}
+
+
+def _good_cluster() -> Json:
+    def template() -> Json:
+        resources = {"limits": {"cpu": "2", "memory": "4Gi"}, "requests": {"cpu": "1", "memory": "4Gi"}}
+        return {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.52.0", "resources": resources}]}}
+
+    group = {"groupName": "small", "replicas": 1, "minReplicas": 0, "maxReplicas": 3, "numOfHosts": 1}
+    return {
+        "rayVersion": "2.52.0",
+        "headGroupSpec": {"rayStartParams": {}, "template": template()},
+        "workerGroupSpecs": [{**group, "rayStartParams": {}, "template": template()}],
+    }
+
+
+def changed(node: Json, changes: Changes) -> Json:
+    """The same with values put in places."""
+    for path, value in changes.items():
+        first, *rest = path.split(".")
+        steps = [*_SHORT.get(first, first).split("."), *(step.replace("~", ".") for step in rest)]
+        put(node, steps, value)
+    return node
+
+
+def put(node: Any, path: Any, value: Any) -> None:
+    """Set the value under the path, making objects on the way."""
+    *parents, last = path
+    for step in parents:
+        node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
+    if isinstance(node, list):
+        index = int(last)
+        node[index : index + 1] = [deepcopy(value)]
+    elif isinstance(value, str) and value == REMOVED:
+        del node[last]
+    else:
+        node[last] = deepcopy(value)
+
+
+def expanded(path: str) -> str:
+    """A field path whose first word may be a short one."""
+    first, dot, rest = path.partition(".")
+    return _SHORT.get(first, first).replace(".0", "[0]") + dot + rest
+
+
+def found_by(id_: str, new: Json, *, old: Json | None = None, context: Context = CONTEXT) -> list[tuple[str, str]]:
+    """What one rule finds in an object: how grave, and where."""
+    rules = [rule for rule in RULES_BY_KIND[new["kind"]] if rule.id == id_]
+    return [(one.severity.value, one.path) for one in all_findings(rules, new, old, context)]
