@@ -42,6 +42,7 @@ from controller.runtime.client.config import (
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Pool
 from controller.runtime.clock import SystemClock
+from controller.runtime.debug import debugged
 from controller.runtime.election.elector import Elector, Heartbeat, LeaseLost, LeaseName, leading
 from controller.runtime.election.series import ElectionSeries
 from controller.runtime.errors import RuntimeProblem
@@ -59,6 +60,7 @@ STUCK_SECONDS: Final = 10.0  # HLT-2: the event loop has not moved for that long
 ADDRESS_FLAGS: Final = {
     "metrics": "metrics-addr",
     "health": "health-probe-bind-address",
+    "debug pages": "debug-address",
     "webhooks": "webhook-bind-address",
 }
 LAST_WORDS_SECONDS: Final = 1.0  # for the log, when the lease is lost
@@ -204,6 +206,8 @@ async def _serving(settings: Settings) -> None:
             measure_loop_lag=True,
             server_host=transport.host,
         )
+        if (debug := address_of(settings.debug_address)) is not None:
+            whole = debugged(whole, *debug)
         await run(_led(whole, side), stop)
 
 

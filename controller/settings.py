@@ -29,6 +29,7 @@ VERSION: Final = "0.1.0"
 FLAGS: Final = (
     Flag("metrics-addr", ":8080", "The address the metric endpoint binds to; 0 disables it."),
     Flag("health-probe-bind-address", ":8082", "The address /healthz and /readyz bind to; 0 disables them."),
+    Flag("debug-address", "", "The loopback address of /debug pages, for developers; empty: none."),
     Flag("enable-leader-election", True, "Only one replica at a time may write."),
     Flag("leader-election-namespace", "", "Namespace of the lease; empty: the operator's own."),
     Flag("leader-election-lease-duration", Duration("15s"), "How long others wait before they take over a lease."),
@@ -102,6 +103,7 @@ class Settings:
     options: Options = field(default_factory=Options)
     metrics_address: str = ":8080"
     health_address: str = ":8082"
+    debug_address: str = ""  # none
     leader_election: bool = True
     leader_election_namespace: str = ""
     lease_timing: Timing = field(default_factory=Timing)
@@ -132,6 +134,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         options=options,
         metrics_address=str(flags["metrics-addr"]) or ":8080",
         health_address=str(flags["health-probe-bind-address"]),
+        debug_address=str(flags["debug-address"]),
         leader_election=bool(flags["enable-leader-election"]),
         leader_election_namespace=str(flags["leader-election-namespace"]),
         lease_timing=lease_timing(flags),
@@ -159,7 +162,7 @@ LEASE_TIMES: Final = (
 # Flags that count beside a config file; all others are then the file's business (spec deployment §1.2)
 BESIDE_A_FILE: Final = frozenset(
     {"config", "feature-gates", "kubeconfig", "log-stdout-encoder", "log-file-encoder"}
-    | {"zap-devel", "zap-log-level", "zap-stacktrace-level", *LEASE_TIMES}
+    | {"zap-devel", "zap-log-level", "zap-stacktrace-level", "debug-address", *LEASE_TIMES}
     | {flag.name for flag in FLAGS if flag.name.startswith("webhook-")}
 )
 
@@ -195,8 +198,12 @@ ENCODINGS: Final = ("json", "console")
 TIMES: Final = ("epoch", "millis", "nanos", "iso8601", "rfc3339", "rfc3339nano")  # checked, and without effect (DC-6)
 
 
+LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
 def check_addresses(flags: Mapping[str, Any]) -> None:
-    """Two servers, each on a port of its own or switched off. Raises BadSettings."""
+    """Two servers, each on a port of its own or switched off, and pages for developers. Raises BadSettings."""
+    check_debug_address(flags["debug-address"])
     addresses = {name: flags[name] for name in ("metrics-addr", "health-probe-bind-address")}
     for name, address in addresses.items():
         if address == "" and name == "health-probe-bind-address":
@@ -206,6 +213,13 @@ def check_addresses(flags: Mapping[str, Any]) -> None:
             raise BadSettings(f"-{name} must be [host]:port, or 0 to switch it off, not {address!r}")
     if len(set(addresses.values())) == 1 and addresses["metrics-addr"] != "0":
         raise BadSettings(f"-metrics-addr and -health-probe-bind-address are both {addresses['metrics-addr']}")
+
+
+def check_debug_address(address: str) -> None:
+    """The pages show stacks and the names of objects, and ask nobody who he is. Raises BadSettings."""
+    host, _, port = address.rpartition(":")
+    if address and not (host in LOOPBACK and port.isdecimal() and int(port) <= 65535):
+        raise BadSettings(f"-debug-address must be on loopback, such as 127.0.0.1:6060, not {address!r}")
 
 
 def check(flags: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ class Caches:
         Raises CacheNotSynced, in an ExceptionGroup, when the server has refused one for two minutes, for want of rights
         or credentials. A server that is away and a kind that is not installed yet are waited for, and said so.
         """
-        informers = list(self._all())
+        informers = list(self.every_informer())
         # Own writes are never waited for in a store that nobody fills.
         async with background(
             *((f"reflector {one.watched.resource.plural}", one.reflector.run()) for one in informers)
@@ -187,7 +187,8 @@ class Caches:
                 return informer
         raise LookupError(f"{resource.plural} of namespace {namespace!r} are not watched")
 
-    def _all(self) -> Iterator[Informer]:
+    def every_informer(self) -> Iterator[Informer]:
+        """Those of all kinds, and of all namespaces."""
         return iter([informer for informers in self._informers.values() for informer in informers])
 
     # Waiting for our own writes
@@ -267,16 +268,16 @@ class Caches:
 
     def _export(self, metrics: Metrics) -> None:
         metrics.store_objects.sources.append(
-            lambda: [(one.watched.resource.kind, float(len(one.store))) for one in self._all()]
+            lambda: [(one.watched.resource.kind, float(len(one.store))) for one in self.every_informer()]
         )
         metrics.store_bytes.sources.append(
-            lambda: [(one.watched.resource.kind, float(one.store.body_bytes)) for one in self._all()]
+            lambda: [(one.watched.resource.kind, float(one.store.body_bytes)) for one in self.every_informer()]
         )
         metrics.progress_age.sources.append(self._ages)
 
     def _ages(self) -> Iterable[tuple[str, float]]:
         now = self._clock.monotonic()
-        return [(one.watched.resource.kind, now - one.reflector.progress_at) for one in self._all()]
+        return [(one.watched.resource.kind, now - one.reflector.progress_at) for one in self.every_informer()]
 
 
 class _Changes:

@@ -190,6 +190,15 @@ def test_a_port_that_is_taken_is_1_and_its_flag_is_named(
     assert last.endswith(f"address already in use: free it, or give another -{flag}")
 
 
+def test_the_pages_for_developers_need_a_free_port_too(tmp_path: Path, kubeconfig: str, taken: int) -> None:
+    end = operator(tmp_path, kubeconfig, *QUIET, "--enable-leader-election=false", f"--debug-address=127.0.0.1:{taken}")
+
+    assert end.returncode == CANNOT_START
+    last = end.stderr.splitlines()[-1]
+    assert last.startswith(f"manta-operator: cannot serve debug pages on 127.0.0.1:{taken}: ")
+    assert last.endswith("address already in use: free it, or give another -debug-address")
+
+
 def test_a_port_is_opened_on_the_address_that_was_named_and_no_other(
     tmp_path: Path, kubeconfig: str, taken: int
 ) -> None:
