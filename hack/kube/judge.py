@@ -65,6 +65,7 @@ AUDITED_READS = {
             "",
             "batch",
             "coordination.k8s.io",
+            "discovery.k8s.io",
             "events.k8s.io",
             "networking.k8s.io",
             "ray.io",
