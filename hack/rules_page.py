@@ -41,6 +41,7 @@ SECTIONS: Sequence[tuple[str, str]] = (
     ("NM", "Names and topology"),
     ("RP", "Replicas and scaling"),
     ("JC", "What a job holds"),
+    ("JB", "What a job later shows"),
     ("SV", "What a service holds"),
     ("CR", "What a cron job holds"),
     ("XC", "Across all kinds"),
