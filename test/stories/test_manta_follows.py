@@ -9,7 +9,10 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from localcluster.faults import When
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
@@ -104,6 +107,25 @@ async def test_a_run_whose_workers_the_api_refuses_names_their_group() -> None:
         assert f"the pods of worker group Small of RayCluster {ray_cluster.name}: " in verdict.text
         assert "spec.rayClusterSpec.workerGroupSpecs[0].template.spec.containers[0]" in verdict.text
         assert "(job.yaml:13:96)" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"), [("RayCluster", "spec"), ("RayService", "spec.rayClusterConfig")], ids=lambda it: str(it)
+)
+async def test_a_cluster_and_a_service_whose_head_is_refused_are_given_up_on_alike(kind: str, base: str) -> None:
+    """The field is named where it stands in each of them."""
+    document = a_job(head=TOO_MUCH)
+    inner = document.body["spec"]["rayClusterSpec"]
+    served = {"serveConfigV2": "applications: []", "rayClusterConfig": inner}
+    spec = inner if kind == "RayCluster" else served
+    document = replace(document, body={**document.body, "kind": kind, "spec": spec}, places={})
+    async with a_cluster() as cluster:
+        verdict, _ = await followed(cluster, document)
+
+        (ray_cluster,) = await cluster.all_of("RayCluster")
+        assert verdict.code == 1
+        assert f"the API refuses the head pod of RayCluster {ray_cluster.name}: {base}.headGroupSpec" in verdict.text
+        assert 20 <= cluster.elapsed.total_seconds() < 25
 
 
 async def test_what_a_quota_refuses_is_waited_for() -> None:
