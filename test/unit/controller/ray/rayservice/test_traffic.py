@@ -93,7 +93,9 @@ def test_where_no_request_is_answered_any_more_no_proof_is_asked_for() -> None:
     assert (life.heads[old].pod.label, life.condition("Ready")) == ("false", ("False", "ZeroServeEndpoints"))
     assert life.condition("UpgradeInProgress")[0] == "True"
 
-    life.serves(new, workers=1)
+    head = life.head_starts(new)
+    head.deploys, head.workers, head.shut = "RUNNING", 1, True
+    life.settle()
     assert (life.names, life.selected()) == ((new, ""), new)
     assert life.condition("Ready") == ("True", "NonZeroServeEndpoints")
 

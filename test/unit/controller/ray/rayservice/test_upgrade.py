@@ -461,9 +461,10 @@ def test_the_old_cluster_goes_even_where_no_new_one_can_be_made() -> None:
 @pytest.mark.spec("rayservice:E19")
 def test_a_new_cluster_alone_gets_the_configuration_that_came_with_it() -> None:
     life, old = serving()
-    life.edit(serveConfigV2=config("next"))
 
-    _, new = life.replaced()
+    life.edit(serveConfigV2=config("next")).edit_cluster(rayVersion="2.53.0")
+    while (new := life.name("pending")) not in life.clusters:
+        life.run().talk()  # in the very first pass too, before a name is chosen
     life.serves(new)
 
     life_of_old = [one["applications"][0]["name"] for one in life.heads[old].received]
