@@ -141,7 +141,8 @@ async def controllers(
     durations = JobDurations()
     if settings.enable_metrics:
         clusters, rayjobs = partial(objects, kit, wire.RAY_CLUSTERS), partial(objects, kit, wire.RAY_JOBS)
-        kit.metrics.registry.register(RaySeries(clusters, rayjobs, durations))
+        services = partial(objects, kit, wire.RAY_SERVICES)
+        kit.metrics.registry.register(RaySeries(clusters, rayjobs, services, durations))
     asking[wire.RAY_JOBS.kind] = rayjob_controller(kit, settings, sessions, durations)
     asking[wire.RAY_SERVICES.kind] = rayservice_controller(kit, settings, sessions)
     gated = [raycronjob_controller(kit, settings)] if settings.options.gates.ray_cron_job else []

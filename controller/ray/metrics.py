@@ -1,4 +1,4 @@
-"""The kuberay_* series (spec raycluster §21, rayjob §13), for dashboards made for the reference.
+"""The kuberay_* series (spec raycluster §21, rayjob §13, rayservice §18), for dashboards made for the reference.
 
 What follows from the objects is computed from the caches when somebody scrapes, so it is never stale and survives a
 restart. Only how long an attempt took is noted when it ends: a retried one leaves no trace on the object.
@@ -18,6 +18,7 @@ from api.meta import Json, Ref, condition, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayClusterCondition
 from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, JobDeploymentStatus
+from api.v1.rayservice import RayServiceCondition
 
 __all__ = ["JobDurations", "RaySeries"]
 
@@ -59,12 +60,16 @@ class JobDurations:
 
 
 class RaySeries(Collector):
-    """Given how to read all RayClusters, and all RayJobs, off the caches."""
+    """Given how to read all objects of each kind off the caches."""
 
     def __init__(
-        self, clusters: Callable[[], Iterable[Json]], jobs: Callable[[], Iterable[Json]], durations: JobDurations
+        self,
+        clusters: Callable[[], Iterable[Json]],
+        jobs: Callable[[], Iterable[Json]],
+        services: Callable[[], Iterable[Json]],
+        durations: JobDurations,
     ) -> None:
-        self._clusters, self._jobs, self._durations = clusters, jobs, durations
+        self._clusters, self._jobs, self._services, self._durations = clusters, jobs, services, durations
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the caches are not to be read when this is registered."""
@@ -74,6 +79,7 @@ class RaySeries(Collector):
         """See Collector."""
         yield from self._of_clusters()
         yield from self._of_jobs()
+        yield from self._of_services()
 
     def _of_clusters(self) -> Iterable[Metric]:
         info = gauge("kuberay_cluster_info", "One per RayCluster.", "owner_kind")
@@ -107,6 +113,23 @@ class RaySeries(Collector):
         for attempt in self._durations.all():
             seconds.add_metric(attempt.labels, attempt.seconds)
         return info, phase, seconds
+
+    def _of_services(self) -> Iterable[Metric]:
+        info = gauge("kuberay_service_info", "One per RayService.")
+        ready = gauge("kuberay_service_condition_ready", "Whether it is ready.", "condition")
+        upgrading = gauge("kuberay_service_condition_upgrade_in_progress", "Whether it is upgraded.", "condition")
+        for service in self._services():
+            labels = whose(service["metadata"])
+            info.add_metric(labels, 1)
+            conditions = (service.get("status") or {}).get("conditions") or ()
+            for series, type_ in (
+                (ready, RayServiceCondition.READY),
+                (upgrading, RayServiceCondition.UPGRADE_IN_PROGRESS),
+            ):
+                found = condition(conditions, type_)
+                holds = found is not None and found["status"] == "True"
+                series.add_metric((*labels, "true" if holds else "false"), 1)
+        return info, ready, upgrading
 
 
 def whose(metadata: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus with --enable-metrics (spec raycluster §21, rayjob §13)."""
+"""What the operator tells Prometheus with --enable-metrics (spec raycluster §21, rayjob §13, rayservice §18)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.settings import Settings
 from localcluster.testing.cluster import a_cluster
-from localcluster.testing.factories import a_raycluster, a_rayjob
+from localcluster.testing.factories import a_raycluster, a_rayjob, a_rayservice
 
 MEASURED = replace(Settings(), enable_metrics=True)
 
@@ -73,3 +73,26 @@ async def test_without_the_flag_nothing_is_told() -> None:
 
         names = {metric.name for metric in cluster.kit.metrics.registry.collect()}
         assert not [name for name in names if name.startswith("kuberay_")]
+
+
+async def test_a_service_tells_whether_it_is_ready_and_whether_it_is_being_upgraded() -> None:
+    async with a_cluster(settings=MEASURED) as cluster:
+        registry = cluster.kit.metrics.registry
+
+        def conditions() -> list[str]:
+            names = ("kuberay_service_condition_ready", "kuberay_service_condition_upgrade_in_progress")
+            return [labels["condition"] for name in names for labels, _ in series(registry, name)]
+
+        await cluster.create(a_rayservice("web"))
+        await cluster.after(1)
+        assert conditions() == ["false", "false"]
+
+        await cluster.until("RayService", "web", condition="Ready")
+        await cluster.after(1)
+        assert conditions() == ["true", "false"]
+        assert series(registry, "kuberay_service_info") == [({"name": "web"}, 1)]
+
+        await cluster.patch("RayService", "web", {"spec": {"rayClusterConfig": {"rayVersion": "2.53.0"}}})
+        await cluster.until("RayService", "web", condition="UpgradeInProgress")
+        await cluster.after(1)
+        assert conditions() == ["true", "true"]
