@@ -75,7 +75,12 @@ def command() -> None:
     NodeResources = Annotated[  # noqa: N806 - a type
         list[str] | None, typer.Option(metavar="NAME=AMOUNT", help=HELP["node_resources"])
     ]
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
 
     @app.callback(help=ABOUT, epilog=ENDING)
     def manta(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:

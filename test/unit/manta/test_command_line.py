@@ -30,6 +30,7 @@ def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -38,11 +39,11 @@ def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) 
         (["up"], ["manta up --apply", "kubectl get pods", "Not supported yet", "a new file that is gone at the end"]),
     ],
 )
-def test_help_says_what_to_do_first(command: list[str], words: list[str]) -> None:
+def test_help_says_what_to_do_first(command: list[str], words: list[str], flag: str) -> None:
     """An example to copy, what the options want, how it ends, and where to read on."""
     environment = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
     done = subprocess.run(
-        [sys.executable, "-m", "manta", *command, "--help"], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-m", "manta", *command, flag], capture_output=True, text=True, check=True, env=environment
     )
 
     told = " ".join(done.stdout.replace("│", " ").split())

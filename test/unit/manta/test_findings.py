@@ -319,8 +319,8 @@ def test_beside_a_wrong_type_nothing_is_told_that_may_be_right() -> None:
     ]
 
 
-def test_a_number_in_quotes_is_judged_as_the_number() -> None:
-    """It is what was meant, most likely; but only what holds for any number is told."""
+def test_a_number_in_quotes_may_be_any_number() -> None:
+    """Retries of an interactive job are refused, and who knows whether any are meant."""
     interactive = "submissionMode: InteractiveMode"
 
     assert [one.rule for one in findings(parsed("job.yaml", f"{JOB}  backoffLimit: '0'\n  {interactive}\n"))] == [""]
