@@ -1,7 +1,8 @@
 """The API server's certificate for who reaches it by the service `kubernetes`, as programs in pods do: PEM texts.
 
 An authority is made for one server and signs this once; its key is then forgotten. The keys are on the P-256 curve:
-an RSA key takes half a second to find.
+an RSA key takes half a second to find. The operator makes certificates, too, and neither may import the other; one
+test, test/unit/hack/test_certificates.py, holds both to what a strict client asks for.
 """
 
 from __future__ import annotations

@@ -129,16 +129,34 @@ class Authority:
     def serving(self, names: Iterable[str], now: datetime, valid: timedelta) -> Pair:
         """A server's certificate for those DNS names and addresses; its subject is the first that is short enough."""
         listed = list(names)
-        key = ec.generate_private_key(ec.SECP256R1())
         subject = _named(next((name for name in listed if len(name) <= MOST_COMMON_NAME), "server"))
+        return self._signed(subject, [ExtendedKeyUsageOID.SERVER_AUTH], listed, now, valid)
+
+    def identifying(
+        self, user: str, groups: Iterable[str], now: datetime, valid: timedelta, *, names: Sequence[str] = ()
+    ) -> Pair:
+        """A client's certificate for that user of those groups; a server's, too, if it has names or addresses."""
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if names else [])]
+        return self._signed(_named(user, groups), usages, names, now, valid)
+
+    def _signed(
+        self,
+        subject: x509.Name,
+        usages: Sequence[x509.ObjectIdentifier],
+        names: Sequence[str],
+        now: datetime,
+        valid: timedelta,
+    ) -> Pair:
+        key = ec.generate_private_key(ec.SECP256R1())
         issuer = self.certificate._parsed
-        certificate = (
+        builder = (
             _begun(subject, issuer.subject, key, now, valid)
-            .add_extension(x509.SubjectAlternativeName([_general(name) for name in listed]), critical=False)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(_key_identifier(issuer), critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_general, names))), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         return Pair(certificate.public_bytes(Encoding.PEM), _private(key))
 
 
@@ -161,8 +179,9 @@ def _key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found)
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _named(name: str, groups: Iterable[str] = ()) -> x509.Name:
+    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _general(text: str) -> x509.GeneralName:

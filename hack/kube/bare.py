@@ -260,15 +260,15 @@ def _secrets(tokens: Mapping[str, str]) -> dict[str, bytes]:
         "kubelet": authority.signed(f"system:node:{NODE_NAME}", names=(NODE_NAME, NODE_ADDRESS)),
         "to-kubelet": authority.signed("kube-apiserver-kubelet-client", groups=("system:masters",)),
     }
-    accounts = a_key()
+    public, private = a_key()
     lines = [f'{token},{user},{user},"{",".join(USERS[user])}"' for user, token in tokens.items()]
     return {
         "ca.crt": authority.certificate,
         "tokens.csv": "\n".join(lines).encode(),
-        "accounts.pub": accounts.public,
-        "accounts.key": accounts.private,
-        **{f"{name}.crt": pair.public for name, pair in pairs.items()},
-        **{f"{name}.key": pair.private for name, pair in pairs.items()},
+        "accounts.pub": public,
+        "accounts.key": private,
+        **{f"{name}.crt": pair.certificate for name, pair in pairs.items()},
+        **{f"{name}.key": pair.key for name, pair in pairs.items()},
     }
 
 

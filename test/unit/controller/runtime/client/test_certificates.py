@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from controller.runtime.client.config import connect, from_kubeconfig
 from controller.runtime.client.transport import Transport
 from controller.runtime.errors import RuntimeProblem
-from hack.kube.certificates import Authority, Pair
+from hack.kube.certificates import Authority
 
 MINUTE = 61.0
 
@@ -54,7 +54,7 @@ class Site:
         tls.verify_mode = ssl.CERT_REQUIRED
         ours = authority.signed("server", names=["127.0.0.1"])
         file = self.folder / "server.pem"
-        file.write_bytes(ours.public + ours.private)
+        file.write_bytes(ours.certificate + ours.key)
         tls.load_cert_chain(file)
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls)
         await site.start()
@@ -74,10 +74,10 @@ class Site:
 
 def hand_out(folder: Path, authority: Authority, name: str) -> None:
     """The files that the kubeconfig names."""
-    client: Pair = authority.signed(name)
+    client = authority.signed(name)
     (folder / "ca.crt").write_bytes(authority.certificate)
-    (folder / "client.crt").write_bytes(client.public)
-    (folder / "client.key").write_bytes(client.private)
+    (folder / "client.crt").write_bytes(client.certificate)
+    (folder / "client.key").write_bytes(client.key)
 
 
 @asynccontextmanager
