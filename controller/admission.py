@@ -138,6 +138,7 @@ def webhook_settings(
         client_authorities_file=str(flags["webhook-client-ca-file"]),
         service=str(flags["webhook-service"]),
         url=url,
+        lame_duck_seconds=max(0.0, float(flags["webhook-lame-duck"])),
         cluster_domain=domain,
         namespaces=namespaces,
     )

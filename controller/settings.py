@@ -65,6 +65,7 @@ FLAGS: Final = (
     Flag("webhook-cert-dir", WebhookSettings().folder, "The folder of the webhooks' tls.crt and tls.key."),
     Flag("webhook-client-ca-file", "", "Only clients with a certificate of these authorities may ask the webhooks."),
     Flag("webhook-service", WebhookSettings().service, "The Service by which the API server reaches the webhooks."),
+    Flag("webhook-lame-duck", Duration("3s"), "How long webhooks still answer when the operator ends."),
     Flag("webhook-url", "", "https://host:port instead of a Service: the operator registers its webhooks itself."),
 )
 

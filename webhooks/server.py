@@ -43,7 +43,9 @@ def hooks(context: Context, defaulted: Defaulting, registry: CollectorRegistry) 
 
 
 @asynccontextmanager
-async def serving(kit: Kit, settings: WebhookSettings, context: Context, defaulted: Defaulting) -> AsyncIterator[None]:
+async def serving(
+    kit: Kit, settings: WebhookSettings, context: Context, defaulted: Defaulting
+) -> AsyncIterator[WebhookServer]:
     """Serve while the block is open. Raises CannotListen, BadPair, and in a group CannotKeep.
 
     Ready once a certificate is there and a handshake with ourselves works.
@@ -57,13 +59,13 @@ async def serving(kit: Kit, settings: WebhookSettings, context: Context, default
     kit.health.ready["webhook"] = server.check
     host, port = settings.address
     async with (
-        webhooks_served(server, host=host, port=port),
+        webhooks_served(server, host=host, port=port, lame_duck_seconds=settings.lame_duck_seconds),
         background(
             ("webhook certificates", _certificates(kit, settings, server)),
             ("webhook certificate's end", server.warn_of_end()),
         ),
     ):
-        yield
+        yield server
 
 
 def _trusting(context: Context, account: str) -> Context:

@@ -25,6 +25,7 @@ class WebhookSettings:
     client_authorities_file: str = ""  # of the API server's client certificate; "": it need not have one
     service: str = "kuberay-webhook-service"
     url: str = ""  # https://host:port
+    lame_duck_seconds: float = 3.0  # how long requests are answered after readiness went false (MGR-10)
     cluster_domain: str = "cluster.local"
     namespaces: tuple[str, ...] = ()
     namespace: str = ""

@@ -59,7 +59,7 @@ class Kit:
 Controllers = Sequence[Controller]
 # A block, because an application has parts of its own that run around its controllers: dashboard sessions.
 Build = Callable[[Kit], AbstractAsyncContextManager[Controllers]]
-Serve = Callable[[Kit], AbstractAsyncContextManager[None]]
+Serve = Callable[[Kit], AbstractAsyncContextManager[object]]
 
 
 def _always() -> bool:

@@ -42,7 +42,6 @@ DEFAULT_SECONDS: Final = 10.0  # the API server's own, where the query says noth
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0  # what a configuration may say
 ANSWER_SECONDS: Final = 0.5  # WH-9: kept back for the way
 IDLE_SECONDS: Final = 300.0  # the API server drops idle connections after 90 s; were we first, its next request is lost
-LAME_DUCK_SECONDS: Final = 3.0  # MGR-10: endpoints are withdrawn before the port is closed
 IN_FLIGHT_SECONDS: Final = 5.0  # WH-14; whom we tell the API server to wait for no longer needs no more
 WARNED_BEFORE: Final = timedelta(days=7)  # WH-12
 WARNED_EVERY_SECONDS: Final = 3600.0
@@ -226,11 +225,12 @@ async def webhooks_served(
     host: str = "",
     port: int = 0,
     unix_socket: str = "",
-    lame_duck_seconds: float = LAME_DUCK_SECONDS,
+    lame_duck_seconds: float,
 ) -> AsyncIterator[None]:
-    """Serve while the block is open; left, go on for the lame-duck time, then finish what is under way.
+    """Serve while the block is open; left, go on for the lame-duck time, in which endpoints are withdrawn (MGR-10).
 
-    Handshakes fail until the server's TLS has a certificate. Raises CannotListen when the address is taken.
+    Then the port is closed, and what is under way is finished. Handshakes fail until the server's TLS has a
+    certificate. Raises CannotListen when the address is taken.
     """
     runner = web.AppRunner(
         server.application(),
