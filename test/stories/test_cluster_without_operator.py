@@ -149,6 +149,7 @@ async def test_nothing_runs_on_when_the_cluster_has_ended() -> None:
     assert node.containers() == []
 
 
+@pytest.mark.spec("runtime:TST-4")
 async def test_a_thread_in_virtual_time_fails_the_story() -> None:
     """Even where the refusal is swallowed."""
 

@@ -96,9 +96,10 @@ def test_the_pod_meets_the_restricted_standard() -> None:
     }
 
 
+@pytest.mark.spec("runtime:MGR-10")
 def test_the_pod_has_longer_to_end_than_the_operator_takes() -> None:
-    """30 s for reconciles, 5 for the lease, 2 for events."""
-    assert pod_template()["terminationGracePeriodSeconds"] >= 30 + 5 + 2
+    """30 s for reconciles, 5 for the lease, 2 for events, 3 in which webhooks go on."""
+    assert pod_template()["terminationGracePeriodSeconds"] >= 30 + 5 + 2 + 3
 
 
 def test_its_arguments_are_settings_that_the_operator_takes() -> None:

@@ -114,3 +114,13 @@ def test_all_predicates_of_a_source_must_hold() -> None:
 
     assert list(source.keys(updated(a_pod(), a_pod(resourceVersion="8")))) == []
     assert list(source.keys(updated(a_pod(), a_pod(resourceVersion="8", generation=2)))) == [Ref("Pod", "ns", "a")]
+
+
+@pytest.mark.spec("runtime:SRC-8")
+def test_a_predicate_belongs_to_its_source_and_lets_another_of_the_same_kind_alone() -> None:
+    """One controller may want every change of a child and only new generations of what it owns."""
+    strict, open_ = Source(PODS, for_object, (generation_changed,)), Source(PODS, for_object)
+    change = updated(a_pod(), a_pod(resourceVersion="8"))
+
+    assert list(strict.keys(change)) == []
+    assert list(open_.keys(change)) == [Ref("Pod", "ns", "a")]

@@ -25,6 +25,7 @@ def test_each_failure_doubles_the_wait_up_to_a_thousand_seconds_within_ten_perce
         assert exact * 0.9 - 1e-6 <= wait <= exact * 1.1 + 1e-6
 
 
+@pytest.mark.spec("runtime:RL-6")
 def test_a_key_whose_work_went_well_starts_anew_and_leaves_nothing_behind() -> None:
     """And keys do not know of each other."""
     backoff: Backoff[str] = Backoff(random.Random(1))
