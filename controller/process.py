@@ -40,7 +40,7 @@ from controller.runtime.client.config import (
     with_proxy,
 )
 from controller.runtime.client.rest import Identity, RestClient
-from controller.runtime.client.transport import Pool
+from controller.runtime.client.transport import Pool, TcpConnector
 from controller.runtime.clock import SystemClock
 from controller.runtime.debug import debugged
 from controller.runtime.election.elector import Elector, Heartbeat, LeaseLost, LeaseName, leading
@@ -195,7 +195,7 @@ async def _serving(settings: Settings) -> None:
         background(("heartbeat", _beating(watch.heartbeat))),
         beside(partial(_watching, watch), name="watch") as side,
         connect(config, clock, rng) as (transport, credentials),
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+        aiohttp.ClientSession(connector=TcpConnector(), cookie_jar=aiohttp.DummyCookieJar()) as session,
     ):
         ray = AiohttpRayTransport(session)
         whole = runtime_of(settings, transport, ray, clock, rng, auth_token, credentials, socket.gethostname())

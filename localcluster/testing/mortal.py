@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from controller.ray.dashboard.http import NoAnswer, RayTransport
-from controller.runtime.client.transport import Answer, Permit, Pool, Transport
+from controller.runtime.client.transport import Answer, Pool, Transport
 from controller.runtime.errors import Unreachable
 from controller.runtime.manager import Kit
+from controller.runtime.permit import Permit
 
 __all__ = ["Incarnation", "MortalRay", "MortalTransport"]
 

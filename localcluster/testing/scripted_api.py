@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from controller.runtime.client.transport import Answer, Broken, Permit, Pool
+from controller.runtime.client.transport import Answer, Broken, Pool
 from controller.runtime.errors import Unreachable
+from controller.runtime.permit import Permit
 
 __all__ = ["Exchange", "ScriptedTransport", "Stream", "status"]
 

@@ -17,11 +17,12 @@ from api.meta import Json, Ref, owner_reference
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.client.rest import Identity
-from controller.runtime.client.transport import Answer, Broken, Permit, Pool, Transport, connected
+from controller.runtime.client.transport import Answer, Broken, Pool, Transport, connected
 from controller.runtime.errors import Unreachable
 from controller.runtime.handlers import Source, for_object, for_owner
 from controller.runtime.loop import Controller
 from controller.runtime.manager import Kit, Runtime, running
+from controller.runtime.permit import Permit
 from controller.runtime.plan import DONE, Announcement, Create, Delete, Plan, Result, Step
 from localcluster.testing.cluster import Cluster
 

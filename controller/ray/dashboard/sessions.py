@@ -43,7 +43,9 @@ from controller.ray.dashboard.protocol import (
 from controller.ray.dashboard.serve import applications, ask_proxy, configure
 from controller.ray.dashboard.session import Session, Subject, Topic, already_there, subject_of
 from controller.runtime.contained import contained
+from controller.runtime.errors import NotLeading
 from controller.runtime.interfaces import Clock, MayWrite
+from controller.runtime.permit import permitting
 
 __all__ = ["POLL_SECONDS", "DashboardSessions", "ReadToken"]
 
@@ -208,7 +210,10 @@ class DashboardSessions:
         if not session.is_wanted(key, effect) or not self.may_write():
             return
         try:
-            state = await self.attempt(session, dashboard, effect)
+            with permitting(self.check_lease):  # once more when there is a connection: to wait for one may take long
+                state = await self.attempt(session, dashboard, effect)
+        except NotLeading:
+            return
         except NoSuchJob:
             state = (EffectState.DONE, "")  # what is not there is stopped, and deleted
         except Refused as error:
@@ -222,6 +227,11 @@ class DashboardSessions:
         if state is not None and session.is_wanted(key, effect) and session.effects.get((key, effect)) != state:
             session.effects[key, effect] = state
             self.wake(key)
+
+    def check_lease(self) -> None:
+        """Raises NotLeading."""
+        if not self.may_write():
+            raise NotLeading("another replica may lead")
 
     async def attempt(self, session: Session, dashboard: Dashboard, effect: Effect) -> tuple[EffectState, str] | None:
         """The request that an effect needs now; None: it cannot be judged before the next poll."""

@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
 from enum import Enum
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -24,8 +23,9 @@ import aiohttp
 from yarl import URL
 
 from controller.runtime.errors import RuntimeProblem, Unreachable
+from controller.runtime.permit import Permit, ask_permit, permitting
 
-__all__ = ["AiohttpTransport", "Answer", "Broken", "Permit", "Pool", "Transport", "connected"]
+__all__ = ["AiohttpTransport", "Answer", "Broken", "Pool", "TcpConnector", "Transport", "connected"]
 
 CONNECT_SECONDS = 5.0  # CLI-17
 KEEP_ALIVE_SECONDS = 90.0  # TRN-1
@@ -34,10 +34,6 @@ REQUESTS_AT_ONCE = 80  # 64 writes, 8 events, and 8 reads that must not wait for
 LEASES_AT_ONCE = 2
 # A machine that is gone without a word is noticed after 15 + 3 * 5 s (REF-12).
 _SOCKET_OPTIONS = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
-
-
-# Asked when a connection is there and nothing but the bytes is left to send; what it raises ends the request.
-Permit = Callable[[], None]
 
 
 class Broken(RuntimeProblem):
@@ -149,32 +145,27 @@ class AiohttpTransport:
         permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
         url = self._server.with_path(self._server.path.rstrip("/") + path)
-        asked = _PERMIT.set(permit)
         try:
-            response = await self._sessions[pool].request(
-                method,
-                url,
-                params=query,
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                server_hostname=self._server_hostname,
-                ssl=self._tls() if self._tls is not None else True,  # True: as the pool has it
-            )
+            with permitting(permit):
+                response = await self._sessions[pool].request(
+                    method,
+                    url,
+                    params=query,
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    server_hostname=self._server_hostname,
+                    ssl=self._tls() if self._tls is not None else True,  # True: as the pool has it
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(f"cannot reach {self.host}: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"{self.host} gave no answer: {error}") from error
-        finally:
-            _PERMIT.reset(asked)
         try:
             yield _Answer(response)
         finally:
             # A body that was read to its end has given the connection back already; an unread one must not be reused.
             response.close()
-
-
-_PERMIT: ContextVar[Permit | None] = ContextVar("permit", default=None)  # of the request that this task sends
 
 
 class _Connector(aiohttp.BaseConnector):
@@ -184,7 +175,7 @@ class _Connector(aiohttp.BaseConnector):
     a pause. Also when it sends again by itself, since a connection that it had kept was closed by the server.
     """
 
-    def __init__(self, *arguments: Any, chance: random.Random | None, **more: Any) -> None:
+    def __init__(self, *arguments: Any, chance: random.Random | None = None, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._chance = chance
         self._old_at: WeakKeyDictionary[object, float] = WeakKeyDictionary()
@@ -194,13 +185,11 @@ class _Connector(aiohttp.BaseConnector):
         while self._is_old(connection):
             connection.close()
             connection = await super().connect(*arguments, **more)
-        permit = _PERMIT.get()
-        if permit is not None:
-            try:
-                permit()
-            except BaseException:
-                connection.release()
-                raise
+        try:
+            ask_permit()
+        except BaseException:
+            connection.release()
+            raise
         return connection
 
     def _is_old(self, connection: aiohttp.connector.Connection) -> bool:
@@ -214,8 +203,8 @@ class _Connector(aiohttp.BaseConnector):
         return now >= old_at
 
 
-class _TcpConnector(_Connector, aiohttp.TCPConnector):
-    pass
+class TcpConnector(_Connector, aiohttp.TCPConnector):
+    """Over the network. With `chance` each connection is kept for five to ten minutes."""
 
 
 class _UnixConnector(_Connector, aiohttp.UnixConnector):
@@ -241,7 +230,7 @@ async def connected(
     def connector(limit: int) -> aiohttp.BaseConnector:
         if unix_socket:
             return _UnixConnector(unix_socket, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS, chance=chance)
-        return _TcpConnector(
+        return TcpConnector(
             limit=limit,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             chance=chance,

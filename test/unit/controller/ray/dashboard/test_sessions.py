@@ -24,6 +24,7 @@ from controller.ray.dashboard.protocol import (
     Wants,
 )
 from controller.ray.dashboard.sessions import POLL_SECONDS, DashboardSessions
+from controller.runtime.permit import ask_permit
 
 pytestmark = pytest.mark.looptime
 
@@ -44,11 +45,16 @@ class Head:
         self.lose_answers = 0  # so many submissions take effect without an answer
         self.takes_seconds = 0.0
         self.token = ""
+        self.free = asyncio.Event()  # cleared: there is no connection for what is more than a question
+        self.free.set()
 
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: timedelta
     ) -> tuple[int, bytes]:
         path = url.removeprefix("http://head:8265")
+        if method != "GET":
+            await self.free.wait()
+        ask_permit()
         self.asked.append(f"{method} {path}")
         try:
             async with asyncio.timeout(timeout.total_seconds()):
@@ -338,6 +344,24 @@ async def test_no_effect_without_the_right_to_write() -> None:
     """The lease is asked before each effect; questions are free."""
     async with a_desk(may_write=False) as desk:
         desk.want(SUBMIT)
+        await rounds(3)
+        assert desk.head.submissions() == 0
+        assert desk.known().missing
+
+        desk.allowed = True
+        await rounds(2)
+        assert desk.head.submissions() == 1
+
+
+@pytest.mark.spec("runtime:LE-7")
+async def test_an_effect_that_waited_for_a_connection_until_the_lease_was_lost_is_not_sent() -> None:
+    """A configuration put by who leads no more would take back what the next leader has put."""
+    async with a_desk() as desk:
+        desk.head.free.clear()
+        desk.want(SUBMIT)
+        await rounds(3)
+        desk.allowed = False
+        desk.head.free.set()
         await rounds(3)
         assert desk.head.submissions() == 0
         assert desk.known().missing

@@ -6,16 +6,28 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import HttpVersion11, web
 
 from api.core import EVENTS, PODS
+from controller.ray.dashboard.http import AiohttpRayTransport
 from controller.runtime.client.rest import EVENTS_AT_ONCE, WRITES_AT_ONCE, Identity, RestClient
-from controller.runtime.client.transport import REQUESTS_AT_ONCE, AiohttpTransport, Broken, Pool, connected
+from controller.runtime.client.transport import (
+    REQUESTS_AT_ONCE,
+    AiohttpTransport,
+    Broken,
+    Pool,
+    TcpConnector,
+    connected,
+)
 from controller.runtime.clock import SystemClock
 from controller.runtime.errors import LostAnswer, NotLeading, Unreachable
+from controller.runtime.permit import permitting
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -307,3 +319,45 @@ async def test_a_server_that_closes_a_connection_after_its_answer_does_no_harm(t
                 assert got.status == 200
 
     assert arrived == 3
+
+
+@pytest.mark.spec("runtime:LE-7")
+async def test_what_is_asked_of_ray_needs_leave_when_it_has_its_connection() -> None:
+    """On the connections that the operator's process gives to its dashboards; here there is one, and it is taken."""
+    arrived: list[str] = []
+    hanging, go_on = asyncio.Event(), asyncio.Event()
+    leading = [True]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        arrived.append(request.method)
+        hanging.set()
+        await go_on.wait()
+        return web.Response()
+
+    def permit() -> None:
+        if not leading[0]:
+            raise NotLeading
+
+    app = web.Application()
+    app.router.add_route("*", "/", answer)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    more: Any = {"headers": {}, "body": None, "timeout": timedelta(seconds=10)}
+    async with aiohttp.ClientSession(connector=TcpConnector(limit=1)) as session, asyncio.TaskGroup() as group:
+        ray = AiohttpRayTransport(session)
+
+        async def put() -> None:
+            with permitting(permit), pytest.raises(NotLeading):
+                await ray.request("PUT", url, **more)
+
+        group.create_task(ray.request("GET", url, **more))
+        await hanging.wait()
+        group.create_task(put())
+        await asyncio.sleep(0)
+        leading[0] = False
+        go_on.set()
+    await runner.cleanup()
+
+    assert arrived == ["GET"]
