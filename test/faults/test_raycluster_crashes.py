@@ -27,6 +27,7 @@ def strike(cluster: Cluster, nth: int, at: Crash) -> None:
     cluster.faults.crash(When(writes=True, agent=OPERATOR, nth=nth, also=counts), at)
 
 
+@pytest.mark.spec("runtime:CLI-13")
 @pytest.mark.parametrize("at", CRASHES)
 @pytest.mark.parametrize("nth", range(1, 8))
 async def test_a_crash_at_any_write_of_a_start_makes_no_pod_twice(nth: int, at: Crash) -> None:

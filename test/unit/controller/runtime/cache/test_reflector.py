@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -197,6 +198,40 @@ async def test_more_than_five_thousand_objects_are_paged() -> None:
         again = await at.wire.next()
 
     assert (again.query["limit"], "resourceVersion" in again.query) == ("500", False)
+
+
+@pytest.mark.spec("runtime:MEM-8")
+@pytest.mark.parametrize("watch_list", [False, True])
+async def test_a_load_needs_little_more_memory_than_what_is_kept_of_it(watch_list: bool) -> None:
+    """A page and a fifth at the most: never everything twice, as it came and as it is kept."""
+    containers = [{"name": f"c{n}", "args": ["x" * 100] * 8} for n in range(10)]
+    pods = [json.dumps(a_pod(f"p{n}", 1 + n) | {"spec": {"containers": containers}}) for n in range(2_000)]
+    begin = '{"kind":"PodList","metadata":{"resourceVersion":"2000","continue":"%s"},"items":['
+    pages = [
+        (begin % ("more" if n < 1_500 else "") + ",".join(pods[n : n + 500]) + "]}").encode()
+        for n in range(0, 2_000, 500)
+    ]
+    chunks = [('{"type":"ADDED","object":' + pod + "}\n").encode() for pod in pods]
+    at = Followed(watch_list=watch_list)
+    tracemalloc.start()
+    try:
+        async with at.running():
+            if watch_list:
+                stream = (await at.wire.next("GET")).stream()
+                for chunk in chunks:
+                    stream.send(chunk)
+                stream.bookmark("Pod", "2000", ends_initial_events=True)
+            else:
+                for page in pages:
+                    (await at.wire.next("GET")).answer(page)
+            await at.reflector.loaded.wait()
+            kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(at.store) == 2_000
+    assert kept > 0.9 * sum(map(len, pods))
+    assert peak <= 1.2 * kept + len(pages[0])
 
 
 @pytest.mark.spec("runtime:REF-4")
