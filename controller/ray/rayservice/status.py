@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from api.meta import Condition, Json, format_time, set_condition
@@ -29,6 +29,7 @@ EXCEPTION: Final = re.compile(r"[\w.]+(Error|Exception)\b")  # as a traceback en
 ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
 PLAIN: Final = ("serviceStatus", "numServeEndpoints")  # left out where they are "" and 0 (spec rayservice §3)
 TIMED_OUT: Final = "InitializingTimeout"
+LONGEST_WAIT: Final = timedelta(seconds=30)  # a quota that was raised is found in time (spec rayservice §5.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,16 @@ def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: dat
 
 
 def _result(decision: Decision, refused: Outcome | None) -> Result:
-    """A refused write or a problem fails the pass; the key then backs off."""
-    wait = decision.plan.result.requeue_after
+    """A refused write or a problem fails the pass; the key then backs off, but for no longer than `LONGEST_WAIT`."""
+    error: Exception | None = None
     if refused is not None:
-        return Result(wait, refused.error or RuntimeError(f"{ref_of(refused.write)}: {refused.verdict.value}"))
-    return Result(wait, RuntimeError(decision.problem)) if decision.problem else decision.plan.result
+        error = refused.error or RuntimeError(f"{ref_of(refused.write)}: {refused.verdict.value}")
+    elif decision.problem:
+        error = RuntimeError(decision.problem)
+    else:
+        return decision.plan.result
+    wait = decision.plan.result.requeue_after
+    return Result(LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT), error)
 
 
 def _names(status: Mapping[str, Any]) -> list[str]:

@@ -276,3 +276,18 @@ def test_without_a_limit_a_start_may_take_for_ever(service: Json) -> None:
 
     assert life.condition("Ready") == ("False", "Initializing")
     assert life.requeue_after is None
+
+
+# What fails
+
+
+def test_what_is_refused_is_tried_again_within_half_a_minute_and_a_deadline_is_kept() -> None:
+    """However often it was refused: the reference waits up to a quarter of an hour in the end."""
+    life = timed()
+    life.refuse = {"cluster"}
+    life.run(4)
+    assert (life.error is not None, life.requeue_after) == (True, timedelta(seconds=30))
+
+    life.later(seconds=280).run()
+
+    assert life.requeue_after == timedelta(seconds=20)
