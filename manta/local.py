@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
@@ -46,21 +46,13 @@ class NotStarted(Exception):
     """The local cluster could not be started; the message says why, and the way out."""
 
 
-class Ending(Protocol):
-    """What the local cluster runs in."""
-
-    async def ended(self) -> str:
-        """Waits for its end, and says in a sentence what ended it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Local:
     """A running local cluster."""
 
     api: Api
     directory: Path
-    cell: Ending
+    cell: Cell
     token: str
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.faults import When
+from localcluster.node.cell import Cell
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
 from manta.alarms import telling_warnings
 from manta.api import connected
@@ -31,8 +32,11 @@ TOO_MUCH = "{requests: {cpu: 2}, limits: {cpu: 1}}"
 FITTING = "{requests: {cpu: 1}, limits: {cpu: 1}}"
 
 
-class Endless:
-    """In place of the cell: it ends with the story."""
+class Endless(Cell):
+    """In place of the cell: there is no process, and it ends with the story."""
+
+    def __init__(self) -> None:
+        """Nothing was started."""
 
     async def ended(self) -> str:
         """Never."""
