@@ -6,14 +6,18 @@ text, keys that are no text become text, and a number of integral value loses it
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, Final
 
 import yaml
 
 from api.meta import Json
-from api.yamltext import Loader
+from api.yamltext import QuickLoader
 
 __all__ = ["RuntimeEnvError", "parse_runtime_env"]
+
+MOST_VALUES: Final = 100_000  # of one text; more are aliases of aliases, which double and double
 
 
 class RuntimeEnvError(ValueError):
@@ -22,29 +26,37 @@ class RuntimeEnvError(ValueError):
 
 def parse_runtime_env(text: str) -> Json | None:
     """The mapping; None for an empty, blank, comment-only or null text. Raises RuntimeEnvError."""
-    loader = Loader(text)
     try:
-        content = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        content = normalized(first_document(QuickLoader, text))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
+    if content is not None and not isinstance(content, dict):
+        raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
+    return content
+
+
+def first_document(loading: Callable[[str], Any], text: str) -> Any:
+    """What the first document of a text holds; None where there is none. Raises YAMLError and its like."""
+    loader = loading(text)
+    try:
+        return loader.get_data() if loader.check_data() else None
     finally:
         loader.dispose()
-    if content is None:
-        return None
-    if not isinstance(content, dict):
-        raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
-    normal = normalized(content)
-    assert isinstance(normal, dict)
-    return normal
 
 
 def normalized(value: Any) -> Any:
-    """JSON-ready: integral numbers are integers."""
+    """JSON-ready: integral numbers are integers. Raises ValueError or RecursionError for aliases without end."""
+    return _normalized(value, count())
+
+
+def _normalized(value: Any, seen: Iterator[int]) -> Any:
+    if next(seen) > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES} values")
     match value:
         case dict():
-            return {key: normalized(member) for key, member in value.items()}
+            return {key: _normalized(member, seen) for key, member in value.items()}
         case list() | tuple():
-            return [normalized(member) for member in value]
+            return [_normalized(member, seen) for member in value]
         case float() if value.is_integer() and abs(value) < 2**63:
             return int(value)
         case _:

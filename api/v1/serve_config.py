@@ -16,8 +16,8 @@ from typing import Any, Final
 import yaml
 
 from api.meta import Json
-from api.v1.runtime_env import normalized, one_line
-from api.yamltext import Loader
+from api.v1.runtime_env import first_document, normalized, one_line
+from api.yamltext import QuickLoader
 
 __all__ = ["ServeConfigError", "canonical", "digest_of", "parse_serve_config", "routes_of"]
 
@@ -42,19 +42,15 @@ class ServeConfigError(ValueError):
 
 def parse_serve_config(text: str) -> Json:
     """The mapping; {} for an empty, comment-only or null text. Raises ServeConfigError."""
-    loader = _GoLoader(text)
     try:
-        content = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        content = normalized(first_document(_GoLoader, text))
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ServeConfigError(f"serveConfigV2 is no YAML: {one_line(error)}") from error
-    finally:
-        loader.dispose()
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ServeConfigError(f"serveConfigV2 should be a mapping, not {type(content).__name__}")
-    normal: Json = normalized(content)
-    return normal
+    return content
 
 
 def canonical(config: Json) -> str:
@@ -76,14 +72,14 @@ def routes_of(config: Json) -> frozenset[str]:
     return frozenset(prefix for prefix in prefixes if isinstance(prefix, str))
 
 
-class _GoLoader(Loader):
+class _GoLoader(QuickLoader):
     """Reads plain scalars by our own table; everything quoted is text."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
         """Plain scalars are all given one tag, and read when they are constructed."""
         if kind is yaml.ScalarNode and implicit[0]:
             return _MERGE if value == "<<" else "!plain"
-        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return super().resolve(kind, value, implicit)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Raises ConstructorError for keys that no JSON key can stand for."""
