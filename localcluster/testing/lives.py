@@ -12,8 +12,11 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from controller.ray.options import Gates, Options
+from controller.settings import Settings
 from localcluster.faults import Crash, When
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
+from localcluster.testing.cron_lives import CRON_LIVES
 from localcluster.testing.factories import a_container, a_raycluster, a_rayjob
 from localcluster.testing.promises import Witness
 from localcluster.testing.service_lives import SERVICE_LIVES
@@ -25,6 +28,7 @@ Mishap: TypeAlias = Callable[[Cluster, int], None]  # strikes at the operator's 
 
 SAMPLE: Final = 1  # writes of a life that are struck where not all are
 RESTART_SECONDS: Final = 1.0
+OPEN: Final = Settings(options=Options(gates=Gates(ray_cron_job=True)))  # every kind is looked after
 _WRITES: Final[dict[Life, int]] = {}  # of a life that nothing disturbs; the same each time
 
 
@@ -76,7 +80,7 @@ async def told_with(mishap: Mishap, life: Life, *, seed: str) -> tuple[int, int]
 
 
 async def _told(life: Life, mishap: Mishap | None, number: int) -> int:
-    async with a_cluster(restart_after=RESTART_SECONDS, tell_events=False) as cluster:
+    async with a_cluster(settings=OPEN, restart_after=RESTART_SECONDS, tell_events=False) as cluster:
         witness = Witness(cluster)
         if mishap is not None:
             mishap(cluster, number)
@@ -298,4 +302,5 @@ LIVES: Final[tuple[Life, ...]] = (
     a_job_with_a_history,
     a_worker_is_lost,
     *SERVICE_LIVES,
+    *CRON_LIVES,
 )
