@@ -64,5 +64,5 @@ def _normalized(value: Any, seen: Iterator[int]) -> Any:
 
 
 def one_line(error: Exception) -> str:
-    """A YAML error without its line breaks."""
-    return " ".join(str(error).split())
+    """A YAML error without its line breaks, and without the file that there is not."""
+    return " ".join(str(error).split()).replace(' in "<unicode string>",', " at")

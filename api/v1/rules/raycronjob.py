@@ -80,18 +80,18 @@ def never_fires(spec: Mapping[str, Any]) -> Iterator[Finding]:
         return
     if first is None:
         message = f"the schedule {_schedule(spec)!r} never comes round: no RayJob will be made"
-        yield Finding("CR02", Severity.WARN, "spec.schedule", message, spec.get("schedule"))
+        yield _deny("CR02", "spec.schedule", message, spec.get("schedule"), "check day and month")
 
 
 def _schedule(spec: Mapping[str, Any]) -> str:
     return str(spec.get("schedule") or "")
 
 
-def _rule(id_: str, search: CronCheck, severity: Severity = Severity.DENY, *, enforced: bool = True) -> Rule:
+def _rule(id_: str, search: CronCheck, *, enforced: bool = True) -> Rule:
     def find(new: Mapping[str, Any], _old: Mapping[str, Any] | None, _: Context) -> Iterator[Finding]:
         return search(child(new, "spec"))
 
-    return Rule(id_, severity, KIND, find, SPEC_REASON, enforced=enforced)
+    return Rule(id_, Severity.DENY, KIND, find, SPEC_REASON, enforced=enforced)
 
 
 def _of_template(rule: Rule) -> Rule:
@@ -124,5 +124,5 @@ RULES: Final[tuple[Rule, ...]] = (
     replace(_NO_LABEL, enforced=False),
     *ENFORCED[1:],
     *(_of_template(rule) for rule in rayjob.RULES if not rule.enforced),
-    _rule("CR02", never_fires, Severity.WARN, enforced=False),
+    _rule("CR02", never_fires, enforced=False),
 )

@@ -193,7 +193,9 @@ def reserved_labels(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Fo
     """The operator's values stand in any case, or a Service no longer finds the head."""
     cluster, own_name = placed.cluster, name_of(new) if text(new, "kind") == "RayCluster" else ""
     for group in cluster.all_groups:
-        given = strings(group.spec, "template", "metadata", "labels")
+        given = strings(group.pod_metadata, "labels")
+        if not given:
+            continue
         ours = {
             LABEL_CLUSTER: own_name,
             LABEL_NODE_TYPE: HEAD if group.is_head else WORKER,
@@ -270,7 +272,7 @@ def domain_too_long(new: Json, placed: PlacedCluster, context: Context) -> Itera
     """Workers look for the head under it."""
     domain = context.surroundings.cluster_domain
     if problem := dns_problem(domain):
-        yield Found("metadata.name", f"CLUSTER_DOMAIN of the operator is no DNS name: {problem}", domain)
+        yield Found("metadata.name", "CLUSTER_DOMAIN of the operator is no DNS name", domain, problem)
         return
     service = text(at(placed.cluster.head.spec, "headService", "metadata"), "name") or f"{cluster_name(new)}-head-svc"
     name = f"{service}.{text(at(new, 'metadata'), 'namespace')}.svc.{domain}"

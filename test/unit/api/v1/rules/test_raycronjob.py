@@ -167,11 +167,11 @@ def test_a_name_that_its_rayjobs_cannot_have_is_refused_at_admission_alone(name:
 
 
 @pytest.mark.spec("admission:CR02")
-def test_a_schedule_that_never_comes_round_is_worth_a_warning() -> None:
-    """It does no harm, and no good."""
+def test_a_schedule_that_never_comes_round_is_refused_at_admission_alone() -> None:
+    """It can never do what was meant; what is stored already does no harm, and the reconcile loop leaves it alone."""
     (told,) = all_findings(RULES, a_cron(schedule="0 0 30 2 *"), None, OPEN)
 
-    assert (told.rule, told.severity, told.path) == ("CR02", Severity.WARN, "spec.schedule")
+    assert (told.rule, told.severity, told.path) == ("CR02", Severity.DENY, "spec.schedule")
     assert denial(a_cron(schedule="0 0 30 2 *")) is None
 
 
