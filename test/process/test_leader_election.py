@@ -97,6 +97,18 @@ async def test_an_orderly_end_hands_over_at_once(plane: Plane) -> None:
     assert all(note.endswith(" became leader") for note in told)
 
 
+async def test_the_times_that_were_chosen_are_those_that_others_respect(plane: Plane) -> None:
+    """They stand in the Lease: whoever waits for it waits that long."""
+    operator = await plane.replica(
+        "patient", "-leader-election-lease-duration=90s", "-leader-election-renew-deadline=60s"
+    )
+    await operator.said("controllers work")
+
+    found = (await plane.wire.get(plane.wire.path("leases.coordination.k8s.io", "ray-operator-leader"))).ok()
+
+    assert found["spec"]["leaseDurationSeconds"] == 90
+
+
 async def test_a_standby_ends_when_it_is_asked_to(plane: Plane) -> None:
     _, second = await two(plane)
 
