@@ -137,8 +137,9 @@ async def manta(
         if process.returncode is None:
             traces = Traces(process.pid)
             process.kill()
-        await process.communicate()
+        output, errors = await process.communicate()
         if traces is not None:
+            sys.stderr.write(f"manta was killed; until then it said:\n{output.decode()}{errors.decode()}")
             await traces.gone()
 
 

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.local, pytest.mark.timeout(180)]
 Json: TypeAlias = dict[str, Any]
 
 ROOT = Path(__file__).parents[3]
+PYTHON = Path(sys.executable).resolve()  # not the virtual environment's: that may stand in /tmp, and a pod has its own
 SLICES = "endpointslices.discovery.k8s.io"
 
 
@@ -286,7 +287,7 @@ async def test_a_container_may_open_its_own_output_again(tmp_path: Path) -> None
 
 async def test_a_program_in_a_pod_reaches_the_api_server_with_its_token(tmp_path: Path) -> None:
     """By the service `kubernetes`, over TLS, trusting only what stands beside the token: what the autoscaler does."""
-    script = f"""exec {sys.executable} - <<'EOF'
+    script = f"""exec {PYTHON} - <<'EOF'
 import json, os, ssl, urllib.request
 folder = "/var/run/secrets/kubernetes.io/serviceaccount"
 token, space = (open(f"{{folder}}/{{name}}").read() for name in ("token", "namespace"))
