@@ -62,11 +62,9 @@ def taint_not_tolerated(cluster: Cluster, context: Context) -> Iterator[Found]:
 def on_gpu_nodes_without(cluster: Cluster, context: Context) -> Iterator[Found]:
     """Pods that need no GPU hold nodes that have some."""
     for hardware in hardware_of(cluster, context):
-        unknown = hardware.shares or hardware.claims or (hardware.announced_gpus is None)
-        if hardware.accelerated or unknown or hardware.announced_gpus:
-            continue
         for path, key in _gpu_nodes(hardware, context):
-            yield Found(path, f"{hardware.group.called} asks for nodes with GPUs ({key}) and for no GPU", key)
+            if hardware.uses_none:
+                yield Found(path, f"{hardware.group.called} asks for nodes with GPUs ({key}) and for no GPU", key)
             break
 
 

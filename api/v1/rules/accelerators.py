@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import prod
 from typing import Final
 
-from api.v1.rules.hardware import Family, compared, family_of, hardware_of, is_plain_mig, number_of, spoken
+from api.v1.rules.hardware import Family, compared, family_of, hardware_of, is_plain_mig, spoken
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
 from api.v1.rules.reading import Cluster, Found, child, mapping
@@ -87,7 +87,7 @@ def part_of_a_device(cluster: Cluster, context: Context) -> Iterator[Found]:
 def more_than_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
     """Ray would schedule more than is there. Without a limit nobody can tell: the node's own, or pretended ones."""
     for hardware in compared(cluster, context):
-        told = number_of(hardware.gpu_param)
+        told = hardware.told_gpus
         if told is None or told <= hardware.gpus or (not hardware.gpus and hardware.keys(Family.SHARED)):
             continue
         severity = Severity.DENY if hardware.gpus else Severity.WARN
@@ -106,7 +106,7 @@ def more_than_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
 def less_than_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
     """The rest is paid for and never used."""
     for hardware in compared(cluster, context):
-        told = number_of(hardware.gpu_param)
+        told = hardware.told_gpus
         if told is not None and 0 < told < hardware.gpus:
             yield Found(
                 hardware.gpu_path,
@@ -120,7 +120,7 @@ def less_than_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
 def none_of_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
     """As GPU06, of a worker. A head may well be kept free of tasks."""
     for hardware in compared(cluster, context):
-        if not hardware.group.is_head and hardware.gpus and number_of(hardware.gpu_param) == 0:
+        if not hardware.group.is_head and hardware.gpus and hardware.told_gpus == 0:
             yield Found(
                 hardware.gpu_path,
                 f"{hardware.group.called}: num-gpus is 0, and the pod has {spoken(hardware.gpus)} GPUs: nothing will "

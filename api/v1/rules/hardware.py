@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from functools import cached_property, lru_cache
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Group, amount, amounts, child, children, mapping
+from api.v1.rules.reading import Cluster, Group, amount, amounts, child, children, mapping, once
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.typed import text
 
 __all__ = [
     "GPUS",
+    "USUAL",
     "Container",
     "Family",
     "Hardware",
@@ -48,6 +49,8 @@ class Family(Enum):
     PLAIN = "plain"  # none: cpu, memory, ...
 
 
+USUAL: Final = frozenset({"cpu", "memory"})  # most keys are these two, and a thousand are asked about per object
+NONE: Final = Fraction(0)
 GPUS: Final = frozenset({Family.GPU, Family.MIG})  # what counts as one
 _MIG: Final = re.compile(r"nvidia\.com/mig-[0-9]+g\.[0-9]+gb(?P<suffix>\..+)?", re.ASCII)
 _NUMBER: Final = re.compile(r"\s*[-+]?[0-9]{1,30}(\.[0-9]{0,30})?\s*", re.ASCII)
@@ -69,7 +72,7 @@ def _family(key: str, gpus: tuple[str, ...], shared: tuple[str, ...], others: tu
 
 def family_of(key: str, settings: AdmissionSettings) -> Family:
     """What kind of resource that is, by the operator's lists."""
-    if key in ("cpu", "memory"):
+    if key in USUAL:
         return Family.PLAIN
     return _family(key, settings.gpu_keys, settings.shared_gpu_keys, settings.accelerator_keys)
 
@@ -95,8 +98,7 @@ def number_of(written: str) -> Fraction | None:
     return Fraction(written.strip()) if _NUMBER.fullmatch(written) else None
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """A container of a pod template, and what it asks for."""
 
     path: str
@@ -121,7 +123,7 @@ class Hardware:
     group: Group
     settings: AdmissionSettings
 
-    @cached_property
+    @once
     def containers(self) -> Sequence[Container]:
         """All containers of the pod, init containers last; the first runs Ray."""
         return list(self._containers())
@@ -139,10 +141,10 @@ class Hardware:
         """The keys of those families that the Ray container has a limit for, sorted."""
         return sorted(key for key, family in self._families.items() if family in families)
 
-    @cached_property
+    @once
     def _families(self) -> Mapping[str, Family]:
-        present = {key for key, much in self.group.limits.items() if much > 0}
-        families = {key: family_of(key, self.settings) for key in present}
+        extended = [key for key, much in self.group.limits.items() if key not in USUAL and much.numerator > 0]
+        families = {key: family_of(key, self.settings) for key in extended}
         return {key: family for key, family in families.items() if family is not Family.PLAIN}
 
     @property
@@ -150,27 +152,32 @@ class Hardware:
         """The Ray container has a limit for some accelerator."""
         return bool(self._families)
 
-    @cached_property
+    @once
     def gpu_keys(self) -> Sequence[str]:
         """The keys of GPUs and their slices."""
         return self.keys(*GPUS)
 
-    @cached_property
+    @once
     def gpus(self) -> Fraction:
         """How many GPUs, or slices, the Ray container has a limit for."""
-        return sum((self.group.limits[key] for key in self.gpu_keys), Fraction(0))
+        return sum((self.group.limits[key] for key in self.gpu_keys), NONE) if self.gpu_keys else NONE
 
     @property
     def gpu_param(self) -> str:
         """num-gpus as it stands there; "" when unset."""
         return self.group.start_params.get("num-gpus", "")
 
+    @once
+    def told_gpus(self) -> Fraction | None:
+        """num-gpus as a number; None where it is unset or none."""
+        return number_of(self.gpu_param) if self.gpu_param else None
+
     @property
     def gpu_path(self) -> str:
         """Where num-gpus stands."""
         return f"{self.group.path}.rayStartParams[num-gpus]"
 
-    @cached_property
+    @once
     def offered_gpus(self) -> Mapping[str, Fraction]:
         """GPUs in the group-level resources."""
         found = {key: amount(much) for key, much in self.group.resources.items() if self._like_gpu(key)}
@@ -188,9 +195,9 @@ class Hardware:
     @property
     def says_no_gpus(self) -> bool:
         """The user says that Ray is to use none."""
-        return number_of(self.gpu_param) == 0 or (bool(self.offered_gpus) and not any(self.offered_gpus.values()))
+        return self.told_gpus == 0 or (bool(self.offered_gpus) and not any(self.offered_gpus.values()))
 
-    @cached_property
+    @once
     def shares(self) -> bool:
         """A sharing scheduler deals out the GPU (GPU12)."""
         if not self.group.pod_metadata:
@@ -198,19 +205,25 @@ class Hardware:
         keys = {*mapping(self.group.pod_metadata, "annotations"), *mapping(self.group.pod_metadata, "labels")}
         return bool(keys & SHARING) or any(key.startswith(SHARING_PREFIX) for key in keys)
 
-    @cached_property
+    @once
     def claims(self) -> bool:
         """Devices come by resource claims, which Ray cannot see (GPU13)."""
         of_container = children(self.group.ray_container, "resources", "claims")
         return bool(children(self.group.pod_spec, "resourceClaims")) or bool(of_container)
 
     @property
+    def uses_none(self) -> bool:
+        """Nothing about the group speaks of a GPU or another accelerator."""
+        elsewhere = self.accelerated or self.shares or self.claims
+        return not elsewhere and self.announced_gpus == 0
+
+    @once
     def announced_gpus(self) -> Fraction | None:
         """How many GPUs the node tells Ray it has; None where that cannot be told from the spec."""
         if self.offered_gpus:
             return max(self.offered_gpus.values())
         if self.gpu_param:
-            return number_of(self.gpu_param)
+            return self.told_gpus
         if self.claims or self.shares:
             return None
         return self.group.limits[self.gpu_keys[0]] if self.gpu_keys else Fraction(0)
@@ -226,7 +239,7 @@ class Hardware:
         found = self.group.limits.get("cpu") or self.group.requests.get("cpu")
         return None if found is None else Fraction(-(-found.numerator // found.denominator))
 
-    @cached_property
+    @once
     def start_resources(self) -> StartResources | None:
         """`rayStartParams.resources`; None where there are none, or the shell is to fill them in."""
         written = self.group.start_params.get("resources")
@@ -261,6 +274,10 @@ def _hardware(cluster: Cluster, context: Context) -> Sequence[Hardware]:
 
 def compared(cluster: Cluster, context: Context) -> Sequence[Hardware]:
     """The groups whose limits and start parameters speak of the same devices (GPU12, GPU13)."""
+    return cluster.remembered(_compared, context)
+
+
+def _compared(cluster: Cluster, context: Context) -> Sequence[Hardware]:
     return [one for one in hardware_of(cluster, context) if not one.shares and not one.claims]
 
 

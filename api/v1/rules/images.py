@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from api.v1.rules.model import Context, Severity
-from api.v1.rules.reading import Cluster, Group, mapping
+from api.v1.rules.reading import Cluster, Group, mapping, once
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.typed import text
 from api.v1.version import Confidence, ImageReference, ImageVersion, Version, image_version, parse_version, split_image
@@ -69,7 +68,7 @@ class Runs:
         """What stands there."""
         return mapping(self.group.pod_metadata, "annotations")[IMAGE_RAY_VERSION] if self.declared else self.image
 
-    @cached_property
+    @once
     def reference(self) -> ImageReference:
         """The image, taken apart."""
         return split_image(self.image)
@@ -92,7 +91,7 @@ class Fleet:
     head: Runs
     workers: Sequence[Runs]
 
-    @cached_property
+    @once
     def all(self) -> Sequence[Runs]:
         """The head, then the workers."""
         return [self.head, *self.workers]
@@ -104,15 +103,15 @@ def fleet_of(cluster: Cluster, context: Context) -> Fleet:
 
 
 def _fleet(cluster: Cluster, context: Context) -> Fleet:
-    head, *workers = (_runs(group, context.admission) for group in cluster.all_groups)
+    images = [text(group.ray_container, "image").strip() for group in cluster.all_groups]
+    said = {image: said_by(image, context.admission) for image in dict.fromkeys(images)}
+    head, *workers = (_runs(group, image, said[image]) for group, image in zip(cluster.all_groups, images, strict=True))
     return Fleet(head, workers)
 
 
-def _runs(group: Group, settings: AdmissionSettings) -> Runs:
-    image = text(group.ray_container, "image").strip()
-    annotations = mapping(group.pod_metadata, "annotations")
+def _runs(group: Group, image: str, said: ImageVersion) -> Runs:
+    annotations = mapping(group.pod_metadata, "annotations") if group.pod_metadata else {}
     declared = annotations.get(IMAGE_RAY_VERSION, "").strip()
-    said = said_by(image, settings)
     if declared:
         python = annotations.get(IMAGE_PYTHON_VERSION, "").strip() or said.python
         said = ImageVersion(Confidence.HIGH, parse_version(declared), python=python, flavours=said.flavours)

@@ -139,9 +139,10 @@ def entrypoint_fits_nowhere(job: Job, context: Context) -> Iterator[Found]:
         ("entrypointNumCpus", "CPUs", lambda node: node.announced_cpus),
     )
     for field, what, of in asked:
-        wanted, offers = number(job.spec, field), [of(node) for node in nodes]
+        wanted = number(job.spec, field)
+        offers = [of(node) for node in nodes] if wanted else []
         known = [one for one in offers if one is not None]
-        if wanted and nodes and len(known) == len(offers) and wanted > max(known):
+        if wanted and offers and len(known) == len(offers) and wanted > max(known):
             yield Found(field, f"{field} is {wanted}, and no group has more than {spoken(max(known))} {what}", wanted)
     for name in _wanted_resources(job):
         if not any(may_offer(node, name) for node in nodes):

@@ -14,7 +14,16 @@ from api.v1.rules.model import Context, Finding, Rule, Severity, remembered
 from api.v1.rules.reading import Cluster, ClusterCheck, Found, child, mapping
 from api.v1.rules.typed import text
 
-__all__ = ["CLUSTER_PATHS", "JOB_PATHS", "ChangeCheck", "PlacedCluster", "change_rule", "cluster_in", "cluster_rule"]
+__all__ = [
+    "CLUSTER_PATHS",
+    "JOB_PATHS",
+    "ChangeCheck",
+    "PlacedCluster",
+    "change_rule",
+    "cluster_in",
+    "cluster_of",
+    "cluster_rule",
+]
 
 # Kind -> the steps to its cluster spec, and to the spec of its job.
 CLUSTER_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,15 +63,25 @@ def cluster_in(object_: Mapping[str, Any]) -> PlacedCluster | None:
     return remembered(object_, "cluster", lambda: _cluster_in(object_))
 
 
+def cluster_of(object_: Mapping[str, Any], *steps: str) -> Cluster:
+    """The cluster spec under a path of an object, with the object's own annotations and labels; read once."""
+
+    def made() -> Cluster:
+        metadata = child(object_, "metadata")
+        return Cluster(child(object_, *steps), mapping(metadata, "annotations"), mapping(metadata, "labels"))
+
+    return remembered(object_, steps, made)
+
+
 def _cluster_in(object_: Mapping[str, Any]) -> PlacedCluster | None:
     kind = text(object_, "kind")
     steps = CLUSTER_PATHS.get(kind)
-    spec = child(object_, *steps) if steps else {}
-    if steps is None or not spec:
+    if steps is None or not child(object_, *steps):
         return None
-    metadata = child(object_, "metadata")
-    annotations = {} if kind == "RayCronJob" else mapping(metadata, "annotations")
-    return PlacedCluster(Cluster(spec, annotations, mapping(metadata, "labels")), ".".join(steps))
+    cluster = cluster_of(object_, *steps)
+    if kind == "RayCronJob":
+        cluster = Cluster(cluster.spec, {}, cluster.labels)
+    return PlacedCluster(cluster, ".".join(steps))
 
 
 def cluster_rule(id_: str, severity: Severity = Severity.DENY) -> Callable[[ClusterCheck], Rule]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.v1.rayjob import SubmissionMode
-from api.v1.rules.hardware import is_gpu_key
+from api.v1.rules.hardware import USUAL, is_gpu_key
 from api.v1.rules.images import (
     Runs,
     default_pythons,
@@ -105,9 +105,10 @@ def release(said: ImageVersion) -> str:
 def python_against_head(cluster: Cluster, context: Context) -> Iterator[Found]:
     """What one Python pickles another cannot read."""
     fleet = fleet_of(cluster, context)
-    for runs in fleet.workers:
-        head, worker = pythons(fleet.head), pythons(runs)
-        if not head or not worker or head & worker or not (fleet.head.said.python or runs.said.python):
+    head = pythons(fleet.head)
+    for runs in fleet.workers if head else ():
+        worker = pythons(runs)
+        if not worker or head & worker or not (fleet.head.said.python or runs.said.python):
             continue
         explicit = bool(fleet.head.said.python and runs.said.python)
         confidence = weaker(fleet.head.said.confidence, runs.said.confidence)
@@ -304,6 +305,8 @@ def image_against_node(cluster: Cluster, context: Context) -> Iterator[Found]:
 def wrong_processor(runs: Runs) -> str:
     """The node selector asks for one architecture, the tag names the other."""
     wanted = mapping(runs.group.pod_spec, "nodeSelector").get(ARCHITECTURE)
+    if wanted is None:
+        return ""
     arm = bool(ARM & set(runs.said.flavours))
     released = runs.of_ray and not runs.declared and bool(runs.said.version or runs.said.floating)
     if wanted == "amd64" and arm:
@@ -319,7 +322,9 @@ def cpu_build_on_gpu(runs: Runs, context: Context) -> str:
     accelerated = any(one in ("gpu", "tpu") or one.startswith("cu") for one in flavours)
     plain_ray = runs.of_ray and not runs.declared and runs.reference.basename == "ray" and not accelerated
     built_so = "cpu" in flavours or (plain_ray and bool(runs.said.version or runs.said.floating))
-    if built_so and any(amount > 0 and is_gpu_key(key, context) for key, amount in runs.group.limits.items()):
+    if built_so and any(
+        key not in USUAL and is_gpu_key(key, context) and much > 0 for key, much in runs.group.limits.items()
+    ):
         return f"{runs.image} is the CPU build, and the container has a GPU: use the -gpu image"
     return ""
 

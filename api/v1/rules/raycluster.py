@@ -12,12 +12,13 @@ from typing import Any, Final
 from api.v1.raycluster import RayClusterCondition
 from api.v1.rules import autoscaling, cluster_groups, fault_tolerance, history, security
 from api.v1.rules.metadata import name_rules, unique_group_names
-from api.v1.rules.model import Context, Finding, Rule, Severity, remembered
-from api.v1.rules.reading import Check, Cluster, child, children, mapping
+from api.v1.rules.model import Context, Finding, Rule, Severity
+from api.v1.rules.places import cluster_of
+from api.v1.rules.reading import Check, child, children, mapping
 from api.v1.rules.typed import text
 from api.v1.wire import LABEL_ORIGIN_KIND
 
-__all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES", "cluster_of"]
+__all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES"]
 
 KIND: Final = frozenset({"RayCluster"})
 SPEC: Final = "InvalidRayClusterSpec"
@@ -33,16 +34,6 @@ CLUSTER_CHECKS: Final[tuple[Check, ...]] = (
     *history.CHECKS,
     *security.CHECKS,
 )
-
-
-def cluster_of(new: Mapping[str, Any], *path: str) -> Cluster:
-    """The cluster spec under a path of an object, with the object's own annotations."""
-
-    def made() -> Cluster:
-        metadata = child(new, "metadata")
-        return Cluster(child(new, *path), mapping(metadata, "annotations"), mapping(metadata, "labels"))
-
-    return remembered(new, path, made)
 
 
 def _on_cluster(one: Check) -> Rule:

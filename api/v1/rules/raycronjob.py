@@ -14,7 +14,7 @@ from typing import Any, Final
 from api.v1.cron import BadSchedule, UnknownZone, parse_schedule, zone_of
 from api.v1.rules import rayjob
 from api.v1.rules.metadata import name_rules
-from api.v1.rules.model import Context, Finding, Rule, Severity
+from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, remembered
 from api.v1.rules.reading import child
 
 __all__ = ["ENFORCED", "RULES", "SPEC_REASON"]
@@ -44,8 +44,8 @@ def zone_in_schedule(spec: Mapping[str, Any]) -> Iterator[Finding]:
 def schedule_unreadable(spec: Mapping[str, Any]) -> Iterator[Finding]:
     """N3"""
     schedule = _schedule(spec)
-    if spec.get("schedule") is None or "TZ" in schedule:
-        return
+    if "TZ" in schedule:
+        return  # told already
     try:
         parse_schedule(schedule)
     except BadSchedule as error:
@@ -94,14 +94,18 @@ def _rule(id_: str, search: CronCheck, *, enforced: bool = True) -> Rule:
     return Rule(id_, Severity.DENY, KIND, find, SPEC_REASON, enforced=enforced)
 
 
+def _job_of(new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A RayJob like those that will be made of the template, but without name and annotations."""
+    return Subject({"kind": "RayJob", "spec": child(new, "spec", "jobTemplate")})
+
+
 def _of_template(rule: Rule) -> Rule:
     """A rule about a RayJob's spec, for the template of a RayCronJob (N6)."""
 
     def find(new: Mapping[str, Any], _old: Mapping[str, Any] | None, context: Context) -> Iterator[Finding]:
-        template = child(new, "spec").get("jobTemplate")
-        if template is None:
+        if child(new, "spec").get("jobTemplate") is None:
             return
-        for found in rule.find({"kind": "RayJob", "spec": template}, None, context):
+        for found in rule.find(remembered(new, "template", lambda: _job_of(new)), None, context):
             path = TEMPLATE + found.path.removeprefix("spec") if found.path.startswith("spec.") else found.path
             yield replace(found, path=path, message=f"invalid RayJob template: {found.message}")
 

@@ -18,7 +18,8 @@ from api.v1.rules.autoscaling import restart_policy_kept
 from api.v1.rules.deletion import PREFIX, JobSpec
 from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Block, Context, Finding, Rule, Severity
-from api.v1.rules.raycluster import CLUSTER_CHECKS, cluster_of
+from api.v1.rules.places import cluster_of
+from api.v1.rules.raycluster import CLUSTER_CHECKS
 from api.v1.rules.reading import Check, child, mapping
 from api.v1.rules.security import k8s_token_auth
 from api.v1.rules.typed import text, whole

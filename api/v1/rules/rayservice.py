@@ -16,7 +16,8 @@ from api.v1.rayservice import RayServiceUpgradeType
 from api.v1.rules.durations import go_duration
 from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Context, Finding, Rule, Severity
-from api.v1.rules.raycluster import CLUSTER_CHECKS, cluster_of
+from api.v1.rules.places import cluster_of
+from api.v1.rules.raycluster import CLUSTER_CHECKS
 from api.v1.rules.reading import Check, Cluster, child, mapping, object_or_none
 from api.v1.rules.security import k8s_token_auth
 from api.v1.rules.typed import whole

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property, lru_cache
-from typing import Any, Final, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from api.meta import Json
 from api.quantity import Quantity
@@ -34,6 +34,7 @@ __all__ = [
     "env_named",
     "mapping",
     "object_or_none",
+    "once",
     "template_containers",
 ]
 
@@ -41,6 +42,30 @@ AUTOSCALER_V2_ENV: Final = "RAY_enable_autoscaler_v2"
 LONGEST_AMOUNT: Final = 64  # characters of a quantity that are remembered; longer ones are read anew
 
 T = TypeVar("T")
+Owner = TypeVar("Owner")
+
+
+class once(Generic[Owner, T]):  # noqa: N801 - it stands where `cached_property` would
+    """A property that is worked out when it is first asked for; functools' takes a lock each time in Python 3.11."""
+
+    def __init__(self, make: Callable[[Owner], T]) -> None:
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> once[Owner, T]: ...
+
+    @overload
+    def __get__(self, instance: Owner, owner: type) -> T: ...
+
+    def __get__(self, instance: Owner | None, owner: type) -> once[Owner, T] | T:
+        if instance is None:
+            return self
+        made = instance.__dict__[self.name] = self.make(instance)
+        return made
 
 
 def child(node: Mapping[str, Any], *path: str) -> Json:
@@ -85,13 +110,11 @@ def mapping(node: Mapping[str, Any], name: str) -> Mapping[str, str]:
 
 def amount(written: Any) -> Fraction | None:
     """The exact amount of a quantity ("500m", "2Gi", 4); None for what is none."""
+    if isinstance(written, str):
+        return _parsed(written) if len(written) <= LONGEST_AMOUNT else _parsed.__wrapped__(written)
     if isinstance(written, float):
-        written = repr(written)
-    if isinstance(written, int) and not isinstance(written, bool):
-        return Fraction(written)
-    if not isinstance(written, str):
-        return None
-    return _parsed(written) if len(written) <= LONGEST_AMOUNT else _parsed.__wrapped__(written)
+        return _parsed(repr(written))
+    return Fraction(written) if isinstance(written, int) and not isinstance(written, bool) else None
 
 
 @lru_cache(maxsize=2048)  # few amounts are asked for, by all objects, and each is asked about by ten rules
@@ -105,8 +128,7 @@ def _parsed(written: str) -> Fraction | None:
 def amounts(container: Mapping[str, Any], which: str) -> Mapping[str, Fraction]:
     """A container's limits or requests, exactly; what is no quantity is left out."""
     written: Mapping[Any, Any] = child(container, "resources", which)
-    parsed = {name: amount(one) for name, one in written.items() if isinstance(name, str)}
-    return {name: one for name, one in parsed.items() if one is not None}
+    return {name: much for name, one in written.items() if (much := amount(one)) is not None and isinstance(name, str)}
 
 
 def template_containers(template: Mapping[str, Any]) -> Sequence[Json]:
@@ -138,47 +160,47 @@ class Group:
         """As a sentence begins with it."""
         return "head" if self.is_head else f"worker group {self.name}"
 
-    @cached_property
+    @once
     def pod_spec(self) -> Json:
         """The spec of the pod template."""
         return child(self.spec, "template", "spec")
 
-    @cached_property
+    @once
     def pod_metadata(self) -> Json:
         """The metadata of the pod template."""
         return child(self.spec, "template", "metadata")
 
-    @cached_property
+    @once
     def containers(self) -> Sequence[Json]:
         """All containers of the template but init containers."""
         return template_containers(child(self.spec, "template"))
 
-    @property
+    @once
     def ray_container(self) -> Json:
         """Container 0; empty where there is none."""
         return self.containers[0] if self.containers else {}
 
-    @cached_property
+    @once
     def env(self) -> Sequence[Json]:
         """The literal environment of container 0."""
         return children(self.ray_container, "env")
 
-    @cached_property
+    @once
     def start_params(self) -> Mapping[str, str]:
         """rayStartParams"""
         return mapping(self.spec, "rayStartParams")
 
-    @cached_property
+    @once
     def resources(self) -> Mapping[str, str]:
         """The group-level resources."""
         return mapping(self.spec, "resources")
 
-    @cached_property
+    @once
     def limits(self) -> Mapping[str, Fraction]:
         """The limits of container 0, as far as they are quantities."""
         return amounts(self.ray_container, "limits")
 
-    @cached_property
+    @once
     def requests(self) -> Mapping[str, Fraction]:
         """The requests of container 0, as far as they are quantities."""
         return amounts(self.ray_container, "requests")
@@ -214,12 +236,12 @@ class Cluster:
         made: T = known[1]
         return made
 
-    @cached_property
+    @once
     def head(self) -> Group:
         """The head group."""
         return Group(child(self.spec, "headGroupSpec"), "headGroupSpec", "Head")
 
-    @cached_property
+    @once
     def groups(self) -> Sequence[Group]:
         """The worker groups in order."""
         return [
@@ -227,7 +249,7 @@ class Cluster:
             for index, spec in enumerate(children(self.spec, "workerGroupSpecs"))
         ]
 
-    @cached_property
+    @once
     def all_groups(self) -> Sequence[Group]:
         """The head, then the worker groups."""
         return [self.head, *self.groups]
@@ -247,7 +269,7 @@ class Cluster:
         """The autoscaler's version is set to v2."""
         return self.autoscaler.get("version") == "v2"
 
-    @cached_property
+    @once
     def v2_by_env(self) -> bool:
         """The head's environment asks for autoscaler v2, in the only two spellings that count."""
         variable = env_named(self.head.env, AUTOSCALER_V2_ENV)
