@@ -17,17 +17,20 @@ from api.core import (
     INGRESSES,
     JOBS,
     LEASES,
+    MUTATING_WEBHOOKS,
     PODS,
     ROLE_BINDINGS,
     ROLES,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    VALIDATING_WEBHOOKS,
 )
 from api.meta import Resource
 from api.v1 import wire
+from webhooks.registration import MUTATING, SECRET, VALIDATING
 
-__all__ = ["LEADER_ELECTION", "RIGHTS", "Right", "rules"]
+__all__ = ["LEADER_ELECTION", "RIGHTS", "WEBHOOK_CONFIGURATIONS", "WEBHOOK_SECRET", "Right", "rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Right:
     resource: str
     verbs: tuple[str, ...]
     why: str
+    names: tuple[str, ...] = ()  # of the only objects; none: all
 
 
 def _on(resource: Resource, verbs: str, why: str, *, below: str = "") -> Right:
@@ -81,12 +85,22 @@ LEADER_ELECTION: Final = (
 )
 
 
+# Only with webhooks whose certificates we keep ourselves: one Secret in our own namespace, which RIGHTS let us create,
+# and the authority's certificate in the two configurations that are installed with us.
+WEBHOOK_SECRET: Final = (Right("", SECRETS.plural, ("get", "update"), "certificates are renewed", (SECRET,)),)
+WEBHOOK_CONFIGURATIONS: Final = tuple(
+    Right(resource.group, resource.plural, ("get", "patch"), "whom the API server trusts", (name,))
+    for resource, name in ((VALIDATING_WEBHOOKS, VALIDATING), (MUTATING_WEBHOOKS, MUTATING))
+)
+
+
 def rules(rights: tuple[Right, ...]) -> list[dict[str, list[str]]]:
-    """As an RBAC role lists them: one rule for all resources of a group with the same verbs."""
-    grouped: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    """As an RBAC role lists them: one rule for all resources of a group with the same verbs and names."""
+    grouped: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for right in rights:
-        grouped.setdefault((right.group, tuple(sorted(right.verbs))), []).append(right.resource)
+        grouped.setdefault((right.group, tuple(sorted(right.verbs)), right.names), []).append(right.resource)
     return [
         {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
-        for (group, verbs), resources in sorted(grouped.items())
+        | ({"resourceNames": list(names)} if names else {})
+        for (group, verbs, names), resources in sorted(grouped.items())
     ]

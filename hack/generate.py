@@ -5,6 +5,7 @@ config/crd/bases/*.yaml   the CRDs as the reference ships them: without descript
 api/crds/*.json           the same with our descriptions, as package data (JSON: YAML loads slowly)
 config/rbac/*.yaml        what the operator may do, from controller/rights.py; roles for people who edit or view
 config/namespaced/role.yaml   the same rights in a single namespace
+config/webhook/*.yaml     the webhooks' configurations and Service, and the rights to keep their certificates
 docs/operator.md          its tables of flags and feature gates, from controller/settings.py
 docs/rayservice-states.md its tables, from controller/ray/rayservice/upgrade.py
 docs/rules.md             every rule of admission, from api/v1/rules
@@ -26,11 +27,19 @@ sys.path.insert(0, str(ROOT))
 from api.crd import CoreSchemas, custom_resource_definition  # noqa: E402
 from api.v1.definitions import DEFINITIONS  # noqa: E402
 from controller.ray.rayservice import upgrade  # noqa: E402
-from controller.rights import LEADER_ELECTION, RIGHTS, rules  # noqa: E402
+from controller.rights import (  # noqa: E402
+    LEADER_ELECTION,
+    RIGHTS,
+    WEBHOOK_CONFIGURATIONS,
+    WEBHOOK_SECRET,
+    rules,
+)
 from controller.settings import BETA, FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
 from hack.rules_page import rules_page  # noqa: E402
+from webhooks.registration import Registration, mutating, operator_account, service, validating  # noqa: E402
 
 OPERATOR = "kuberay-operator"  # the reference's names: tools look them up
+WEBHOOK_NAMESPACE = "ray-system"  # likewise, of config/default-with-webhooks
 FULL = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 
@@ -46,6 +55,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
         yield ROOT / "api" / "crds" / f"{resource.plural}.{resource.group}.json", text + "\n"
 
     yield from roles()
+    yield from webhook_manifests()
     for name, written in (("operator", operator_page), ("rayservice-states", states_page)):
         page = ROOT / "docs" / f"{name}.md"
         yield page, written(page.read_text())
@@ -116,6 +126,27 @@ def roles() -> Iterator[tuple[Path, str]]:
             yield folder / f"{resource.kind.lower()}_{name}_role.yaml", as_yaml(content, "hack/generate.py")
 
 
+def webhook_manifests() -> Iterator[tuple[Path, str]]:
+    """What tells the API server of our webhooks, and what we need to keep their certificates ourselves."""
+    folder = ROOT / "config" / "webhook"
+    source = "webhooks/registration.py and controller/rights.py; change them instead"
+    here = Registration(namespace=WEBHOOK_NAMESPACE, account=operator_account(WEBHOOK_NAMESPACE))
+    yield folder / "manifests.yaml", as_yaml_of([validating(here), mutating(here)], source)
+    yield folder / "service.yaml", as_yaml(service(), source)
+    name = f"{OPERATOR}-webhooks"
+    granted = [
+        role("ClusterRole", name, rules(WEBHOOK_CONFIGURATIONS)),
+        role("Role", name, rules(WEBHOOK_SECRET)),
+    ]
+    yield folder / "rights" / "role.yaml", as_yaml_of(granted, source)
+
+
+def as_yaml_of(contents: list[Any], source: str) -> str:
+    """Several documents."""
+    first, *others = contents
+    return as_yaml(first, source) + "".join(f"---\n{dumped(one)}" for one in others)
+
+
 def role(kind: str, name: str, granted: list[dict[str, list[str]]]) -> dict[str, Any]:
     """An RBAC role."""
     return {
@@ -128,8 +159,13 @@ def role(kind: str, name: str, granted: list[dict[str, list[str]]]) -> dict[str,
 
 def as_yaml(content: Any, source: str = "api/v1; change the models instead") -> str:
     """YAML as kustomize would write it: sorted keys, no aliases, no folding."""
+    return f"# Written by hack/generate.py from {source}.\n---\n{dumped(content)}"
+
+
+def dumped(content: Any) -> str:
+    """One document."""
     text: str = yaml.dump(content, Dumper=Dumper, sort_keys=True, width=10**6, default_flow_style=False)
-    return f"# Written by hack/generate.py from {source}.\n---\n{text}"
+    return text
 
 
 class Dumper(yaml.CSafeDumper):

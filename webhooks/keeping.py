@@ -24,6 +24,7 @@ from webhooks.certificates import Material, data_of, is_ours, next_material, rea
 from webhooks.registration import (
     INJECTED_BY_CERT_MANAGER,
     MUTATING,
+    SECRET,
     VALIDATING,
     Registration,
     covers,
@@ -32,9 +33,8 @@ from webhooks.registration import (
     with_bundle,
 )
 
-__all__ = ["SECRET", "CannotKeep", "Keeper", "Kept"]
+__all__ = ["CannotKeep", "Keeper", "Kept"]
 
-SECRET: Final = "webhook-server-cert"  # noqa: S105 - a name, and the reference's
 LOOK_SECONDS: Final = 30.0  # 3 GETs of one object each
 JITTER: Final = 0.2
 RETRY_SECONDS: Final = 2.0  # after a look that failed
@@ -206,6 +206,6 @@ def _change(found: Json, webhooks: Sequence[Any]) -> Json:
 def _rights(error: Forbidden, namespace: str) -> str:
     return (
         f"{error}. Certificates of our own need get, create and update of the Secret {SECRET} in {namespace}, and get "
-        f"and patch of the webhook configurations {VALIDATING} and {MUTATING} (config/webhook/rights.yaml); or mount "
+        f"and patch of the webhook configurations {VALIDATING} and {MUTATING} (config/webhook/rights); or mount "
         "certificates and give -webhook-certificates=files; or switch webhooks off: ENABLE_WEBHOOKS=false"
     )

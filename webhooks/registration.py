@@ -16,6 +16,7 @@ from webhooks.kinds import DOORS, Door
 
 __all__ = [
     "MUTATING",
+    "SECRET",
     "SERVICE",
     "VALIDATING",
     "Registration",
@@ -31,6 +32,7 @@ __all__ = [
 VALIDATING: Final = "kuberay-validating-webhook-configuration"
 MUTATING: Final = "kuberay-mutating-webhook-configuration"
 SERVICE: Final = "kuberay-webhook-service"
+SECRET: Final = "webhook-server-cert"  # noqa: S105 - a name
 SERVICE_PORT: Final = 443
 TARGET_PORT: Final = 9443
 TIMEOUT_SECONDS: Final = 5

@@ -24,8 +24,8 @@ from controller.runtime.tls import Pair
 from localcluster.apiserver.http import HttpFace, serving
 from localcluster.apiserver.server import ApiServer
 from webhooks.certificates import service_names
-from webhooks.keeping import SECRET, CannotKeep, Keeper, Kept
-from webhooks.registration import MUTATING, VALIDATING, Registration, mutating, validating
+from webhooks.keeping import CannotKeep, Keeper, Kept
+from webhooks.registration import MUTATING, SECRET, VALIDATING, Registration, mutating, validating
 
 pytestmark = pytest.mark.looptime
 

@@ -30,8 +30,7 @@ from controller.runtime.tls import BadPair
 from controller.runtime.webhook import WebhookServer
 from localcluster.apiserver.http import HttpFace, serving
 from localcluster.apiserver.server import ApiServer
-from webhooks.keeping import SECRET
-from webhooks.registration import VALIDATING
+from webhooks.registration import SECRET, VALIDATING
 from webhooks.server import kept
 from webhooks.server import serving as serving_webhooks
 from webhooks.settings import WebhookSettings
