@@ -12,9 +12,11 @@ from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from api.v1.rules.settings import AdmissionSettings
-from controller.admission import admission_settings, webhook_settings
+from controller.admission import webhook_settings
+from controller.admissionfile import admission_settings
 from controller.configfile import FILE_KEYS, BadSettings, of_the_type, read_config
-from controller.flags import Duration, Flag, Value, boolean, parse_flags
+from controller.flags import Duration, Flag, Value, parse_flags
+from controller.gates import parse_gates
 from controller.ray.options import Gates, Options
 from controller.runtime.election.lease import Timing, fault_of
 from webhooks.settings import WebhookSettings
@@ -91,9 +93,6 @@ NOT_THERE_YET: Final = (
     "RayClusterMTLS",
     "RayClusterHistoryServer",
     "KubernetesWAS",
-)
-BETA: Final = frozenset(
-    {"RayClusterStatusConditions", "RayJobDeletionPolicy", "RayMultiHostIndexing", "RayServiceIncrementalUpgrade"}
 )
 
 
@@ -255,25 +254,6 @@ def level_of(text: str) -> int:
     if text not in LEVELS:
         raise BadSettings(f"-zap-log-level must be debug, info, error, panic or a number above 0, not {text!r}")
     return LEVELS[text]
-
-
-def parse_gates(text: str) -> Mapping[str, bool]:
-    """All gates by wire name; named gates beat AllAlpha and AllBeta (spec deployment §1.4). Raises BadSettings."""
-    asked: dict[str, bool] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        name, _, value = part.partition("=")
-        name = name.strip()
-        if name not in GATES and name not in ("AllAlpha", "AllBeta"):
-            raise BadSettings(f"unrecognized feature gate: {name}; known are {', '.join(sorted(GATES))}")
-        on = boolean(value.strip())
-        if on is None:
-            raise BadSettings(f"feature gate {name}={value!r}: the value must be true or false")
-        asked[name] = on
-    gates = {}
-    for name, (default, _) in GATES.items():
-        stage = asked.get("AllBeta" if name in BETA else "AllAlpha", default)
-        gates[name] = asked.get(name, stage)
-    return gates
 
 
 def options_from(

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from api.crd import CoreSchemas, custom_resource_definition  # noqa: E402
 from api.v1.definitions import DEFINITIONS  # noqa: E402
+from controller.gates import BETA  # noqa: E402
 from controller.ray.rayservice import upgrade  # noqa: E402
 from controller.rights import (  # noqa: E402
     LEADER_ELECTION,
@@ -34,7 +35,7 @@ from controller.rights import (  # noqa: E402
     WEBHOOK_SECRET,
     rules,
 )
-from controller.settings import BETA, FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
+from controller.settings import FLAGS, GATES, NOT_THERE_YET, WITHOUT_EFFECT  # noqa: E402
 from hack.rules_page import rules_page  # noqa: E402
 from webhooks.registration import Registration, mutating, operator_account, service, validating  # noqa: E402
 
