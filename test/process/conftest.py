@@ -38,13 +38,17 @@ NUMBERS = count(1)
 READS = ("get", "list", "watch")
 
 # The operator, with a way to make its event loop stand still: SIGUSR1, for as many seconds as the environment says.
-# PATIENCE: seconds after which a kind that the server refuses is given up, instead of two minutes.
+# PATIENCE: seconds after which a kind that the server refuses is given up, instead of two minutes. LOOK_SECONDS: how
+# often the webhooks' certificates are looked after, instead of twice a minute.
 PROGRAM = """
 import os, runpy, signal, sys, time
 signal.signal(signal.SIGUSR1, lambda *_: time.sleep(float(os.environ["STAND_STILL"])))
 if "PATIENCE" in os.environ:
     import controller.runtime.cache.caches as caches
     caches.SYNC_SECONDS = float(os.environ["PATIENCE"])
+if "LOOK_SECONDS" in os.environ:
+    import webhooks.keeping as keeping
+    keeping.LOOK_SECONDS = float(os.environ["LOOK_SECONDS"])
 sys.argv[0] = "manta-operator"
 runpy.run_module("controller", run_name="__main__", alter_sys=True)
 """
