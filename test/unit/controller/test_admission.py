@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,11 @@ import pytest
 import yaml
 
 from api.v1.rules.settings import AdmissionSettings, ImageVersion, Profile
+from controller.admission import account_of, context_of
 from controller.configfile import BadSettings
+from controller.main import servers
+from controller.process import placed
+from controller.runtime.client.config import ServerConfig
 from controller.settings import Settings, load
 from webhooks.settings import WebhookSettings
 
@@ -122,3 +129,60 @@ def test_webhooks_are_set_by_flags_also_beside_a_file(tmp_path: Path) -> None:
 def test_webhooks_that_cannot_be_served_are_refused(argument: str, said: str) -> None:
     with pytest.raises(BadSettings, match=said):
         load([argument], {"ENABLE_WEBHOOKS": "true"})
+
+
+def a_token(subject: object) -> str:
+    """As a service account's: three parts, the middle one JSON."""
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.c2ln"
+
+
+ACCOUNT = "system:serviceaccount:ray-system:kuberay-operator"
+
+
+def test_who_we_are_is_read_from_our_own_token() -> None:
+    assert account_of(a_token(ACCOUNT)) == ACCOUNT
+    for other in ("", "abc", "a.b", "a.!.c", f"e30.{base64.urlsafe_b64encode(b'[]').decode()}.x", a_token(3)):
+        assert account_of(other) == ""
+
+
+def test_certificates_are_kept_in_our_namespace_and_our_own_requests_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster the pod's own; elsewhere that of the lease, or the kubeconfig's."""
+    settings = load(["-leader-election-namespace=lease"], {"ENABLE_WEBHOOKS": "true"})
+    config = ServerConfig("https://h", namespace="pod", token=a_token(ACCOUNT))
+    (tmp_path / "token").write_text(a_token("somebody") + "\n")
+
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    outside = placed(settings, replace(config, token="", token_file=tmp_path / "token")).webhooks
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    inside = placed(settings, config).webhooks
+
+    assert outside is not None
+    assert inside is not None
+    assert (outside.namespace, outside.account) == ("lease", "somebody")
+    assert (inside.namespace, inside.account) == ("pod", ACCOUNT)
+    assert placed(load([], {}), config) == load([], {})
+
+
+def test_rules_are_told_what_they_may_know_of_this_operator() -> None:
+    settings = load(
+        ["-feature-gates=RayCronJob=true"],
+        {"ENABLE_ZERO_DOWNTIME": "false", "CLUSTER_DOMAIN": "corp", "ENABLE_INIT_CONTAINER_INJECTION": "false"},
+    )
+    options = replace(settings.options, head_sidecars=({"name": "logs"}, {"image": "nameless"}))
+
+    context = context_of(options, AdmissionSettings(profile=Profile.COMPAT))
+
+    assert context.gate("RayCronJob")
+    assert not context.zero_downtime
+    assert context.admission.profile is Profile.COMPAT
+    assert context.surroundings.cluster_domain == "corp"
+    assert context.surroundings.head_sidecars == ("logs",)
+    assert not context.surroundings.injects_init_container
+
+
+def test_an_operator_without_webhooks_serves_none() -> None:
+    assert servers(load([], {})) == ()
+    assert len(servers(load([], {"ENABLE_WEBHOOKS": "true"}))) == 1
