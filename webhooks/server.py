@@ -1,6 +1,6 @@
 """Our webhooks, served: hooks by path, the certificate they show, and readiness (spec runtime §18, admission §4.11).
 
-Every replica serves, with or without the lease, and before its caches are loaded: nothing here looks at them.
+Every replica serves, with or without the lease, and before its caches are loaded: what they hold is only looked up.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
+from api.v1 import wire
 from api.v1.rules.model import Context
 from controller.runtime.background import background
+from controller.runtime.cache.caches import Caches
 from controller.runtime.certificate_files import CertificateFiles
 from controller.runtime.manager import Kit
 from controller.runtime.tls import BadPair, ServerTls
@@ -27,18 +29,20 @@ from webhooks.kinds import DOORS
 from webhooks.registration import Registration
 from webhooks.review import answered
 from webhooks.settings import FILES, SELF_MANAGED, WebhookSettings
-from webhooks.steps import Defaulting, Findings, defaulting, validating
+from webhooks.steps import Defaulting, FindCluster, Findings, defaulting, no_cluster, validating
 
 __all__ = ["hooks", "serving"]
 
 
-def hooks(context: Context, defaulted: Defaulting, registry: CollectorRegistry) -> Mapping[str, Hook]:
+def hooks(
+    context: Context, defaulted: Defaulting, registry: CollectorRegistry, find_cluster: FindCluster = no_cluster
+) -> Mapping[str, Hook]:
     """Every kind's two hooks, by path."""
     findings = Findings(registry)
     found: dict[str, Hook] = {}
     for door in DOORS:
         found[door.mutating_path] = partial(answered, [defaulting(door.resource, context, defaulted)])
-        found[door.validating_path] = partial(answered, [validating(door.resource, context, findings)])
+        found[door.validating_path] = partial(answered, [validating(door.resource, context, findings, find_cluster)])
     return found
 
 
@@ -51,7 +55,9 @@ async def serving(
     Ready once a certificate is there and a handshake with ourselves works.
     """
     server = WebhookServer(
-        hooks(_trusting(context, settings.account), defaulted, kit.metrics.registry),
+        hooks(
+            _trusting(context, settings.account), defaulted, kit.metrics.registry, partial(cached_cluster, kit.caches)
+        ),
         ServerTls(_client_authorities(settings)),
         clock=kit.clock,
         series=WebhookSeries(kit.metrics.registry),
@@ -66,6 +72,14 @@ async def serving(
         ),
     ):
         yield server
+
+
+def cached_cluster(caches: Caches, namespace: str, name: str) -> Mapping[str, Any] | None:
+    """A RayCluster, if it is there and the caches are loaded."""
+    if not caches.available(wire.RAY_CLUSTERS):
+        return None
+    records = (informer.store.get(namespace, name) for informer in caches.informers(wire.RAY_CLUSTERS))
+    return next((record.object() for record in records if record is not None), None)
 
 
 def _trusting(context: Context, account: str) -> Context:

@@ -1,6 +1,7 @@
 """What our webhooks do: fill in defaults, and judge (spec admission §4.1, §4.10). Pure, but for counting.
 
-No step looks at the cluster, and none writes: a dry run is answered like any other.
+No step asks the API server, and none writes: a dry run is answered like any other. Of the cluster around an object,
+they know what the operator's caches hold.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ from typing import Any, TypeAlias
 from prometheus_client import CollectorRegistry, Counter
 
 from api.meta import Resource
+from api.v1 import wire
 from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
+from api.v1.rules.typed import at, text
 from webhooks.review import Outcome, Request, Step, outcome_of, refused
 
-__all__ = ["Defaulting", "Findings", "defaulting", "validating"]
+__all__ = ["Defaulting", "FindCluster", "Findings", "defaulting", "no_cluster", "validating"]
 
 Defaulting: TypeAlias = Callable[
     [str, Mapping[str, Any], Mapping[str, Any] | None, Context], Mapping[str, Any]
 ]  # kind, new object, old object, context -> new object; the same one where nothing changes
+
+FindCluster: TypeAlias = Callable[[str, str], Mapping[str, Any] | None]  # namespace, name -> a cached RayCluster
+
+
+def no_cluster(_namespace: str, _name: str) -> None:
+    """Nobody knows any."""
 
 
 class Findings:
@@ -39,7 +48,9 @@ class Findings:
         self._total.labels(rule, severity, kind).inc()
 
 
-def validating(resource: Resource, context: Context, findings: Findings) -> Step:
+def validating(
+    resource: Resource, context: Context, findings: Findings, find_cluster: FindCluster = no_cluster
+) -> Step:
     """Refuse what the rules deny, and tell what they warn of."""
 
     def step(request: Request) -> Outcome:
@@ -47,7 +58,7 @@ def validating(resource: Resource, context: Context, findings: Findings) -> Step
             return Outcome()
         if misled := _misled(resource, request):
             return misled
-        asked = _knowing(context, request)
+        asked = _knowing(context, request, find_cluster)
         verdict = judge(
             resource.kind, _named(resource, request.object), _old(resource, request), asked, user=request.user
         )
@@ -68,7 +79,7 @@ def defaulting(resource: Resource, context: Context, defaulted: Defaulting) -> S
             return misled
         assert request.object is not None
         object_ = _named(resource, request.object)
-        filled = defaulted(resource.kind, object_, _old(resource, request), _knowing(context, request))
+        filled = defaulted(resource.kind, object_, _old(resource, request), _knowing(context, request, no_cluster))
         return Outcome(object={key: value for key, value in filled.items() if key in request.object or key != "kind"})
 
     return step
@@ -82,9 +93,15 @@ def _misled(resource: Resource, request: Request) -> Outcome | None:
     return Outcome(refused(400, "BadRequest", f"this path is for {resource.kind}.{resource.group}, not for {sent}"))
 
 
-def _knowing(context: Context, request: Request) -> Context:
+def _knowing(context: Context, request: Request, find_cluster: FindCluster) -> Context:
     """With what this request alone says."""
-    known = replace(context.surroundings, user=request.user, requested_version=request.requested_version)
+    selected = text(at(request.object, "spec", "clusterSelector"), wire.LABEL_CLUSTER)
+    known = replace(
+        context.surroundings,
+        user=request.user,
+        requested_version=request.requested_version,
+        selected_cluster=find_cluster(request.namespace, selected) if selected else None,
+    )
     return replace(context, surroundings=known)
 
 

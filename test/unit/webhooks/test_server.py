@@ -17,11 +17,13 @@ import aiohttp
 import pytest
 
 from api.core import PODS, SECRETS, VALIDATING_WEBHOOKS
-from api.meta import Json
+from api.crds.installed import custom_resource_definitions
+from api.meta import Json, Resource
+from api.v1 import wire
 from api.v1.rules.model import Context
 from controller.runtime.cache.informer import Watched
 from controller.runtime.certificates import Authority
-from controller.runtime.client.rest import Identity
+from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Transport, connected
 from controller.runtime.clock import SystemClock
 from controller.runtime.loop import Controller
@@ -30,11 +32,15 @@ from controller.runtime.tls import BadPair
 from controller.runtime.webhook import WebhookServer
 from localcluster.apiserver.http import HttpFace, serving
 from localcluster.apiserver.server import ApiServer
+from localcluster.testing.factories import a_raycluster
 from webhooks.registration import SECRET, VALIDATING
-from webhooks.server import kept
+from webhooks.server import cached_cluster, kept
 from webhooks.server import serving as serving_webhooks
 from webhooks.settings import WebhookSettings
 
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
 PATH = "/validate-ray-io-v1-raycluster"
 SETTINGS = WebhookSettings(
     address=("127.0.0.1", 0),
@@ -162,3 +168,29 @@ def test_a_url_s_host_is_one_of_the_names_of_the_certificate() -> None:
     assert by_url.registration is not None
     assert by_service.registration is None
     assert "kuberay-webhook-service.default.svc" in by_service.names
+
+
+async def test_a_cluster_is_known_once_the_caches_hold_it(tmp_path: Path) -> None:
+    """Before that nobody is kept waiting: rules that would need it are silent."""
+    found = []
+    body = a_raycluster("there", namespace="default")
+    async with an_api_server(tmp_path) as transport:
+        admin = RestClient(transport, clock=SystemClock(), identity=Identity("admin", "1"))
+        for definition in custom_resource_definitions():
+            await admin.create(DEFINITIONS, definition)
+        await admin.create(wire.RAY_CLUSTERS, body)
+
+        @asynccontextmanager
+        async def before(kit: Kit) -> AsyncIterator[None]:
+            found.append(cached_cluster(kit.caches, "default", "there"))
+            yield
+
+        runtime = a_runtime(transport, SETTINGS, [])
+        runtime = replace(runtime, servers=(before,), watched=(Watched(wire.RAY_CLUSTERS),))
+        async with running(runtime) as kit:
+            cluster = cached_cluster(kit.caches, "default", "there")
+            assert cached_cluster(kit.caches, "default", "elsewhere") is None
+
+    assert found == [None]
+    assert cluster is not None
+    assert cluster["spec"]["headGroupSpec"] == body["spec"]["headGroupSpec"]

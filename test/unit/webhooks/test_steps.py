@@ -16,6 +16,7 @@ from api.v1.rules.settings import AdmissionSettings
 from localcluster.apiserver.patch import json_patch
 from webhooks.kinds import DOORS
 from webhooks.server import hooks
+from webhooks.steps import FindCluster, no_cluster
 
 GATES = {"RayClusterStatusConditions": True}
 
@@ -171,3 +172,18 @@ def test_an_object_that_does_not_name_its_kind_is_judged_by_the_path() -> None:
 
     patch = json.loads(base64.b64decode(response["patch"]))
     assert [one["path"] for one in patch] == ["/spec/headGroupSpec/rayStartParams"]
+
+
+@pytest.mark.spec("admission:P9")
+def test_a_job_s_submitter_is_held_against_the_cluster_that_it_selects_where_that_is_cached() -> None:
+    submitter = {"spec": {"containers": [{"name": "submit", "image": "rayproject/ray:2.40.0-py311-cpu"}]}}
+    spec = {"clusterSelector": {"ray.io/cluster": "there"}, "entrypoint": "true", "submitterPodTemplate": submitter}
+    job = {"kind": "RayJob", "metadata": {"name": "job"}, "spec": spec}
+    request = a_request(job, namespace="ns", kind={"group": "ray.io", "version": "v1", "kind": "RayJob"})
+
+    def asked_with(find: FindCluster) -> str:
+        hook = hooks(Context(GATES), with_start_params, CollectorRegistry(), find)["/validate-ray-io-v1-rayjob"]
+        return " ".join(hook(request).get("warnings", ()))
+
+    assert "[RV11]" in asked_with(lambda namespace, name: a_cluster() if (namespace, name) == ("ns", "there") else None)
+    assert "[RV11]" not in asked_with(no_cluster)
