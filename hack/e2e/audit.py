@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from controller.rights import LEADER_ELECTION, RIGHTS, Right
+from controller.rights import LEADER_ELECTION, RIGHTS, WEBHOOK_CONFIGURATIONS, WEBHOOK_SECRET, Right
 
 __all__ = ["Request", "Use", "judge", "requests"]
 
@@ -78,7 +78,7 @@ def _request(event: Json) -> Request:
 
 def judge(done: Iterable[Request], away: Sequence[Window] = ()) -> Use:
     """Hold the requests against controller/rights.py; refusals while the operator was being taken away do not count."""
-    granted = {(right.group, right.resource, verb): right for right, verb in _verbs()}
+    granted = {(right.group, right.resource, verb) for right, verb in (*_verbs(), *_verbs(OPTIONAL))}
     used: Counter[tuple[str, str, str]] = Counter()
     refused: Counter[str] = Counter()
     for one in done:
@@ -86,13 +86,17 @@ def judge(done: Iterable[Request], away: Sequence[Window] = ()) -> Use:
             used[one.group, one.resource, one.verb] += 1
         elif not any(began <= one.at <= ended for began, ended in away):
             refused[f"{one.verb} {one.resource}"] += 1
-    beyond = sorted(f"{verb} {resource}" for group, resource, verb in used.keys() - granted.keys())
+    beyond = sorted(f"{verb} {resource}" for group, resource, verb in used.keys() - granted)
     unused = [(right, verb) for right, verb in _verbs() if (right.group, right.resource, verb) not in used]
     return Use(tuple(sorted(refused)), tuple(beyond), tuple(unused), used.total())
 
 
-def _verbs() -> list[tuple[Right, str]]:
-    return [(right, verb) for right in (*RIGHTS, *LEADER_ELECTION) for verb in right.verbs]
+ALWAYS: Final = (*RIGHTS, *LEADER_ELECTION)
+OPTIONAL: Final = (*WEBHOOK_CONFIGURATIONS, *WEBHOOK_SECRET)  # of an installation with webhooks alone
+
+
+def _verbs(rights: Sequence[Right] = ALWAYS) -> list[tuple[Right, str]]:
+    return [(right, verb) for right in rights for verb in right.verbs]
 
 
 def _why_not(right: Right, verb: str) -> str:

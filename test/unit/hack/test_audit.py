@@ -84,3 +84,12 @@ def test_whoever_reads_the_report_learns_why_a_right_was_not_used(tmp_path: Path
     assert "not used, since the lease stands in the manifests: create leases.coordination.k8s.io" in report
     assert "list pods" in report
     assert "create pods," not in report
+
+
+def test_what_webhooks_need_is_neither_beyond_nor_missed_where_there_are_none(tmp_path: Path) -> None:
+    kind, group = "validatingwebhookconfigurations", "admissionregistration.k8s.io"
+
+    use = judge(written(tmp_path, an_event("patch", kind, group=group)))
+
+    assert use.beyond == ()
+    assert not any(right.group == group for right, _ in judge([]).unused)
