@@ -5,21 +5,38 @@ A complaint about a field (`spec.entrypint`) can so be shown with the line of th
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import yaml
 
-from api.yamltext import Loader
+from api.yamltext import Loader, QuickLoader
+from manta.places import Place, Steps, checked, places_in, repeated_in
 
-__all__ = ["Document", "Place", "Steps", "Unusable", "below", "path_text", "read_documents", "steps_in", "steps_of"]
+__all__ = [
+    "Broken",
+    "Document",
+    "Place",
+    "Steps",
+    "Unusable",
+    "below",
+    "named_file",
+    "parsed",
+    "path_text",
+    "pieces",
+    "read_documents",
+    "read_text",
+    "steps_in",
+    "steps_of",
+]
 
 Json: TypeAlias = dict[str, Any]
-Steps: TypeAlias = tuple[str | int, ...]
 
 
 class Unusable(Exception):
@@ -27,12 +44,19 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a field stands in a file, from its key to the end of its value or of the line; counted from 1."""
+class Broken:
+    """A part of a file that is no object: where, why, and the line itself if it is known."""
 
-    line: int
-    column: int
-    end: int
+    file: str
+    message: str
+    line: int = 0  # counted from 1; 0: all of it
+    column: int = 0
+    source: str = field(default="", repr=False)
+    foreign: bool = False  # it does not claim to be an object: YAML of somebody else
+
+    def __str__(self) -> str:
+        place = f":{self.line}" if self.line else ""
+        return f"{self.file}{place}{f':{self.column}' if self.column else ''}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +100,30 @@ class Document:
         return f"{self.file}:{place.line}:{place.column}"
 
     def excerpt(self, path: str | Steps) -> str:
-        """The line of the field with a mark under it."""
+        """The line of the field with a mark under it; of a long line what is around the mark."""
         place = self.place_of(path)
         source = self.text[place.line - 1].rstrip() if place.line <= len(self.text) else ""
-        mark = " " * (place.column - 1) + "^" * max(1, min(place.end, len(source) + 1) - place.column)
-        return f"    {source}\n    {mark}"
+        first, last = place.column - 1, max(place.column, min(place.end - 1, len(source)))
+        begin = max(0, first - BEFORE) if len(source) > LONGEST else 0
+        shown = source[begin : begin + LONGEST]
+        mark = re.sub(r"[^\t]", " ", shown[: first - begin]) + "^" * (min(last, begin + LONGEST) - first)
+        return f"    {shown}\n    {mark}"
 
 
 NOWHERE: Final = Place(1, 1, 1)
+LONGEST: Final = 160  # characters of a line that are shown; JSON may have all in one
+BEFORE: Final = 60
+STDIN: Final = "standard input"
+MOST_READ_SLOWLY: Final = 1_000_000  # characters; some seconds
+UNREADABLE: Final = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)
+LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # as YAML counts lines
+MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark begins it
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 STEP: Final = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
 
 
@@ -133,82 +173,144 @@ def path_text(steps: Steps) -> str:
 
 def read_documents(name: str) -> list[Document]:
     """All objects of a file, or of standard input for "-". Raises Unusable."""
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
-    except OSError as error:
-        raise Unusable(f"cannot read {name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Unusable(f"{name} is no text file: {error}") from error
-    shown = "standard input" if name == "-" else name
-    documents = list(parsed(shown, text))
+    documents = list(parsed(named_file(name), read_text(name)))
     if not documents:
-        raise Unusable(f"{shown} holds no object")
+        raise Unusable(f"{named_file(name)} holds no object")
     return documents
 
 
-def parsed(file: str, text: str) -> Iterator[Document]:
-    """The documents of a text. Raises Unusable."""
-    source = tuple(text.splitlines())
-    loader = Loader(text)
+def named_file(name: str) -> str:
+    """As people are told of it."""
+    return STDIN if name == "-" else name
+
+
+def read_text(name: str) -> str:
+    """What is in the file. Raises Unusable."""
     try:
-        while loader.check_node():
-            node = loader.get_node()
-            assert node is not None
-            body = loader.construct_document(node)
-            if body is None:
-                continue
-            line = node.start_mark.line + 1
-            if not isinstance(body, dict):
-                raise Unusable(f"{file}:{line}: expected an object with apiVersion and kind")
-            for needed in ("apiVersion", "kind", "metadata"):
-                if needed not in body:
-                    raise Unusable(f"{file}:{line}: the object that begins here has no {needed}")
-            document = Document(file, body, source, *places_in(node))
-            if not isinstance(body["metadata"], dict):
-                raise Unusable(f"{document.where('metadata')}: metadata is no object")
-            yield document
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # `!!int x` is a ValueError
-        raise Unusable(complaint(file, error)) from error
-    finally:
-        loader.dispose()
+        if name == "-":
+            return decoded(sys.stdin.buffer.read()) if hasattr(sys.stdin, "buffer") else sys.stdin.read()
+        return decoded(Path(name).read_bytes())
+    except OSError as error:
+        raise Unusable(f"cannot read {name}: {error.strerror}") from error
+    except ValueError as error:  # of decoding; or of a name with a NUL in it
+        raise Unusable(f"{named_file(name)} is no text file: {error}") from error
 
 
-def places_in(node: yaml.Node) -> tuple[dict[Steps, Place], list[Steps]]:
-    """The place of every field under the node; and what stands there twice."""
-    places: dict[Steps, Place] = {}
-    repeated: list[Steps] = []
-
-    def look(node: yaml.Node, path: Steps, around: tuple[yaml.Node, ...] = ()) -> None:
-        if any(node is one for one in around):
-            raise yaml.MarkedYAMLError(None, None, "an alias stands within what it stands for", node.start_mark)
-        around = (*around, node)
-        places.setdefault(path, from_to(node, node))
-        if isinstance(node, yaml.MappingNode):
-            here = set()
-            for key, value in node.value:
-                inside = (*path, str(key.value))
-                if inside in here:
-                    repeated.append(inside)
-                here.add(inside)
-                places[inside] = from_to(key, value)
-                look(value, inside, around)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                look(item, (*path, index), around)
-
-    look(node, ())
-    return places, repeated
+def decoded(data: bytes) -> str:
+    """YAML is in UTF-8 unless its first bytes say otherwise. Raises UnicodeDecodeError."""
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    return data.decode("utf-8")
 
 
-def from_to(first: yaml.Node, last: yaml.Node) -> Place:
-    """From the one to the other; no further than the first line."""
-    start, end = first.start_mark, last.end_mark
-    return Place(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else sys.maxsize)
+def parsed(file: str, text: str) -> Iterator[Document]:
+    """The documents of a text. Raises Unusable for the first part that is none."""
+    for piece in pieces(file, text):
+        if isinstance(piece, Broken):
+            raise Unusable(str(piece))
+        yield piece
 
 
-def complaint(file: str, error: Exception) -> str:
-    """What keeps a file from being read as YAML, with its place if that is known."""
+def pieces(file: str, text: str) -> Iterator[Document | Broken]:
+    """Everything in a text, in its order, lists (`kind: List`) item by item. What follows broken YAML is not read."""
+    source = tuple(LINE_END.split(text))
+    whole = json_in(text)
+    if whole is not None:
+        text = text.replace("\t", " ")  # JSON has tabs between its words only, and YAML none
+    try:
+        for node, loader in roots(text):
+            try:
+                body, places, repeated = bodies(node, loader)
+            except UNREADABLE as error:
+                yield broken(file, source, error)
+            else:
+                yield from objects_in(file, source, body if whole is None else whole, places, repeated)
+    except UNREADABLE as error:
+        yield broken(file, source, error)
+
+
+def broken(file: str, source: Sequence[str], error: Exception) -> Broken:
+    """What keeps a text from being read as YAML, with its place if that is known."""
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-    return f"{file}{place}: this is no YAML: {problem}"
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    match error:
+        case RecursionError():
+            problem = "it is nested too deeply"
+        case LookupError() | AttributeError() | TypeError():  # the library's way to say that of `!!bool maybe`
+            problem = "a value is none of the type that its tag names"
+        case _:
+            problem = getattr(error, "problem", None) or str(error)
+    shown = source[line - 1] if 0 < line <= len(source) else ""
+    return Broken(file, f"this is no YAML: {problem}", line, column, shown)
+
+
+def json_in(text: str) -> Any:
+    """The object of a JSON text; None if it is none. YAML would read `1e3` and half of an emoji otherwise."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def roots(text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    """The documents' nodes, each with the loader that builds what they stand for. Raises YAMLError after the last good.
+
+    The quick loader has shorter complaints, and refuses what is written for others: the other one is asked then.
+    """
+    try:
+        found = list(nodes(QuickLoader, text))
+    except yaml.YAMLError:
+        if len(text) > MOST_READ_SLOWLY:
+            raise
+        yield from nodes(Loader, text)
+    else:
+        yield from found
+
+
+def nodes(kind: type[Any], text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    """See `roots`."""
+    loader = kind(text)
+    while loader.check_node():
+        node = loader.get_node()
+        assert node is not None
+        yield node, loader
+
+
+def bodies(node: yaml.Node, loader: Any) -> tuple[Any, Mapping[Steps, Place], Sequence[Steps]]:
+    """What a node stands for, where everything stands, and what stands there twice. Raises UNREADABLE."""
+    repeated = repeated_in(checked(node))
+    body = loader.construct_document(node)
+    return body, {**places_in(node), **repeated}, list(repeated)
+
+
+def objects_in(
+    file: str, source: tuple[str, ...], body: Any, places: Mapping[Steps, Place], repeated: Sequence[Steps]
+) -> Iterator[Document | Broken]:
+    """The object, the objects of a list, or why it is none."""
+    place = places.get((), NOWHERE)
+    here = Broken(file, "", place.line, 0, source[place.line - 1])
+    if body is None:
+        return
+    if not isinstance(body, dict):
+        yield replace(here, message="expected an object with apiVersion and kind", foreign=True)
+        return
+    items = body.get("items")
+    if str(body.get("kind", "")).endswith("List") and isinstance(items, list):
+        for index, item in enumerate(items):
+            around: Steps = ("items", index)
+            inside = {steps[2:]: one for steps, one in places.items() if steps[:2] == around}
+            yield from objects_in(file, source, item, inside, [one[2:] for one in repeated if one[:2] == around])
+        return
+    missing = [needed for needed in ("apiVersion", "kind", "metadata") if needed not in body]
+    if missing:
+        foreign = "apiVersion" in missing and "kind" in missing
+        yield replace(here, message=f"the object that begins here has no {missing[0]}", foreign=foreign)
+    elif not isinstance(body["metadata"], dict):
+        place = places.get(("metadata",), place)
+        line = source[place.line - 1]
+        yield Broken(file, "metadata is no object", place.line, place.column, line)
+    else:
+        yield Document(file, body, source, places, repeated)
