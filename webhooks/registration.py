@@ -181,6 +181,8 @@ METADATA_CHANGED: Final = " || ".join(
 )
 _SPECS_DIFFER: Final = "has(object.spec) != has(oldObject.spec) || (has(object.spec) && (%s))"
 CHANGED: Final = f"oldObject == null || {METADATA_CHANGED} || {_SPECS_DIFFER % 'object.spec != oldObject.spec'}"
+# Groups are looked up by name, so the cost grows with their square; beyond the API server's budget a condition fails.
+MOST_COMPARED: Final = 100
 # The autoscaler sets two fields of a group, every few seconds.
 _SAME_GROUP: Final = (
     "o.groupName == g.groupName"
@@ -191,7 +193,8 @@ _CLUSTERS_DIFFER: Final = (
     "!object.spec.all(k, k in oldObject.spec && (k == 'workerGroupSpecs' || object.spec[k] == oldObject.spec[k]))"
     " || !oldObject.spec.all(k, k in object.spec)"
     " || (has(object.spec.workerGroupSpecs)"
-    " && (size(object.spec.workerGroupSpecs) != size(oldObject.spec.workerGroupSpecs)"
+    f" && (size(object.spec.workerGroupSpecs) > {MOST_COMPARED}"
+    " || size(object.spec.workerGroupSpecs) != size(oldObject.spec.workerGroupSpecs)"
     f" || !object.spec.workerGroupSpecs.all(g, oldObject.spec.workerGroupSpecs.exists(o, {_SAME_GROUP}))))"
 )
 CHANGED_CLUSTER: Final = f"oldObject == null || {METADATA_CHANGED} || {_SPECS_DIFFER % _CLUSTERS_DIFFER}"

@@ -189,3 +189,12 @@ def test_what_is_stored_may_say_more_than_what_we_want() -> None:
     others: list[Any] = [None, {}, {"webhooks": []}, {"webhooks": [{"name": "b", "rules": [{"x": [1, 2]}]}]}]
     for found in others:
         assert not covers(found, wanted)
+
+
+def test_a_cluster_of_very_many_groups_is_always_asked_about() -> None:
+    """To compare them costs more than the API server lets a condition cost, and then it fails."""
+    many = a_cluster(workerGroupSpecs=[{"groupName": f"g{number}"} for number in range(101)])
+
+    assert asked("RayCluster", many, many)
+    del many["spec"]["workerGroupSpecs"][0]
+    assert not asked("RayCluster", many, many)

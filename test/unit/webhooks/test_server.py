@@ -108,7 +108,7 @@ def a_review(**request: Any) -> Json:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-@pytest.mark.spec("runtime:WH-14", "runtime:MGR-1")
+@pytest.mark.spec("runtime:WH-14")
 async def test_an_operator_with_webhooks_answers_over_tls_that_its_own_configuration_trusts(
     tmp_path: Path,
 ) -> None:
@@ -170,8 +170,9 @@ def test_a_url_s_host_is_one_of_the_names_of_the_certificate() -> None:
     assert "kuberay-webhook-service.default.svc" in by_service.names
 
 
+@pytest.mark.spec("runtime:MGR-1")
 async def test_a_cluster_is_known_once_the_caches_hold_it(tmp_path: Path) -> None:
-    """Before that nobody is kept waiting: rules that would need it are silent."""
+    """Webhooks are up before; nobody is kept waiting: rules that would need it are silent."""
     found = []
     body = a_raycluster("there", namespace="default")
     async with an_api_server(tmp_path) as transport:

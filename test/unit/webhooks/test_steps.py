@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from api.meta import Json
 from api.v1.rules.model import Context
 from api.v1.rules.settings import AdmissionSettings
+from api.v1.rules.typed import at
 from localcluster.apiserver.patch import json_patch
-from webhooks.kinds import DOORS
+from webhooks.kinds import DOORS, Door
 from webhooks.server import hooks
 from webhooks.steps import FindCluster, no_cluster
 
@@ -23,16 +26,16 @@ GATES = {"RayClusterStatusConditions": True}
 
 def with_start_params(kind: str, new: Mapping[str, Any], old: Any, context: Context) -> Mapping[str, Any]:
     """Defaulting as far as these tests need it: D02 for the head of a RayCluster."""
-    head = new["spec"].get("headGroupSpec")
-    if kind != "RayCluster" or head is None or "rayStartParams" in head:
+    head = at(new, "spec", "headGroupSpec")
+    if kind != "RayCluster" or not head or "rayStartParams" in head:
         return new
     return {**new, "spec": {**new["spec"], "headGroupSpec": {**head, "rayStartParams": {}}}}
 
 
 class Asked:
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **admission: Any) -> None:
         self.registry = CollectorRegistry()
-        context = Context(GATES, admission=AdmissionSettings(**settings))
+        context = Context(GATES, admission=AdmissionSettings(**admission))
         self.hooks = hooks(context, with_start_params, self.registry)
 
     def validate(self, request: Json) -> Json:
@@ -63,6 +66,20 @@ def a_request(new: Json | None, old: Json | None = None, **changes: Any) -> Json
     return request | changes
 
 
+# Words that rules look for
+NAMES = (
+    *(
+        "headGroupSpec",
+        "workerGroupSpecs",
+        "template",
+        "spec",
+        "containers",
+        "rayVersion",
+        "replicas",
+        "rayStartParams",
+    ),
+    *("rayClusterSpec", "rayClusterConfig", "jobTemplate", "clusterSelector", "autoscalerOptions", "groupName"),
+)
 BAD = a_cluster(name="9demo.")
 
 
@@ -187,3 +204,27 @@ def test_a_job_s_submitter_is_held_against_the_cluster_that_it_selects_where_tha
 
     assert "[RV11]" in asked_with(lambda namespace, name: a_cluster() if (namespace, name) == ("ns", "there") else None)
     assert "[RV11]" not in asked_with(no_cluster)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.spec("runtime:WH-15")
+@settings(derandomize=True, database=None, max_examples=100)
+@given(st.sampled_from(DOORS), st.sampled_from(["CREATE", "UPDATE", "DELETE"]), JSON, JSON)
+def test_no_json_makes_a_hook_fail(door: Door, operation: str, spec: Any, old: Any) -> None:
+    """The mutating ones see objects that no schema has."""
+    found = Asked().hooks
+    kind = {"group": "ray.io", "kind": door.resource.kind}
+    objects = [{"kind": door.resource.kind, "metadata": {"name": "a"}, "spec": spec}, spec]
+
+    for path in (door.validating_path, door.mutating_path):
+        for object_ in objects:
+            response = found[path]({"operation": operation, "kind": kind, "object": object_, "oldObject": old})
+            assert response["allowed"] in (True, False)
