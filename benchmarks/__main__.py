@@ -1,8 +1,8 @@
 """All figures, each beside its reference run, as the table of benchmarks/README.md.
 
-    python -m benchmarks [apiserver] [runtime] [services] [process] [judge] [scale]
+    python -m benchmarks [apiserver] [runtime] [services] [admission] [process] [judge] [scale]
 
-Without arguments all six. The last two need the real API server of hack/kube, and build it once.
+Without arguments all seven. The last two need the real API server of hack/kube, and build it once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import apiserver, judge, process, runtime, scale, services
+from benchmarks import admission, apiserver, judge, process, runtime, scale, services
 from benchmarks.figure import Figure, table
 
 SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "apiserver": apiserver.figures,
     "runtime": runtime.figures,
     "services": services.figures,
+    "admission": admission.figures,
     "process": process.figures,
     "judge": judge.figures,
     "scale": scale.figures,
