@@ -165,10 +165,16 @@ def left(folder: Path) -> list[Path]:
 
 
 def without(hidden: Sequence[str], folder: Path) -> Path:
-    """A new folder for PATH with all that is on PATH now, but some."""
+    """A new folder for PATH with all that is on PATH now, but some.
+
+    PATH may be such a folder already. Then its links are copied, not followed: containers see the folders that are on
+    PATH, and no others below /tmp.
+    """
     folder.mkdir()
     for one in os.environ["PATH"].split(":"):
         for program in Path(one).glob("*"):
             if program.name not in hidden and not (folder / program.name).is_symlink():
-                (folder / program.name).symlink_to(program)
+                target = program.readlink() if program.is_symlink() else program
+                kept = target.is_absolute() and target.name == program.name
+                (folder / program.name).symlink_to(target if kept else program)
     return folder
