@@ -33,7 +33,7 @@ It prints how to reach it. Its state is in memory and ends with it.
     kubectl get pods     (in another shell, after the export line that it prints)
 """
 HELP = {
-    "file": "YAML with a RayJob, RayService or RayCluster, and what belongs to it; - reads standard input.",
+    "file": "YAML with a RayJob, RayService, RayCluster or RayCronJob, and what belongs to it; - reads standard input.",
     "keep": "Stay when it is over, to look around, until Ctrl-C.",
     "output": "auto: a live table on a terminal, plain lines elsewhere. json: an object a line, for scripts.",
     "node": "processes: pods are real processes, with real Ray. scripted: nothing runs in them, to try YAML out.",

@@ -5,12 +5,10 @@ The judges are loaded when there is something to judge: `manta up` alone does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from api.v1.wire import GROUP
 from manta.documents import Document, Unusable
-from manta.notyet import NOT_YET, sentence
 
 if TYPE_CHECKING:
     from manta.findings import Finding
@@ -34,17 +32,7 @@ def usable(documents: Iterable[Document]) -> list[Finding]:
         return []
     from manta.findings import findings
 
-    found = [*findings(documents), *not_run_yet(documents)]
+    found = findings(documents)
     if any(one.denies for one in found):
         raise Rejected(found)
     return found
-
-
-def not_run_yet(documents: Iterable[Document]) -> Iterator[Finding]:
-    """Kinds that the API would take, and nothing would ever happen."""
-    from manta.findings import Finding
-
-    kinds = {resource.kind for resource in NOT_YET}
-    for document in documents:
-        if document.kind in kinds and str(document.body["apiVersion"]).startswith(f"{GROUP}/"):
-            yield Finding(document, "kind", sentence(document.kind))

@@ -15,8 +15,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from api.v1.gates import DEFAULT_GATES
-from api.v1.rules import raycluster, rayjob, rayservice
+from api.v1.rules import raycluster, raycronjob, rayjob, rayservice
 from api.v1.rules.model import Context, Rule, Severity, all_findings
 from api.v1.wire import GROUP
 from localcluster.apiserver.kinds.base import DecodeError, Kind
@@ -24,6 +23,7 @@ from localcluster.apiserver.metadata import decode_metadata, validate_metadata
 from localcluster.apiserver.refusals import Cause
 from manta.documents import Document, Steps, path_text, steps_in
 from manta.doubts import Doubt, begins, certain, put, value_at, without, worthy_of
+from manta.gates import LOCAL_GATES
 from manta.served import Nowhere, ServedKind, known_elsewhere, served_kind, way_out
 from manta.wording import cause_text, decoding_trouble, former, wanted_type
 
@@ -35,6 +35,7 @@ RULES: Final[Mapping[str, Sequence[Rule]]] = {
     "RayCluster": raycluster.RULES,
     "RayJob": rayjob.RULES,
     "RayService": rayservice.RULES,
+    "RayCronJob": raycronjob.RULES,
 }
 THOROUGH: Final = frozenset({"ConfigMap", "Secret"})  # built-in kinds that are read with care: code and keys of a job
 UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood in the way, or repeat one
@@ -76,7 +77,7 @@ class Finding:
         return at | {"object": str(self.document), "denies": self.denies} | said
 
 
-def findings(documents: Iterable[Document], gates: Mapping[str, bool] = DEFAULT_GATES) -> list[Finding]:
+def findings(documents: Iterable[Document], gates: Mapping[str, bool] = LOCAL_GATES) -> list[Finding]:
     """Everything that is wrong, in the order of the files."""
     documents = list(documents)
     defined = known_elsewhere(documents)

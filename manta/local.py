@@ -21,6 +21,7 @@ from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
 from manta.api import Api, connected
 from manta.folder import clear_away, held, new_folder
+from manta.gates import OPENED
 
 __all__ = ["Local", "NotStarted", "local_cluster"]
 
@@ -114,6 +115,7 @@ def programs(directory: Path, node: str, capacity: Mapping[str, str], module: Se
     operator = [sys.executable, "-c", OPERATOR, str(directory / "ready"), "--kubeconfig", f"{directory}/kubeconfig"]
     operator += ["--enable-leader-election=false", "--metrics-addr=0"]
     operator += [f"--health-probe-bind-address=:{HEALTH_PORT}"]
+    operator += [f"--feature-gates={','.join(f'{gate}=true' for gate in OPENED)}"]
     return [
         Program("local cluster", tuple(cluster), log=str(directory / "cluster.log")),
         Program("operator", tuple(operator), log=str(directory / "operator.log"), essential=False),

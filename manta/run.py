@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from api.v1.wire import RAY_CRON_JOBS
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import PortTaken, relaying
 from manta.alarms import telling_warnings
@@ -27,7 +28,6 @@ from manta.follow import follow
 from manta.kubeconfig import kept_for
 from manta.lines import Verdict
 from manta.local import Local, NotStarted, local_cluster
-from manta.notyet import telling_what_is_not_run
 from manta.progress import Progress
 from manta.services import Addresses
 from manta.show import Show, chosen
@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Wishes", "run", "up"]
 
-FOLLOWED = ("RayJob", "RayService", "RayCluster")
-NEVER = {"RayJob": "no job ever ends", "RayService": "no service ever answers"}
+FOLLOWED = ("RayJob", "RayService", "RayCluster", "RayCronJob")
+NEVER = {
+    "RayJob": "no job ever ends",
+    "RayService": "no service ever answers",
+    "RayCronJob": "no job ever ends",
+}
 UNUSABLE = 2  # exit code: the command line or the file cannot be used
 
 
@@ -147,7 +151,7 @@ async def running(documents: Sequence[Document], followed: Document, advice: Ite
                 show.say(f"--node scripted: pods live by a table and no Ray runs in them, so {NEVER[followed.kind]}")
             addresses = Addresses(show)
             async with sharing(local, dashboards(show), addresses.shared):
-                verdict = await follow(local, followed, progress, show, addresses)
+                verdict = await to_its_end(local, followed, progress, show, addresses)
                 for line in verdict.tail:
                     show.log(line)
                 show.end(verdict)
@@ -157,6 +161,19 @@ async def running(documents: Sequence[Document], followed: Document, advice: Ite
                     await local.cell.ended()
             show.stage("cleaning up")
     return verdict.code
+
+
+async def to_its_end(local: Local, followed: Document, progress: Progress, show: Show, addresses: Addresses) -> Verdict:
+    """Follow it; of a RayCronJob the first RayJob that it makes."""
+    if followed.kind == RAY_CRON_JOBS.kind:
+        from manta.cron import first_job
+
+        made = await first_job(local, followed, show)
+        if isinstance(made, Verdict):
+            return made
+        progress.kind, progress.name = made.kind, made.name
+        followed = made
+    return await follow(local, followed, progress, show, addresses)
 
 
 async def staying(documents: Sequence[Document], advice: Iterable[Finding], wishes: Wishes) -> int:
@@ -169,7 +186,6 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
             await apply(local, documents, show)
             async with (
                 sharing(local, dashboards(show), Addresses(show).shared),
-                telling_what_is_not_run(local.api, show),
                 telling_warnings(local.api, show),
             ):
                 show.stage("ready; Ctrl-C ends it")

@@ -18,7 +18,6 @@ __all__ = ["Warned"]
 Json: TypeAlias = Mapping[str, Any]
 About: TypeAlias = tuple[str, str, str]  # kind, namespace, name
 
-OURS: Final = "manta"  # writes events of its own, and tells them itself
 OFTEN: Final = 10  # times as many as were told before are news again
 UNHEALTHY: Final = "Unhealthy"
 NOWHERE: Final = "FailedScheduling"
@@ -66,7 +65,7 @@ class Warned:
         regarding = event.get("regarding") or event.get("involvedObject") or {}
         about = (regarding.get("kind", ""), regarding.get("namespace", ""), regarding.get("name", ""))
         reason = str(event.get("reason", ""))
-        if type_ == "DELETED" or event.get("type") != "Warning" or writer_of(event) == OURS:
+        if type_ == "DELETED" or event.get("type") != "Warning":
             return
         if reason == UNHEALTHY and about[0] == "Pod" and about not in self._ready:
             return
@@ -106,12 +105,6 @@ def text_of(warning: _Warning) -> str:
 def conditions_of(pod: Json) -> list[Json]:
     """Of its status."""
     return list((pod.get("status") or {}).get("conditions") or ())
-
-
-def writer_of(event: Json) -> str:
-    """The component that wrote it."""
-    source = event.get("deprecatedSource") or event.get("source") or {}
-    return str(event.get("reportingController") or source.get("component") or "")
 
 
 def count_of(event: Json) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.ray.options import Gates, Options
+from controller.settings import Settings
 from localcluster.faults import When
 from localcluster.node.cell import Cell
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
@@ -24,11 +26,13 @@ from manta.follow import follow
 from manta.lines import Verdict
 from manta.local import Local
 from manta.progress import Progress
+from manta.run import to_its_end
 from manta.services import Addresses
 from manta.show import Plain
 
 POD = "template: {spec: {containers: [{name: ray, image: 'rayproject/ray:2.52.0', resources: RESOURCES}]}}"
 TOO_MUCH = "{requests: {cpu: 2}, limits: {cpu: 1}}"
+GATED = Settings(options=Options(gates=Gates(ray_cron_job=True)))
 FITTING = "{requests: {cpu: 1}, limits: {cpu: 1}}"
 
 
@@ -181,3 +185,97 @@ async def test_manta_up_tells_why_nothing_happens_once() -> None:
     assert len(lines) == 1
     assert "! RayCluster default/train-" in lines[0]
     assert "must be less than or equal to cpu limit of 1 (2 times)" in lines[0]
+
+
+def a_cron(schedule: str, *, head: str = FITTING, more: str = "") -> Document:
+    """A RayCronJob as it stands in a file: line 11 has the resources of the head of its RayJobs."""
+    return next(
+        parsed(
+            "cron.yaml",
+            f"""\
+apiVersion: ray.io/v1
+kind: RayCronJob
+metadata: {{name: nightly}}
+spec:
+  schedule: "{schedule}"
+  timeZone: Europe/Berlin
+  jobTemplate:
+    entrypoint: python train.py
+    rayClusterSpec:
+      headGroupSpec:
+        {POD.replace("RESOURCES", head)}
+  {more}
+""",
+        )
+    )
+
+
+async def ticked(cluster: Cluster, document: Document) -> tuple[Verdict, str]:
+    """As `followed`, of what makes RayJobs."""
+    out = io.StringIO()
+    show = Plain(out)
+    async with a_local(cluster) as local:
+        await local.api.create(document.body)
+        progress = Progress(document.kind, document.name, document.namespace)
+        return await to_its_end(local, document, progress, show, Addresses(show)), out.getvalue()
+
+
+async def test_of_a_raycronjob_the_next_tick_is_told_and_the_rayjob_that_it_makes_is_followed() -> None:
+    """The verdict is that of the job."""
+    async with a_cluster(settings=GATED) as cluster:
+        verdict, told = await ticked(cluster, a_cron("30 13 * * *"))
+
+        (job,) = await cluster.all_of("RayJob")
+        assert verdict == Verdict(0, "the job ended: SUCCEEDED")
+        assert told.startswith(
+            "RayCronJob default/nightly: next tick Thu 2026-01-01 13:30:00 +0100, in 30 min; its RayJob is followed "
+            '(to try it at once, run the file with schedule: "@every 5s")\n'
+        )
+        assert f"RayJob {job.name}: Initializing" in told
+        assert cluster.elapsed.total_seconds() > 1800
+
+
+async def test_what_the_api_refuses_of_its_rayjob_is_found_in_the_template() -> None:
+    async with a_cluster(settings=GATED) as cluster:
+        verdict, told = await ticked(cluster, a_cron("@every 30s", head=TOO_MUCH))
+
+        assert "in 30 s; its RayJob is followed\n" in told
+        assert verdict.code == 1
+        assert "(cron.yaml:11:" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "more", "text"),
+    [
+        ("0 0 30 2 *", "", "the schedule of RayCronJob default/nightly never comes round: it makes no RayJob"),
+        ("@hourly", "suspend: true", "RayCronJob default/nightly is suspended: it makes no RayJob"),
+    ],
+)
+async def test_a_raycronjob_that_makes_none_is_not_waited_for(schedule: str, more: str, text: str) -> None:
+    async with a_cluster(settings=GATED) as cluster:
+        verdict, _ = await ticked(cluster, a_cron(schedule, more=more))
+
+        assert verdict == Verdict(1, text)
+        assert cluster.elapsed.total_seconds() < 5
+
+
+async def test_a_raycronjob_that_somebody_deletes_is_the_end() -> None:
+    async with a_cluster(settings=GATED) as cluster, asyncio.TaskGroup() as group:
+        run = group.create_task(ticked(cluster, a_cron("@daily")))
+        await cluster.after(100)
+        await cluster.delete("RayCronJob", "nightly")
+
+        verdict, _ = await run
+        assert verdict == Verdict(1, "RayCronJob default/nightly was deleted")
+
+
+async def test_why_its_rayjob_is_not_made_is_told_while_it_is_waited_for() -> None:
+    async with a_cluster(settings=GATED) as cluster:
+        refused = When(verb="create", resource="rayjobs.ray.io", agent=OPERATOR)
+        cluster.faults.refuse(refused, 403, "Forbidden", "exceeded quota: jobs", times=12)
+
+        verdict, told = await ticked(cluster, a_cron("@every 30s"))
+
+        assert verdict.code == 0
+        assert "! RayCronJob default/nightly: FailedToCreateRayJob: " in told
+        assert "exceeded quota: jobs" in told

@@ -13,7 +13,7 @@ import yaml
 
 from api.v1.gates import DEFAULT_GATES
 from controller.settings import GATES
-from manta.checking import Rejected, usable
+from manta.checking import usable
 from manta.documents import Unusable, parsed, read_documents
 from manta.doubts import begins
 from manta.findings import findings
@@ -257,13 +257,29 @@ def test_a_generated_name_is_judged_by_what_becomes_of_it() -> None:
     assert [line.split(": ")[1] for line in told(bad)] == ["metadata.name"]
 
 
-def test_a_kind_that_this_version_does_not_run_is_refused_before_anything_starts() -> None:
-    """Its CRD is there, so the API would take it, and nothing would ever happen."""
-    documents = list(parsed("a.yaml", "apiVersion: ray.io/v1\nkind: RayCronJob\nmetadata: {name: s}\n"))
+CRON = f"""\
+apiVersion: ray.io/v1
+kind: RayCronJob
+metadata: {{name: nightly}}
+spec:
+  schedule: "30 6 * * *"
+  jobTemplate:
+    entrypoint: python train.py
+    shutdownAfterJobFinishes: true
+    rayClusterSpec:{CLUSTER.replace(chr(10), chr(10) + "  ")}"""
 
-    sentence = "this version runs RayCluster, RayJob and RayService, not yet RayCronJob"
-    with pytest.raises(Rejected, match=rf"a.yaml:2:1: kind: {sentence}"):
-        usable(documents)
+
+def test_a_cron_job_is_judged_with_the_template_inside_and_its_gate_is_open_here() -> None:
+    """Each finding stands under the line that it is about."""
+    assert told(CRON) == []
+
+    wrong = CRON.replace("30 6 * * *", "0 30 6 * * *").replace("    entrypoint", "    backoffLimit: -1\n    entrypoint")
+    places = [line.split(": ")[:2] for line in told(wrong)]
+
+    assert places == [
+        ["job.yaml:5:3", "spec.schedule"],
+        ["job.yaml:7:5", "spec.jobTemplate.backoffLimit"],
+    ]
 
 
 def test_what_is_found_comes_for_programs_too() -> None:

@@ -136,7 +136,7 @@ def test_a_file_with_nothing_of_ray_starts_nothing(tmp_path: Path, capsys: pytes
     assert run(str(file), Wishes()) == 2
 
     told = capsys.readouterr().err
-    assert told.startswith(f"manta: {file} has no RayJob, RayService or RayCluster")
+    assert told.startswith(f"manta: {file} has no RayJob, RayService, RayCluster or RayCronJob")
     assert "ConfigMap default/code" in told
     assert "`manta up --apply FILE`" in told
 

@@ -72,12 +72,11 @@ def test_the_same_of_many_pods_is_one_line() -> None:
     assert lines == [Line("event", "Pod default/w0 and 99 more", "Failed: cannot pull x")]
 
 
-def test_good_news_and_what_manta_says_itself_are_not_told() -> None:
-    """The one is in kubectl's hands, the other is told already."""
+def test_good_news_is_not_told() -> None:
+    """That is in kubectl's hands."""
     warned = Warned()
-    own = an_event("not yet") | {"deprecatedSource": {"component": "manta"}}
 
-    assert told(warned, an_event("fine") | {"type": "Normal"}, own) == []
+    assert told(warned, an_event("fine") | {"type": "Normal"}) == []
     assert not warned.has_news
 
 

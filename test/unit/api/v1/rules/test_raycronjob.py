@@ -182,9 +182,9 @@ def test_schedule_and_time_zone_may_be_edited() -> None:
     assert list(all_findings(RULES, new, old, OPEN)) == []
 
 
-def test_what_the_schema_misses_is_left_to_the_schema() -> None:
-    """Offline, a required field that is missing is told once."""
-    cron = a_cron()
-    del cron["spec"]["schedule"], cron["spec"]["jobTemplate"]
+@pytest.mark.parametrize("spec", [None, {}])
+def test_one_without_a_spec_is_refused(spec: dict[str, Any] | None) -> None:
+    """The schema asks for fields in a spec, and for none of the spec itself."""
+    cron = {**a_cron(), "spec": spec}
 
-    assert found(cron) == []
+    assert found(cron) == ["N3"]
