@@ -250,3 +250,21 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
 def test_namespaces_are_cleaned_of_blanks_and_repetitions() -> None:
     """A trailing comma must not mean all namespaces."""
     assert load(["--watch-namespace=a, b,a,"], {}).namespaces == ("a", "b")
+
+
+def test_how_many_missed_ticks_of_a_raycronjob_are_made_up_for_is_a_flag_and_a_field_of_the_file(
+    tmp_path: Path,
+) -> None:
+    """All of them unless somebody says so, as in the reference."""
+    config = tmp_path / "config.yaml"
+    config.write_text("cronBackfillLimit: 3\n")
+
+    assert load([], {}).options.cron_backfill_limit == 0
+    assert load(["--cron-backfill-limit=1"], {}).options.cron_backfill_limit == 1
+    assert load([f"--config={config}"], {}).options.cron_backfill_limit == 3
+    with pytest.raises(BadSettings, match="must not be negative; 0 is no limit"):
+        load(["--cron-backfill-limit=-1"], {})
+
+
+def test_schedules_without_a_zone_are_in_that_of_the_process() -> None:
+    assert str(load([], {"TZ": "Asia/Tokyo"}).options.time_zone) == "Asia/Tokyo"
