@@ -26,12 +26,12 @@ __all__ = [
     "Steps",
     "Unusable",
     "below",
+    "content",
     "named_file",
     "parsed",
     "path_text",
     "pieces",
     "read_documents",
-    "read_text",
     "steps_in",
     "steps_of",
 ]
@@ -187,13 +187,18 @@ def named_file(name: str) -> str:
 def read_text(name: str) -> str:
     """What is in the file. Raises Unusable."""
     try:
-        if name == "-":
-            return decoded(sys.stdin.buffer.read()) if hasattr(sys.stdin, "buffer") else sys.stdin.read()
-        return decoded(Path(name).read_bytes())
+        return content(name)
     except OSError as error:
         raise Unusable(f"cannot read {name}: {error.strerror}") from error
-    except ValueError as error:  # of decoding; or of a name with a NUL in it
+    except ValueError as error:
         raise Unusable(f"{named_file(name)} is no text file: {error}") from error
+
+
+def content(name: str) -> str:
+    """The same. Raises OSError; ValueError for bytes that are no text, and names that are none."""
+    if name == "-":
+        return decoded(sys.stdin.buffer.read()) if hasattr(sys.stdin, "buffer") else sys.stdin.read()
+    return decoded(Path(name).read_bytes())
 
 
 def decoded(data: bytes) -> str:

@@ -1,22 +1,24 @@
-"""What is wrong with documents, all of it and with its line, without a cluster: `manta run` and `manta up` ask first.
+"""What is wrong with documents, all of it and with its line, without a cluster.
 
-Three judges, as an object meets them: is the kind served, does the schema hold, do the rules hold. They are the very
-ones of the local API server and of the operator, so what passes here is refused there only for what only a cluster
-can know (a name that is taken, say). Built-in kinds are read, and their metadata checked; the rest of their rules is
-left to the server. Pure, but for the definitions that come with the package.
+The one door of `manta lint`, and of `manta run` and `manta up` before they start anything. Three judges, as an object
+meets them: is the kind served, does the schema hold, do the rules of admission hold. They are the very ones of the
+local API server and of the operator's webhook, so what passes here is refused there only for what only a cluster can
+know (a name that is taken, say). Built-in kinds are read, and their metadata checked; the rest of their rules is left
+to the server. Pure, but for the definitions that come with the package.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from api.v1.rules import raycluster, raycronjob, rayjob, rayservice
-from api.v1.rules.model import Context, Rule, Severity, all_findings
+from api.v1.rules.judging import SKIP, SKIPPED, judge
+from api.v1.rules.model import Context
+from api.v1.rules.model import Finding as Found
 from api.v1.wire import GROUP
 from localcluster.apiserver.kinds.base import DecodeError, Kind
 from localcluster.apiserver.metadata import decode_metadata, validate_metadata
@@ -24,19 +26,15 @@ from localcluster.apiserver.refusals import Cause
 from manta.documents import Document, Steps, path_text, steps_in
 from manta.doubts import Doubt, begins, certain, put, value_at, without, worthy_of
 from manta.gates import LOCAL_GATES
-from manta.served import Nowhere, ServedKind, known_elsewhere, served_kind, way_out
-from manta.wording import cause_text, decoding_trouble, former, wanted_type
+from manta.served import RAY, Nowhere, ServedKind, known_elsewhere, served_kind, way_out
+from manta.wording import cause_text, decoding_trouble, described, former, wanted_type
 
-__all__ = ["Finding", "findings"]
+__all__ = ["Finding", "Target", "Weight", "findings"]
 
 Json: TypeAlias = dict[str, Any]
 
-RULES: Final[Mapping[str, Sequence[Rule]]] = {
-    "RayCluster": raycluster.RULES,
-    "RayJob": rayjob.RULES,
-    "RayService": rayservice.RULES,
-    "RayCronJob": raycronjob.RULES,
-}
+Weight: TypeAlias = Literal["deny", "warn", "note"]  # a note: as was asked for
+
 THOROUGH: Final = frozenset({"ConfigMap", "Secret"})  # built-in kinds that are read with care: code and keys of a job
 UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood in the way, or repeat one
 MISTYPED: Final = "FieldValueTypeInvalid"
@@ -58,7 +56,12 @@ class Finding:
     message: str
     hint: str = ""
     rule: str = ""
-    denies: bool = True
+    weight: Weight = "deny"
+
+    @property
+    def denies(self) -> bool:
+        """The object would not be taken."""
+        return self.weight == "deny"
 
     def __str__(self) -> str:
         """The place, the sentence, and the line with a mark under it."""
@@ -74,29 +77,39 @@ class Finding:
         place = self.document.place_of(self.path)
         at = {"file": self.document.file, "line": place.line, "column": place.column}
         said = {"path": self.path, "message": self.message, "hint": self.hint, "rule": self.rule}
-        return at | {"object": str(self.document), "denies": self.denies} | said
+        return at | {"object": str(self.document), "severity": self.weight, "denies": self.denies} | said
 
 
-def findings(documents: Iterable[Document], gates: Mapping[str, bool] = LOCAL_GATES) -> list[Finding]:
-    """Everything that is wrong, in the order of the files."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The cluster that documents are meant for: its operator, and whether it serves more kinds than the local one."""
+
+    operator: Context = field(default_factory=lambda: Context(LOCAL_GATES))
+    serves_more: bool = False
+
+
+def findings(documents: Iterable[Document], target: Target | None = None) -> list[Finding]:
+    """Everything that is wrong, in the order of the files; `target` is the local cluster where none is named."""
+    target = target or Target()
     documents = list(documents)
     defined = known_elsewhere(documents)
-    context = Context(gates)
     return [
         one
         for document in documents
-        for one in sorted(about(document, defined, context), key=lambda found: document.place_of(found.path).line)
+        for one in sorted(about(document, defined, target), key=lambda found: document.place_of(found.path).line)
     ]
 
 
-def about(document: Document, defined: set[tuple[str, str]], context: Context) -> Iterator[Finding]:
+def about(document: Document, defined: set[tuple[str, str]], target: Target) -> Iterator[Finding]:
     """What is wrong with one document. What cannot be read does not keep the rest from being judged."""
     for steps in document.repeated:
         yield Finding(document, path_text(steps), "stands here twice")
     api_version, kind = str(document.body["apiVersion"]), document.kind
     served = served_kind(api_version, kind)
     if served is None:
-        if (api_version, kind) not in defined:
+        if target.serves_more:
+            yield from unknown_to_ray(document)
+        elif (api_version, kind) not in defined:
             yield unserved(document, api_version, kind)
         return
     lost = dict(unreadable(document, served))
@@ -111,13 +124,18 @@ def about(document: Document, defined: set[tuple[str, str]], context: Context) -
     causes = [cause for cause in causes_of(served, body) if not begins(steps_of_cause(document, cause), places)]
     causes = [one for one in causes if one.reason != MISSING or steps_of_cause(document, one) not in meant]
     yield from (from_cause(document, cause) for cause in causes)
-    told = [*places, *(steps_of_cause(document, cause) for cause in causes)]
+    renamed = [doubt_of_name(served, readable(document.body, places), one) for one in strange if one.meant]
     doubts = [
         *(Doubt(steps) for steps in places),
         *(doubt_of(document, cause) for cause in causes if cause.reason == MISTYPED),
-        *(doubt_of_name(served, document.body, one) for one in strange if one.meant),
+        *(doubt for doubt, _ in renamed),
     ]
-    found = certain(lambda one: broken_rules(document, one, context), body, doubts)
+    told = [
+        *places,
+        *(steps_of_cause(document, cause) for cause in causes),
+        *(doubt.at for doubt, fits in renamed if not fits),  # whatever was meant there, it is not what stands there
+    ]
+    found = certain(lambda one: broken_rules(document, one, target.operator), body, doubts)
     yield from (one for one in found if not begins(steps_in(document.body, one.path), told))
 
 
@@ -126,6 +144,22 @@ def unserved(document: Document, api_version: str, kind: str) -> Finding:
     hint = way_out(api_version, kind)
     path = "apiVersion" if hint.startswith(f"{kind} ") or not hint else "kind"
     return Finding(document, path, f"the local cluster does not serve {kind} of {api_version}", hint)
+
+
+def unknown_to_ray(document: Document) -> Iterator[Finding]:
+    """A version or kind that looks like one of Ray's, and is none; what else there is, others know."""
+    api_version, kind = document.body["apiVersion"], document.body["kind"]
+    for name, value in (("apiVersion", api_version), ("kind", kind)):
+        if not isinstance(value, str):
+            yield Finding(document, name, f"found {described(value)}, expected a text")
+            return
+    group, versioned, _ = api_version.rpartition("/")
+    of_ray = GROUP in (group, api_version) or group.endswith(f".{GROUP}")
+    known = {ray.kind.lower() for ray in RAY}
+    if of_ray or (kind.lower() in known and "." not in group):
+        hint = way_out(api_version, kind)
+        path = "apiVersion" if hint.startswith(f"{kind} ") or not versioned else "kind"
+        yield Finding(document, path, f"there is no {kind} of {api_version}", hint)
 
 
 def unreadable(document: Document, served: ServedKind) -> Iterator[tuple[Steps, Finding]]:
@@ -233,17 +267,18 @@ def doubt_of(document: Document, cause: Cause) -> Doubt:
     return Doubt(steps, worthy_of(wanted_type(cause.message), value_at(document.body, steps)))
 
 
-def doubt_of_name(served: ServedKind, body: Json, field: Strange) -> Doubt:
-    """A value under a wrong name: under the right one it may be just as it should be."""
+def doubt_of_name(served: ServedKind, body: Json, field: Strange) -> tuple[Doubt, bool]:
+    """A value under a wrong name; and whether it would do as it is under the right one."""
     value = value_at(body, field.steps)
     schema = schema_at(served.schema, field.meant)
     type_ = "integer,string" if schema.get("x-kubernetes-int-or-string") else str(schema.get("type", ""))
     try:
-        renamed, _ = read(served, put(readable(body, [at for at, _ in no_json(body)]), field.meant, value))
-        fits = not any(begins(steps_in(body, one.field), [field.meant]) for one in causes_of(served, renamed))
+        renamed, _ = read(served, put(body, field.meant, value))
     except DecodeError:
-        fits = False
-    return Doubt(field.meant, (*((value_at(renamed, field.meant),) if fits else ()), *worthy_of(type_, None)))
+        return Doubt(field.meant, worthy_of(type_, None)), False
+    fits = not any(begins(steps_in(body, one.field), [field.meant]) for one in causes_of(served, renamed))
+    likely = (value_at(renamed, field.meant),) if fits else ()
+    return Doubt(field.meant, (*likely, *worthy_of(type_, None))), fits
 
 
 def fields_under(schema: Mapping[str, Any], steps: Sequence[str | int]) -> list[str]:
@@ -283,10 +318,21 @@ def from_cause(document: Document, cause: Cause) -> Finding:
     return Finding(document, cause.field.removeprefix("."), message, hint)
 
 
-def broken_rules(document: Document, body: Json, context: Context) -> Iterator[Finding]:
-    """What the operator would not work on, or would warn of."""
+def broken_rules(document: Document, body: Json, operator: Context) -> Iterator[Finding]:
+    """What the operator's webhook would refuse, or warn of."""
     if not str(body["apiVersion"]).startswith(f"{GROUP}/"):
         return
-    for found in all_findings(RULES.get(document.kind, ()), body, None, context):
-        denies = found.severity is Severity.DENY
-        yield Finding(document, found.path, found.message, found.hint, found.rule, denies)
+    verdict = judge(document.kind, as_named_by(document, body), None, operator)
+    weighed: tuple[tuple[Weight, Sequence[Found]], ...] = (("deny", verdict.denials), ("warn", verdict.warnings))
+    for weight, found in weighed:
+        yield from (Finding(document, one.path, one.message, one.hint, one.rule, weight) for one in found)
+    if verdict.skipped:
+        spared = f"not held to {', '.join(verdict.skipped)}"
+        yield Finding(document, f"metadata.annotations[{SKIP}]", spared, rule=SKIPPED, weight="note")
+
+
+def as_named_by(document: Document, body: Json) -> Json:
+    """Without the name that we made of generateName: rules have words of their own for that."""
+    if document.body["metadata"].get("name"):
+        return body
+    return {**body, "metadata": {name: value for name, value in body["metadata"].items() if name != "name"}}

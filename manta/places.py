@@ -85,7 +85,7 @@ def repeated_in(root: yaml.Node) -> Mapping[Steps, Place]:
 
 def places_in(root: yaml.Node) -> dict[Steps, Place]:
     """The place of every field under the node. Asked after merges are resolved, it knows what they brought, too."""
-    places = {(): from_to(root, root)}
+    places: dict[Steps, Place] = {(): from_to(root, root)}
     for path, node in walked(root):
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:

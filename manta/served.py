@@ -18,7 +18,7 @@ from localcluster.apiserver.kinds.table import KINDS, PLAIN
 from localcluster.resources import BUILT_IN, ResourceInfo
 from manta.documents import Document
 
-__all__ = ["DEFINITION", "Nowhere", "ServedKind", "known_elsewhere", "ray_kinds", "served_kind", "way_out"]
+__all__ = ["DEFINITION", "RAY", "Nowhere", "ServedKind", "known_elsewhere", "ray_kinds", "served_kind", "way_out"]
 
 DEFINITION: Final = "CustomResourceDefinition"
 RAY: Final = (RAY_CLUSTERS, RAY_JOBS, RAY_SERVICES, RAY_CRON_JOBS)

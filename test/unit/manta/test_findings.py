@@ -12,19 +12,27 @@ import pytest
 import yaml
 
 from api.v1.gates import DEFAULT_GATES
+from api.v1.rules.judging import judge
+from api.v1.rules.model import Context
+from api.v1.rules.settings import AdmissionSettings, Profile
 from controller.settings import GATES
+from localcluster.apiserver.kinds.base import DecodeError
 from manta.checking import usable
 from manta.documents import Unusable, parsed, read_documents
 from manta.doubts import begins
-from manta.findings import findings
+from manta.findings import Target, findings
+from manta.served import Nowhere, served_kind
 
-SAMPLES = Path(__file__).parents[3] / "config" / "samples"
+ROOT = Path(__file__).parents[3]
+SAMPLES = ROOT / "config" / "samples"
+CATALOGUE = sorted((ROOT / "test" / "admission").glob("*/*.yaml"))
 
-CLUSTER = """
+SIZE = "resources: {limits: {cpu: 1, memory: 4Gi}, requests: {cpu: 1, memory: 4Gi}}"
+CLUSTER = f"""
     rayVersion: "2.52.0"
     headGroupSpec:
-      rayStartParams: {}
-      template: {spec: {containers: [{name: ray-head, image: "rayproject/ray:2.52.0"}]}}
+      rayStartParams: {{}}
+      template: {{spec: {{containers: [{{name: ray-head, image: "rayproject/ray:2.52.0", {SIZE}}}]}}}}
 """
 JOB = f"""\
 apiVersion: ray.io/v1
@@ -144,7 +152,7 @@ def test_what_only_a_rule_of_the_operator_sees_is_told_with_its_id() -> None:
 
 def test_a_rule_inside_a_jobs_cluster_points_to_where_it_really_stands() -> None:
     """The cluster's own rules are asked with the job's path in front."""
-    worker = "{name: ray-worker, image: a}"
+    worker = f"{{name: ray-worker, image: a, {SIZE}}}"
     text = f"""{JOB}    workerGroupSpecs:
       - groupName: small
         replicas: 1
@@ -171,7 +179,7 @@ spec:
 {CLUSTER.replace(chr(10) + "    ", chr(10) + "  ").lstrip(chr(10))}  workerGroupSpecs:
     - groupName: small
       rayStartParams: {{}}
-      template: {{spec: {{restartPolicy: Always, containers: [{{name: w, image: a}}]}}}}
+      template: {{spec: {{restartPolicy: Always, containers: [{{name: w, image: a, {SIZE}}}]}}}}
 """
 
     documents = list(parsed("cluster.yaml", text))
@@ -254,7 +262,7 @@ def test_a_generated_name_is_judged_by_what_becomes_of_it() -> None:
     bad = JOB.replace("name: train", f"generateName: {'a' * 45}-")
 
     assert told(good) == []
-    assert [line.split(": ")[1] for line in told(bad)] == ["metadata.name"]
+    assert [line.split(": ")[1] for line in told(bad)] == ["metadata.generateName"]
 
 
 CRON = f"""\
@@ -291,6 +299,7 @@ def test_what_is_found_comes_for_programs_too() -> None:
         "line": 5,
         "column": 3,
         "object": "RayJob default/train",
+        "severity": "deny",
         "denies": True,
         "path": "spec.entrypint",
         "message": "there is no such field",
@@ -309,11 +318,12 @@ def test_a_gate_that_is_on_allows_what_it_is_for() -> None:
     text = f"{JOB}    networkPolicy: {{}}\n"
 
     off, on = (
-        findings(parsed("job.yaml", text), {**DEFAULT_GATES, "RayClusterNetworkPolicy": gate}) for gate in (False, True)
+        findings(parsed("job.yaml", text), Target(Context({**DEFAULT_GATES, "RayClusterNetworkPolicy": gate})))
+        for gate in (False, True)
     )
 
-    assert [one.path for one in off] == ["spec.rayClusterSpec.networkPolicy"]
-    assert on == []
+    assert [one.rule for one in off] == ["C56", "XC10"]
+    assert [one.rule for one in on] == ["XC10"]
 
 
 def test_beside_a_wrong_type_all_is_told_that_holds_whatever_was_meant() -> None:
@@ -339,7 +349,9 @@ def test_a_number_in_quotes_may_be_any_number() -> None:
     """Retries of an interactive job are refused, and who knows whether any are meant."""
     interactive = "submissionMode: InteractiveMode"
 
-    assert [one.rule for one in findings(parsed("job.yaml", f"{JOB}  backoffLimit: '0'\n  {interactive}\n"))] == [""]
+    rules = [one.rule for one in findings(parsed("job.yaml", f"{JOB}  backoffLimit: '0'\n  {interactive}\n"))]
+
+    assert rules == ["JC03", ""]  # the first is about the entrypoint
 
 
 def test_metadata_that_cannot_be_read_hides_nothing_else() -> None:
@@ -407,7 +419,7 @@ def test_a_field_that_only_the_older_version_serves_is_told_so() -> None:
 
 def test_what_is_no_quantity_is_told_with_what_one_looks_like() -> None:
     """Not with the regular expression that says so."""
-    text = JOB.replace('"rayproject/ray:2.52.0"', '"a", resources: {limits: {memory: 4 GB}}')
+    text = JOB.replace("limits: {cpu: 1, memory: 4Gi}", "limits: {cpu: 1, memory: 4 GB}")
     (found,) = findings(parsed("job.yaml", text))
 
     assert found.message == 'found "4 GB", which is no quantity'
@@ -466,3 +478,91 @@ def test_whatever_stands_wherever_is_a_finding_and_no_bug_of_ours(sample: str) -
             denied += 1
 
     assert denied > 5 * count
+
+
+def test_rules_beyond_the_reference_are_asked_as_the_webhook_asks_them() -> None:
+    """With their severities, and as the operator's owner has set them."""
+    text = JOB.replace('rayVersion: "2.52.0"', 'rayVersion: "2.46.0"')
+    documents = list(parsed("job.yaml", text))
+
+    def weights(admission: AdmissionSettings) -> list[tuple[str, str]]:
+        return [(one.rule, one.weight) for one in findings(documents, Target(Context(DEFAULT_GATES, True, admission)))]
+
+    assert weights(AdmissionSettings()) == [("RV02", "deny")]
+    assert weights(AdmissionSettings(profile=Profile.COMPAT)) == [("RV02", "warn")]
+    assert weights(AdmissionSettings(rules={"RV02": "off"})) == []
+
+
+def test_a_rule_that_an_object_is_spared_is_noted_at_its_annotation() -> None:
+    """So that it is not forgotten; and it is no warning, for somebody asked for it."""
+    text = JOB.replace('rayVersion: "2.52.0"', 'rayVersion: "2.46.0"')
+    text = text.replace("{name: train}", "{name: train, annotations: {ray.io/admission-skip: RV02}}")
+
+    (found,) = findings(parsed("job.yaml", text))
+
+    assert (found.weight, found.denies, found.message) == ("note", False, "not held to RV02")
+    assert found.document.where(found.path) == "job.yaml:3:39"
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "told"),
+    [
+        ("monitoring.coreos.com/v1", "ServiceMonitor", []),
+        ("autoscaling/v2", "HorizontalPodAutoscaler", []),
+        ("kueue.example.com/v1", "RayJob", []),
+        ("ray.io/v1", "RayJub", [("kind", "did you mean RayJob (ray.io/v1 and ray.io/v1alpha1)?")]),
+        ("ray.io/v2", "RayJob", [("apiVersion", "RayJob is served as ray.io/v1 and ray.io/v1alpha1")]),
+        ("ray.io", "RayJob", [("apiVersion", "RayJob is served as ray.io/v1 and ray.io/v1alpha1")]),
+        ("v1", "RayJob", [("apiVersion", "RayJob is served as ray.io/v1 and ray.io/v1alpha1")]),
+        ("cluster.ray.io/v1", "RayCluster", [("apiVersion", "RayCluster is served as ray.io/v1 and ray.io/v1alpha1")]),
+        ("3", "RayJob", [("apiVersion", "")]),
+        ("v1", "[RayJob]", [("kind", "")]),
+    ],
+)
+def test_a_cluster_that_serves_more_is_asked_for_rays_kinds_only(
+    api_version: str, kind: str, told: list[tuple[str, str]]
+) -> None:
+    """Whoever lints for production has kinds that nobody here knows; what looks like one of Ray's is known."""
+    text = f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+    target = Target(Context(DEFAULT_GATES), serves_more=True)
+
+    assert [(one.path, one.hint) for one in findings(parsed("a.yaml", text), target)] == told
+
+
+def test_a_field_that_should_have_been_a_text_does_not_make_its_absence_a_finding() -> None:
+    """It is not known what was meant under the wrong name, but that something was."""
+    spec = f"spec:\n  serveConfigv2: {{}}\n  rayClusterConfig:{CLUSTER}"
+
+    assert told(f"apiVersion: ray.io/v1\nkind: RayService\nmetadata: {{name: a}}\n{spec}") == [
+        "job.yaml:5:3: spec.serveConfigv2: there is no such field"
+    ]
+
+
+def created(path: Path) -> bool:
+    """A file of the catalogue with one object that is created."""
+    return "# operation: update" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", [path for path in CATALOGUE if created(path)], ids=lambda path: path.stem)
+def test_a_linter_says_what_the_webhook_says(path: Path) -> None:
+    """One door: the same rules at the same fields with the same weight, for each object that its schema lets through."""
+    (document,) = parsed(path.name, path.read_text())
+    served = served_kind(str(document.body["apiVersion"]), document.kind)
+    assert served is not None
+    try:
+        stored, unknown = served.rules.decode(document.body)
+    except DecodeError:
+        unknown, causes = ["something"], []
+    else:
+        causes = served.rules.validate(stored, Nowhere())
+    found = findings([document], Target(Context(DEFAULT_GATES)))
+
+    if unknown or causes:
+        assert [one for one in found if not one.rule]
+    else:
+        verdict = judge(document.kind, stored, None, Context(DEFAULT_GATES))
+        said = [
+            *((one.rule, "deny", one.path) for one in verdict.denials),
+            *((one.rule, "warn", one.path) for one in verdict.warnings),
+        ]
+        assert sorted((one.rule, one.weight, one.path) for one in found if one.weight != "note") == sorted(said)
