@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from api.v1.rules.model import Context
-from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, Group, check, children, env_named
+from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, Group, check, children, env_named, env_path
 from api.v1.rules.typed import text, whole
 
 __all__ = ["CHECKS", "restart_policy_kept"]
@@ -40,7 +40,7 @@ def v2_env_without_autoscaling(cluster: Cluster, _: Context) -> Iterator[Found]:
     if cluster.v2_by_env and not cluster.autoscaling:
         value = (env_named(cluster.head.env, AUTOSCALER_V2_ENV) or {}).get("value")
         yield Found(
-            f"{cluster.head.container_path}.env[{AUTOSCALER_V2_ENV}]",
+            f"{cluster.head.container_path}.{env_path(cluster.head.env, AUTOSCALER_V2_ENV)}",
             f"environment variable {AUTOSCALER_V2_ENV} is set to '{value}' in the head Pod, but "
             "enableInTreeAutoscaling is false or unset",
             value,
@@ -110,9 +110,10 @@ def idle_timeout_negative(cluster: Cluster, _: Context) -> Iterator[Found]:
 @check("C38")
 def start_command_env(cluster: Cluster, _: Context) -> Iterator[Found]:
     """The operator writes it for those who replace the command."""
-    if env_named(children(cluster.spec, "autoscalerOptions", "env"), START_COMMAND_ENV) is not None:
+    variables = children(cluster.spec, "autoscalerOptions", "env")
+    if env_named(variables, START_COMMAND_ENV) is not None:
         yield Found(
-            f"autoscalerOptions.env[{START_COMMAND_ENV}]",
+            f"autoscalerOptions.{env_path(variables, START_COMMAND_ENV)}",
             f"autoscalerOptions.env must not contain {START_COMMAND_ENV}: it is set by the operator",
         )
 

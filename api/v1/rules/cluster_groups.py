@@ -140,9 +140,10 @@ def priority_needs_version(cluster: Cluster, _: Context) -> Iterator[Found]:
     for group in _with_priority(cluster):
         if not cluster.ray_version:
             yield Found(
-                "rayVersion",
+                f"{group.path}.priority",
                 f"worker group {group.name}: priority is set, but RayVersion was not specified; it needs Ray 2.56.0 "
                 "or newer",
+                whole(group.spec, "priority"),
                 item=group.index,
             )
 
@@ -153,10 +154,10 @@ def priority_version_unreadable(cluster: Cluster, _: Context) -> Iterator[Found]
     for group in _with_priority(cluster):
         if cluster.ray_version and parse_version(cluster.ray_version) is None:
             yield Found(
-                "rayVersion",
+                f"{group.path}.priority",
                 f"worker group {group.name}: priority is set, but RayVersion format is invalid: "
                 f"{cluster.ray_version}, not a version number",
-                cluster.ray_version,
+                whole(group.spec, "priority"),
                 item=group.index,
             )
 
@@ -168,10 +169,10 @@ def priority_version_old(cluster: Cluster, _: Context) -> Iterator[Found]:
     for group in _with_priority(cluster):
         if version is not None and version < PRIORITY_SINCE:
             yield Found(
-                "rayVersion",
+                f"{group.path}.priority",
                 f"worker group {group.name}: priority is set, but minimum Ray version is 2.56.0, got "
                 f"{cluster.ray_version}",
-                cluster.ray_version,
+                whole(group.spec, "priority"),
                 item=group.index,
             )
 
@@ -230,16 +231,17 @@ def _labels_param(group: Group) -> Iterator[Found]:
 
 
 def _labels_invalid(group: Group) -> Iterator[Found]:
-    """One finding for all labels of the group: the reference joins them."""
-    labels = sorted(mapping(group.spec, "labels").items())
-    problems = []
-    for key, value in labels:
+    """One finding for all labels of the group, at the first that is wrong: the reference joins them."""
+    wrong, problems = {}, []
+    for key, value in sorted(mapping(group.spec, "labels").items()):
         if problem := label_key_problem(key):
             problems.append(f"invalid label key for {group.name} group: '{key}', error: {problem}")
+            wrong[key] = value
         if problem := label_value_problem(value):
             problems.append(f"invalid label value for key '{key}' in {group.name} group: '{value}', error: {problem}")
+            wrong[key] = value
     if problems:
-        yield Found(f"{group.path}.labels", "; ".join(problems), dict(labels))
+        yield Found(f"{group.path}.labels[{next(iter(wrong))}]", "; ".join(problems), wrong)
 
 
 def _negative(cluster: Cluster, field: str) -> Iterator[Found]:

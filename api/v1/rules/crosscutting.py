@@ -15,7 +15,7 @@ from api.v1.common import MANAGED_BY
 from api.v1.rules.making import EVERY_KIND, Job, job_rule, joined, object_rule, placed_rule, update_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import PlacedCluster, cluster_rule
-from api.v1.rules.reading import Cluster, Found, Group, children, env_named
+from api.v1.rules.reading import Cluster, Found, Group, children, env_named, env_path
 from api.v1.rules.service_ports import declared_ports
 from api.v1.rules.typed import at, entries, is_true, strings, text, texts, whole
 from api.v1.wire import (
@@ -248,11 +248,11 @@ def redis_nowhere(cluster: Cluster, _: Context) -> Iterator[Found]:
 @cluster_rule("XC12", Severity.WARN)
 def password_in_the_open(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Whoever may read the object reads it. The value is not repeated here."""
-    head = cluster.head
+    head, name = cluster.head, "REDIS_PASSWORD"
     written = {
         f"{OPTIONS}.redisPassword.value": text(at(cluster.spec, OPTIONS, "redisPassword"), "value"),
         "headGroupSpec.rayStartParams[redis-password]": head.start_params.get("redis-password", ""),
-        f"{head.container_path}.env[REDIS_PASSWORD]": text(env_named(head.env, "REDIS_PASSWORD") or {}, "value"),
+        f"{head.container_path}.{env_path(head.env, name)}": text(env_named(head.env, name) or {}, "value"),
     }
     for path, value in written.items():
         if value and not value.startswith("$"):

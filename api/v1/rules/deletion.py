@@ -221,19 +221,19 @@ def rule_twice(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def rules_out_of_order(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J18: what is deleted with the cluster cannot be deleted after it. Said after all that is about single rules."""
-    by_trigger: dict[tuple[str, str], dict[str, int]] = {}
-    for rule in job.rules:
+    by_trigger: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+    for index, rule in enumerate(job.rules):
         for trigger in _single_trigger(rule):
-            by_trigger.setdefault(trigger, {}).setdefault(text(rule, "policy"), _ttl(rule))
-    for (kind, value), ttls in by_trigger.items():
-        present = [stage for stage in STAGES if stage in ttls]
-        for earlier, later in pairwise(present):
-            if ttls[later] < ttls[earlier]:
+            by_trigger.setdefault(trigger, {}).setdefault(text(rule, "policy"), (index, _ttl(rule)))
+    for (kind, value), rules in by_trigger.items():
+        present = [(stage, *rules[stage]) for stage in STAGES if stage in rules]
+        for (earlier, _at_earlier, least), (later, index, ttl) in pairwise(present):
+            if ttl < least:
                 yield _deny(
                     "J18",
-                    f"{AT}.deletionRules",
-                    f"for {TRIGGERS[kind]} '{value}': {later} TTL ({ttls[later]}) must be >= {earlier} TTL "
-                    f"({ttls[earlier]})",
+                    f"{_at(index)}.condition.ttlSeconds",
+                    f"for {TRIGGERS[kind]} '{value}': {later} TTL ({ttl}) must be >= {earlier} TTL ({least})",
+                    ttl,
                     item=AFTER_ALL,
                 )
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from api.meta import Json
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, object_or_none
+from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, env_path, object_or_none
 from api.v1.wire import ANNOTATION_EXTERNAL_STORAGE_NAMESPACE, ANNOTATION_FT_ENABLED
 
 __all__ = ["CHECKS"]
@@ -228,4 +228,4 @@ CHECKS: Final = (
 def _head_env(cluster: Cluster, name: str, message: str) -> Iterator[Found]:
     """A finding if the head's Ray container has that variable."""
     if env_named(cluster.head.env, name) is not None:
-        yield Found(f"{cluster.head.container_path}.env[{name}]", message)
+        yield Found(f"{cluster.head.container_path}.{env_path(cluster.head.env, name)}", message)

@@ -10,7 +10,7 @@ from typing import Final
 
 from api.meta import Json
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, object_or_none
+from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, env_path, object_or_none
 from api.v1.rules.typed import text
 
 __all__ = ["CHECKS"]
@@ -90,7 +90,10 @@ def reserved_env(cluster: Cluster, _: Context) -> Iterator[Found]:
     """The operator sets them."""
     for name in RESERVED_ENV:
         if env_named(_env(cluster), name) is not None:
-            yield Found(f"{OPTIONS}.env[{name}]", f"{OPTIONS}.env must not contain {name}: it is set by the operator")
+            yield Found(
+                f"{OPTIONS}.{env_path(_env(cluster), name)}",
+                f"{OPTIONS}.env must not contain {name}: it is set by the operator",
+            )
 
 
 @check("C43")
@@ -98,7 +101,7 @@ def backend_not_literal(cluster: Cluster, _: Context) -> Iterator[Found]:
     """The operator reads it to know what else is needed."""
     if _collector(cluster) is not None and not _backend(cluster):
         yield Found(
-            f"{OPTIONS}.env[{BACKEND_ENV}]",
+            f"{OPTIONS}.{env_path(_env(cluster), BACKEND_ENV)}",
             f"{BACKEND_ENV} environment variable must be set to a literal string value in {OPTIONS}.env",
         )
 
@@ -130,7 +133,7 @@ def azure_incomplete(cluster: Cluster, _: Context) -> Iterator[Found]:
     if wanted is not None:
         if not _given(cluster, wanted):
             yield Found(
-                f"{OPTIONS}.env[{wanted}]",
+                f"{OPTIONS}.{env_path(_env(cluster), wanted)}",
                 f"{wanted} environment variable {where} and {AZURE_MODE_ENV} is {mode}",
             )
     elif not (_given(cluster, AZURE_CONNECTION_ENV) or _given(cluster, AZURE_URL_ENV)):
@@ -180,6 +183,6 @@ def _needed(cluster: Cluster, backend: str, names: Sequence[str]) -> Iterator[Fo
     for name in names:
         if not _given(cluster, name):
             yield Found(
-                f"{OPTIONS}.env[{name}]",
+                f"{OPTIONS}.{env_path(_env(cluster), name)}",
                 f"{name} environment variable must be set when {BACKEND_ENV} is {backend}",
             )

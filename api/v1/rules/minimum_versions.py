@@ -14,7 +14,7 @@ from api.v1.rules.images import effective_version, fleet_of, said_by
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_in, cluster_rule
-from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, child, mapping, object_or_none
+from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, child, env_path, mapping, object_or_none
 from api.v1.rules.typed import text, whole
 from api.v1.version import Version, parse_semantic_version, parse_version
 from api.v1.wire import ANNOTATION_FT_ENABLED
@@ -59,7 +59,7 @@ def autoscaler_v2(cluster: Cluster, context: Context) -> Iterator[Found]:
         return
     path = "autoscalerOptions.version"
     if not cluster.v2_by_option:
-        path = f"{cluster.head.container_path}.env[{AUTOSCALER_V2_ENV}]"
+        path = f"{cluster.head.container_path}.{env_path(cluster.head.env, AUTOSCALER_V2_ENV)}"
     found = list(older(cluster, context, V2_SINCE, "autoscaler v2", path))
     yield from found or older(cluster, context, V2_GOOD_SINCE, "a dependable autoscaler v2", path, Severity.WARN)
 

@@ -187,10 +187,10 @@ def waiting_in_another_mode(new: Mapping[str, Any], _old: Mapping[str, Any] | No
     if waiting and _mode(JobSpec(new)) != SubmissionMode.INTERACTIVE:
         yield _deny(
             "J34",
-            "status.jobDeploymentStatus",
+            "spec.submissionMode",
             "The RayJob status is invalid: JobDeploymentStatus cannot be 'Waiting' when SubmissionMode is not "
             "InteractiveMode",
-            "Waiting",
+            _mode(JobSpec(new)),
         )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "child",
     "children",
     "env_named",
+    "env_path",
     "mapping",
     "object_or_none",
     "once",
@@ -139,6 +140,11 @@ def template_containers(template: Mapping[str, Any]) -> Sequence[Json]:
 def env_named(variables: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
     """The environment variable of that name, whether by value or valueFrom; envFrom is not looked at."""
     return next((variable for variable in variables if variable.get("name") == name), None)
+
+
+def env_path(variables: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The path of that variable in what has it: `env[2]`; `env` where it is missing."""
+    return next((f"env[{index}]" for index, one in enumerate(variables) if one.get("name") == name), "env")
 
 
 @dataclass(frozen=True)

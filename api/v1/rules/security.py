@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from api.v1.rules.model import Block, Context
 from api.v1.rules.names import dns1123_problem
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named
+from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, env_path
 from api.v1.rules.typed import text
 from api.v1.version import parse_version
 
@@ -82,9 +82,9 @@ def k8s_token_version_old(cluster: Cluster, _: Context) -> Iterator[Found]:
     asked = _token_mode(cluster) and k8s_token_auth(cluster)
     if asked and version is not None and version < K8S_TOKEN_SINCE:
         yield Found(
-            "rayVersion",
+            "authOptions.enableK8sTokenAuth",
             f"authOptions.enableK8sTokenAuth is set but minimum Ray version is 2.55.0, got {cluster.ray_version}",
-            cluster.ray_version,
+            True,
         )
 
 
@@ -182,7 +182,7 @@ def tls_env_taken(cluster: Cluster, context: Context) -> Iterator[Found]:
         for name in TLS_ENV:
             if env_named(group.env, name) is not None:
                 yield Found(
-                    f"{group.container_path}.env[{name}]",
+                    f"{group.container_path}.{env_path(group.env, name)}",
                     f"cannot set {name} environment variable in {where} when tlsOptions is set: the operator sets it",
                     item=item,
                 )
@@ -206,10 +206,11 @@ def tls_autoscaler_taken(cluster: Cluster, context: Context) -> Iterator[Found]:
     if not tls_enabled(cluster, context):
         return
     last = len(cluster.groups) + 1
+    variables = children(cluster.spec, "autoscalerOptions", "env")
     for name in TLS_ENV:
-        if env_named(children(cluster.spec, "autoscalerOptions", "env"), name) is not None:
+        if env_named(variables, name) is not None:
             yield Found(
-                f"autoscalerOptions.env[{name}]",
+                f"autoscalerOptions.{env_path(variables, name)}",
                 f"cannot set {name} environment variable in autoscalerOptions.env when tlsOptions is set: the "
                 "operator sets it",
                 item=last,

@@ -172,7 +172,7 @@ CASES: list[tuple[str, Severity, str, Changes, str, Changes]] = [
         WARN,
         "RayCluster",
         head_env("REDIS_PASSWORD", value="secret"),
-        f"{AT_RAY}.env[REDIS_PASSWORD]",
+        f"{AT_RAY}.env[0]",
         head_env("REDIS_PASSWORD", **FROM_SECRET),
     ),
     (

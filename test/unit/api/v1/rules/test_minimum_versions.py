@@ -25,7 +25,7 @@ def at(version: str, changes: Changes) -> Changes:
 FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("MV04", at("2.9.3", V2), [("deny", "autoscalerOptions.version")]),
     ("MV04", at("2.45.0", V2), [("warn", "autoscalerOptions.version")]),
-    ("MV04", at("2.9.3", V2_ENV), [("deny", "HC.env[RAY_enable_autoscaler_v2]")]),
+    ("MV04", at("2.9.3", V2_ENV), [("deny", "HC.env[0]")]),
     ("MV04", {"rayVersion": "-", "HC.image": "rayproject/ray:2.9.3", **V2}, [("deny", "autoscalerOptions.version")]),
     ("MV04", {"rayVersion": "-", "HC.image": "corp/x:2.9.3-py310", **V2}, [("warn", "autoscalerOptions.version")]),
     ("MV06", at("2.9.0", {**V2, "W.idleTimeoutSeconds": 5}), [("warn", "W.idleTimeoutSeconds")]),

@@ -192,14 +192,14 @@ CASES: list[tuple[str, Changes, str, str, Changes]] = [
     (
         "J18",
         rules(("DeleteCluster", ended(5)), ("DeleteWorkers", ended(10))),
-        "spec.deletionStrategy.deletionRules",
+        "spec.deletionStrategy.deletionRules[0].condition.ttlSeconds",
         "for JobStatus 'SUCCEEDED': DeleteCluster TTL (5) must be >= DeleteWorkers TTL (10)",
         rules(("DeleteCluster", failed(5)), ("DeleteWorkers", ended(10)), ("DeleteNone", ended(1))),
     ),
     (
         "J18",
         rules(("DeleteWorkers", failed(10)), ("DeleteSelf", failed(9))),
-        "spec.deletionStrategy.deletionRules",
+        "spec.deletionStrategy.deletionRules[1].condition.ttlSeconds",
         "for JobDeploymentStatus 'Failed': DeleteSelf TTL (9) must be >= DeleteWorkers TTL (10)",
         rules(("DeleteWorkers", failed(10)), ("DeleteSelf", failed(10))),
     ),
@@ -422,7 +422,7 @@ def test_a_job_that_waits_for_its_user_must_stay_interactive() -> None:
     found = denial(waiting)
 
     assert found is not None
-    assert (found.rule, found.path, found.reason) == ("J34", "status.jobDeploymentStatus", "InvalidRayJobStatus")
+    assert (found.rule, found.path, found.reason) == ("J34", "spec.submissionMode", "InvalidRayJobStatus")
     assert found.message.startswith("The RayJob status is invalid: JobDeploymentStatus")
     assert denial({**waiting, "spec": a_job({"submissionMode": "InteractiveMode"})["spec"]}) is None
 
