@@ -46,13 +46,15 @@ async def stop(up: Manta) -> None:
 async def test_a_ray_without_a_wheel_for_any_python_here_ends_the_run_with_both_named(tmp_path: Path) -> None:
     """Neither is Python 3.7 here, nor had that Ray a wheel for one that is."""
     job = tmp_path / "job.yaml"
-    job.write_text((SAMPLES / "rayjob-http.yaml").read_text().replace("ray:2.52.0", "ray:1.13.0-py37"))
+    text = (SAMPLES / "rayjob-http.yaml").read_text()
+    job.write_text(text.replace("ray:2.52.0", "ray:1.13.0-py37").replace('"2.52.0"', '"1.13.0"'))
 
     async with manta(tmp_path, "run", "--output", "plain", job) as run:
         code, output, errors = await run.ended()
 
     assert (code, errors) == (1, "")
-    (trouble,) = (line for line in output.splitlines() if "! " in line)
+    unwise, trouble = (line for line in output.splitlines() if "! " in line)
+    assert "Ray 1.13.0 is older than 2.9.0" in unwise
     assert "cannot make an environment with Ray 1.13.0: it has no wheel for Python 3." in trouble
     assert "(there is no python3.7 on PATH). Put a Python that it has wheels for on PATH (3.6, 3.7, " in trouble
     verdict = next(line for line in output.splitlines() if "gave up" in line)
@@ -80,6 +82,7 @@ async def test_a_pod_that_the_api_refuses_ends_the_run_and_is_told_by_manta_up(t
     body = yaml.safe_load(text)
     container = body["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"requests": {"cpu": 2}, "limits": {"cpu": 1}}
+    body["metadata"]["annotations"] = {"ray.io/admission-skip": "GPU30"}  # which says so before anything starts
     cluster.write_text(yaml.safe_dump(body))
 
     async with manta(tmp_path, *scripted("run", cluster)) as run:
