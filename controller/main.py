@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from api.core import JOBS, SECRETS
 from api.meta import Json, Ref, Resource
 from api.meta import controller_of as controller_owner
 from api.v1 import wire
-from api.v1.rules.model import Context
 from controller.admission import context_of
 from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
@@ -101,17 +100,11 @@ def servers(settings: Settings) -> Sequence[Serve]:
     """The webhooks, if they are on. Loaded only then, since 8 MiB of cryptography come with them."""
     if settings.webhooks is None:
         return ()
+    from api.v1.admission_defaults import defaulted
     from webhooks.server import serving
 
     context = context_of(settings.options, settings.admission)
-    return (partial(serving, settings=settings.webhooks, context=context, defaulted=as_it_is),)
-
-
-def as_it_is(
-    _kind: str, new: Mapping[str, Any], _old: Mapping[str, Any] | None, _context: Context
-) -> Mapping[str, Any]:
-    """No defaults."""
-    return new
+    return (partial(serving, settings=settings.webhooks, context=context, defaulted=defaulted),)
 
 
 def watched(settings: Settings) -> Sequence[Watched]:
