@@ -42,6 +42,10 @@ def _value(path: str, value: Any, example: Any, name: str) -> Any:
         return _rules(path, value)
     if name == "image_versions":
         return {image: _image(f"{path}[{image}]", one) for image, one in _mapping(path, value).items()}
+    if name == "accelerator_tolerations":
+        return {key: _tolerations(f"{path}[{key}]", one) for key, one in _mapping(path, value).items()}
+    if isinstance(example, dict):
+        return _strings(path, value)
     if isinstance(example, Profile):
         return _profile(path, value)
     if isinstance(example, tuple):
@@ -74,6 +78,20 @@ def _rules(path: str, value: Any) -> Mapping[str, str]:
             given = {**given, id_: Severity.OFF.value}  # YAML takes a bare `off` for false
         elif severity not in severities:
             raise BadSettings(f"{path}.{id_} must be one of {', '.join(severities)}, not {severity!r}")
+    return given
+
+
+def _tolerations(path: str, value: Any) -> list[Mapping[str, str]]:
+    if not isinstance(value, list):
+        raise BadSettings(f"{path} must be a list of tolerations, not {value!r}")
+    return [_strings(f"{path}[{index}]", one) for index, one in enumerate(value)]
+
+
+def _strings(path: str, value: Any) -> Mapping[str, str]:
+    given = _mapping(path, value)
+    for key, one in given.items():
+        if not isinstance(one, str):
+            raise BadSettings(f"{path}.{key} must be a string, not {one!r}")
     return given
 
 

@@ -62,6 +62,16 @@ def test_off_needs_no_quotes_in_yaml(settings_of: Any) -> None:
     assert settings_of({"rules": {"M11": False}}).admission.rules == {"M11": "off"}
 
 
+def test_labels_and_tolerations_that_are_filled_in_are_read_as_they_are(settings_of: Any) -> None:
+    """D10 and D11."""
+    tolerations = {"nvidia.com/gpu": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}
+
+    admission = settings_of({"defaultLabels": {"team": "ml"}, "acceleratorTolerations": tolerations}).admission
+
+    assert admission.default_labels == {"team": "ml"}
+    assert admission.accelerator_tolerations == tolerations
+
+
 @pytest.mark.parametrize(
     ("admission", "said"),
     [
@@ -78,6 +88,9 @@ def test_off_needs_no_quotes_in_yaml(settings_of: Any) -> None:
         ({"imageVersions": {"a": {"ray": 2.5}}}, "put it in quotes"),
         ({"imageVersions": {"a": {"python": "3.10"}}}, "needs ray"),
         ({"imageVersions": {"a": {"rya": "2.5"}}}, "did you mean ray"),
+        ({"defaultLabels": {"cost": 7}}, "must be a string"),
+        ({"defaultLabels": ["team"]}, "must be a mapping"),
+        ({"acceleratorTolerations": {"nvidia.com/gpu": {"key": "a"}}}, "must be a list of tolerations"),
         (["strict"], "admission in the -config file must be a mapping"),
     ],
 )
