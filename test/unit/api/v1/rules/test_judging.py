@@ -77,6 +77,7 @@ def test_a_good_object_is_let_through_without_a_word(kind: str) -> None:
     assert found == Verdict([], [], ())
 
 
+@pytest.mark.spec("admission:P2")
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     """P2: with path, value, rule and the way out."""
     spec = deepcopy(MISMATCHED)
@@ -104,6 +105,7 @@ def test_what_the_reference_refuses_is_told_first() -> None:
     assert [one.rule for one in found.denials] == ["M2", "C37", "RV02"]
 
 
+@pytest.mark.spec("admission:P3")
 @pytest.mark.parametrize(
     ("profile", "spec", "denied", "warned"),
     [
@@ -130,6 +132,7 @@ def test_the_strict_profile_turns_nothing_on() -> None:
     assert verdict(an_object(spec=spec), context=with_settings(profile=Profile.STRICT)).denials == []
 
 
+@pytest.mark.spec("admission:P3")
 @pytest.mark.parametrize(
     ("severity", "spec", "denied", "warned"),
     [
@@ -156,6 +159,7 @@ def test_a_rule_that_is_off_can_be_turned_on() -> None:
     assert told(found.denials) == [("GPU28", "spec.workerGroupSpecs[0].replicas")]
 
 
+@pytest.mark.spec("admission:P3")
 @pytest.mark.parametrize("severity", ["warn", "off"])
 def test_no_setting_makes_less_of_what_the_reference_refuses(severity: str) -> None:
     """The reconcile loop would refuse it afterwards."""
@@ -170,6 +174,7 @@ def test_a_severity_that_there_is_not_is_refused_at_the_start() -> None:
         AdmissionSettings(rules={"RV02": "loud"})
 
 
+@pytest.mark.spec("admission:P4")
 def test_an_object_may_be_spared_a_rule_by_its_annotation() -> None:
     """P4: and that it was is known."""
     found = verdict(an_object(spec=MISMATCHED, annotations={SKIP: "RV02, GPU05"}))
@@ -182,6 +187,7 @@ def test_a_skip_that_had_nothing_to_skip_is_not_told() -> None:
     assert verdict(an_object(annotations={SKIP: "RV02"})) == Verdict([], [], [])
 
 
+@pytest.mark.spec("admission:P4")
 def test_what_the_reference_refuses_cannot_be_skipped() -> None:
     """And the user reads that."""
     found = verdict(an_object(spec=ENFORCED, annotations={SKIP: "C1"}))
@@ -190,6 +196,7 @@ def test_what_the_reference_refuses_cannot_be_skipped() -> None:
     assert [(one.rule, "C1" in one.message) for one in found.warnings] == [("P4", True)]
 
 
+@pytest.mark.spec("admission:P4")
 def test_skipping_can_be_forbidden() -> None:
     """P4: by the operator's owner."""
     found = verdict(an_object(spec=MISMATCHED, annotations={SKIP: "RV02"}), context=with_settings(skips_allowed=False))
@@ -198,6 +205,7 @@ def test_skipping_can_be_forbidden() -> None:
     assert told(found.warnings) == [("P4", f"metadata.annotations[{SKIP}]")]
 
 
+@pytest.mark.spec("admission:P6")
 def test_an_object_in_deletion_is_asked_nothing() -> None:
     """P6: a finalizer must come off, whatever else is wrong."""
     old = an_object(spec=ENFORCED, name="Not a name", finalizers=["a/b"])
@@ -206,6 +214,7 @@ def test_an_object_in_deletion_is_asked_nothing() -> None:
     assert verdict(new, old) == Verdict()
 
 
+@pytest.mark.spec("admission:P6")
 def test_a_change_of_metadata_asks_no_rule_about_the_spec() -> None:
     """P6: labels and owners are written by many."""
     old, new = an_object(spec=MISMATCHED), an_object(spec=MISMATCHED, labels={"team": "a"})
@@ -213,6 +222,7 @@ def test_a_change_of_metadata_asks_no_rule_about_the_spec() -> None:
     assert verdict(new, old) == Verdict([], [], ())
 
 
+@pytest.mark.spec("admission:P6")
 def test_a_change_of_metadata_asks_the_rules_about_metadata() -> None:
     """M10 reads an annotation."""
     annotations = {"ray.io/initializing-timeout": "soon"}
@@ -221,6 +231,7 @@ def test_a_change_of_metadata_asks_the_rules_about_metadata() -> None:
     assert [one.rule for one in found.denials] == ["M10"]
 
 
+@pytest.mark.spec("admission:P7")
 def test_what_was_wrong_before_only_warns() -> None:
     """P7: an object that was stored before there was a webhook can be edited elsewhere."""
     old = an_object(spec=deepcopy(MISMATCHED))
@@ -244,6 +255,7 @@ def test_what_the_reference_refuses_is_ratcheted_too() -> None:
     assert [one.rule for one in found.warnings] == ["C61"]
 
 
+@pytest.mark.spec("admission:P7")
 def test_another_wrong_value_is_refused() -> None:
     """P7: the same value only."""
     found = verdict(an_object(spec=a_cluster_spec(version="2.45.0")), an_object(spec=MISMATCHED))
@@ -260,6 +272,7 @@ def test_what_only_warned_before_is_no_reason_to_let_a_refusal_pass() -> None:
     assert told(verdict(new, old).denials) == RV02
 
 
+@pytest.mark.spec("admission:P7")
 def test_a_group_that_moves_keeps_its_old_faults() -> None:
     """P7: another group was put before it."""
     spec = a_cluster_spec()
@@ -274,6 +287,7 @@ def test_a_group_that_moves_keeps_its_old_faults() -> None:
     assert told(found.warnings) == [("RV03", "spec.workerGroupSpecs[1].template.spec.containers[0].image")]
 
 
+@pytest.mark.spec("admission:P8")
 def test_the_operator_itself_passes_unasked() -> None:
     """P8: it writes finalizers, annotations and, for its own rules, groups' suspension."""
     context = with_settings(trusted_users=(OPERATOR,))
@@ -288,6 +302,7 @@ def scaled(old: Json, replicas: int, doomed: list[str]) -> Json:
     return new
 
 
+@pytest.mark.spec("admission:P8")
 def test_the_autoscaler_scales_unasked() -> None:
     """P8: not even beyond the bounds; the operator clamps."""
     old = an_object(namespace="default")
@@ -342,6 +357,7 @@ def admitted(job: Json) -> Json:
     return new
 
 
+@pytest.mark.spec("admission:P8")
 def test_kueue_sets_a_job_going_whatever_rules_say_of_it() -> None:
     """P8: GPU05 was told when it was made, and the GPU toleration comes from the flavour."""
     old = deepcopy(GPU_JOB)
@@ -373,6 +389,7 @@ def test_a_job_that_may_not_be_suspended_is_refused_when_it_is() -> None:
     assert [one.rule for one in verdict(new, old).denials] == ["J1"]
 
 
+@pytest.mark.spec("admission:P10")
 def test_what_runs_in_another_cluster_is_not_held_to_the_gates_of_this_one() -> None:
     """P10: of MultiKueue; rules of form are asked all the same."""
     gated = {"networkPolicy": {}, "managedBy": "kueue.x-k8s.io/multikueue"}
@@ -384,6 +401,7 @@ def test_what_runs_in_another_cluster_is_not_held_to_the_gates_of_this_one() -> 
     assert [one.rule for one in own.denials] == ["C56", "RV02"]
 
 
+@pytest.mark.spec("admission:P12")
 @pytest.mark.parametrize("kind", sorted(CLUSTER_PATHS))
 def test_a_cluster_is_judged_alike_wherever_it_stands(kind: str) -> None:
     """P12: with the path of the field in that kind."""
