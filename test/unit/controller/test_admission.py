@@ -199,3 +199,15 @@ def test_rules_are_told_what_they_may_know_of_this_operator() -> None:
 def test_an_operator_without_webhooks_serves_none() -> None:
     assert servers(load([], {})) == ()
     assert len(servers(load([], {"ENABLE_WEBHOOKS": "true"}))) == 1
+
+
+def test_the_page_s_example_is_a_file_that_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operator.md").read_text()
+    example = page.partition("```yaml\nadmission:\n")[2].partition("```")[0]
+    file = tmp_path / "config.yaml"
+    file.write_text(f"admission:\n{example}")
+
+    admission = load(["-config", str(file)], {}).admission
+
+    assert admission.rules == {"RV02": "warn"}
+    assert admission.image_versions.keys() == {"registry.example.com/own:1"}

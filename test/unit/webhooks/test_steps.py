@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from api.meta import Json
+from api.v1.admission_defaults import defaulted
 from api.v1.rules.model import Context
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.typed import at
 from localcluster.apiserver.patch import json_patch
 from webhooks.kinds import DOORS, Door
 from webhooks.server import hooks
-from webhooks.steps import FindCluster, no_cluster
+from webhooks.steps import Defaulting, FindCluster, no_cluster
 
 GATES = {"RayClusterStatusConditions": True}
 
@@ -33,10 +34,10 @@ def with_start_params(kind: str, new: Mapping[str, Any], old: Any, context: Cont
 
 
 class Asked:
-    def __init__(self, **admission: Any) -> None:
+    def __init__(self, defaulting: Defaulting = with_start_params, **admission: Any) -> None:
         self.registry = CollectorRegistry()
         context = Context(GATES, admission=AdmissionSettings(**admission))
-        self.hooks = hooks(context, with_start_params, self.registry)
+        self.hooks = hooks(context, defaulting, self.registry)
 
     def validate(self, request: Json) -> Json:
         return self.hooks["/validate-ray-io-v1-raycluster"](request)
@@ -206,6 +207,33 @@ def test_a_job_s_submitter_is_held_against_the_cluster_that_it_selects_where_tha
     assert "[RV11]" not in asked_with(no_cluster)
 
 
+@pytest.mark.spec("runtime:WH-5", "admission:P11")
+@pytest.mark.parametrize("kind", [door.resource.kind for door in DOORS])
+def test_the_operator_s_own_defaults_are_a_patch_that_a_second_call_does_not_repeat(kind: str) -> None:
+    """The API server calls again when another webhook changed the object."""
+    (door,) = [one for one in DOORS if one.resource.kind == kind]
+    cluster = a_cluster()["spec"]
+    del cluster["rayVersion"], cluster["headGroupSpec"]["rayStartParams"]
+    job = {"entrypoint": "true", "rayClusterSpec": cluster}
+    specs = {
+        "RayCluster": cluster,
+        "RayJob": job,
+        "RayService": {"rayClusterConfig": cluster},
+        "RayCronJob": {"schedule": "@daily", "jobTemplate": job},
+    }
+    raw = {"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": "demo"}, "spec": specs[kind]}
+    hook = hooks(Context(GATES), defaulted, CollectorRegistry())[door.mutating_path]
+    group = {"group": "ray.io", "version": "v1", "kind": kind}
+
+    response = hook(a_request(raw, kind=group))
+
+    patched = json_patch(raw, json.loads(base64.b64decode(response["patch"])))
+    assert '"rayVersion": "2.52.0"' in json.dumps(patched)
+    assert '"rayStartParams": {}' in json.dumps(patched)
+    assert hook(a_request(patched, kind=group)) == {"allowed": True}
+    assert hook(a_request(patched, patched, kind=group)) == {"allowed": True}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (
@@ -220,7 +248,7 @@ JSON = st.recursive(
 @given(st.sampled_from(DOORS), st.sampled_from(["CREATE", "UPDATE", "DELETE"]), JSON, JSON)
 def test_no_json_makes_a_hook_fail(door: Door, operation: str, spec: Any, old: Any) -> None:
     """The mutating ones see objects that no schema has."""
-    found = Asked().hooks
+    found = Asked(defaulted).hooks
     kind = {"group": "ray.io", "kind": door.resource.kind}
     objects = [{"kind": door.resource.kind, "metadata": {"name": "a"}, "spec": spec}, spec]
 
