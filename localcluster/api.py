@@ -22,6 +22,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details or {}
         self.metadata: Json = {}  # of the Status; where LIST-8 puts the next token
+        self.warnings: Sequence[str] = ()  # what the client is told beside it
         self._with_details = details is not None  # {} is shown, None is not: both occur (spec kube-api ERR-2, ERR-9)
 
     @property

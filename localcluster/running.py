@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from localcluster.api import Api
+from localcluster.apiserver.admission_calls import calling
 from localcluster.apiserver.http import HttpFace, serving
 from localcluster.apiserver.local import LocalApi
 from localcluster.apiserver.server import ApiServer
@@ -60,8 +61,10 @@ async def running(
         face = FaultyFace(server, now=now, token=token)
     api = LocalApi(server)
     async with (
+        calling() as call,
         serving(face, host=host, port=port, socket=socket) as url,  # first: a taken port is no failure of a group
         mirroring(api) as mirrors,
         controlling(api, mirrors, now=now, certificate=authority),
     ):
+        server.call_webhooks(call)
         yield Running(url, server, face, api, mirrors)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-from localcluster.api import Json
+from localcluster.api import Json, Refusal
 from localcluster.apiserver.incoming import is_dry
 from localcluster.apiserver.requests import Admission, Request, Review
 
@@ -22,9 +23,27 @@ class Asked:
         self._review = review
 
     @property
+    def called(self) -> bool:
+        """Whether anybody may have been asked, so that time may have passed."""
+        return self._admission is not None
+
+    @property
     def warnings(self) -> list[str]:
-        """What admission wants the client to read."""
+        """What the client shall read; admission adds to it."""
         return self._review.warnings
+
+    @warnings.setter
+    def warnings(self, warnings: list[str]) -> None:
+        self._review.warnings = warnings
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """A refusal inside carries the warnings that there are by then."""
+        try:
+            yield
+        except Refusal as refusal:
+            refusal.warnings = (*refusal.warnings, *self.warnings)
+            raise
 
     async def mutated(self) -> Json | None:
         """The object as admission wants it; None when it is content. Raises Refusal."""
@@ -40,26 +59,31 @@ class Asked:
 
 
 class Admitting:
-    """Makes the reviews. The admission is looked up with each write: it may be set later."""
+    """Makes the reviews. The admission is looked up with each write: it may be set later.
+
+    What is warned of is added to the list that is handed in.
+    """
 
     def __init__(self, admission: Callable[[], Admission | None]) -> None:
         self._admission = admission
 
-    def create(self, request: Request, obj: Json) -> Asked:
+    def create(self, request: Request, obj: Json, warnings: list[str]) -> Asked:
         """Ask about a new object."""
-        return self._ask("CREATE", request, obj, None)
+        return self._ask("CREATE", request, obj, None, warnings)
 
-    def update(self, request: Request, obj: Json, old: Json) -> Asked:
+    def update(self, request: Request, obj: Json, old: Json, warnings: list[str]) -> Asked:
         """Ask about a changed object."""
-        return self._ask("UPDATE", request, obj, old)
+        return self._ask("UPDATE", request, obj, old, warnings)
 
     def delete(self, request: Request, old: Json, name: str) -> Asked:
         """Ask about an object that shall go; name is "" for one of a collection (DEL-10)."""
-        asked = self._ask("DELETE", request, None, old)
+        asked = self._ask("DELETE", request, None, old, [])
         asked._review.name = name
         return asked
 
-    def _ask(self, operation: Operation, request: Request, obj: Json | None, old: Json | None) -> Asked:
+    def _ask(
+        self, operation: Operation, request: Request, obj: Json | None, old: Json | None, warnings: list[str]
+    ) -> Asked:
         name = request.name or (obj or {}).get("metadata", {}).get("name", "")
         review = Review(
             operation=operation,
@@ -69,7 +93,7 @@ class Admitting:
             old_object=old,
             options=_options(operation, request),
             dry_run=is_dry(request.options),
-            warnings=[],
+            warnings=warnings,
         )
         return Asked(self._admission(), review)
 

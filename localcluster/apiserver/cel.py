@@ -1,4 +1,4 @@
-"""CEL rules of custom resources: `x-kubernetes-validations` (spec kube-api VAL-8).
+"""CEL: expressions, and the rules of custom resources made of them: `x-kubernetes-validations` (spec kube-api VAL-8).
 
 A rule is compiled once, when its definition is stored. Values come untyped to the CEL library, so an unknown field of
 `self` is looked for here, in the schema. Transition rules (`oldSelf`) run on updates, where old and new value both
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from localcluster.apiserver.refusals import Cause, quoted
 from localcluster.apiserver.schema import Found, Path, field_text
 
-__all__ = ["RuleError", "Rules", "compile_rules"]
+__all__ = ["RuleError", "Rules", "compile_rules", "go_error", "program"]
 
 Rules: TypeAlias = Callable[[Any, Any, bool, Path, Found], None]  # (value, old value, has old, path, found)
 
@@ -43,24 +43,47 @@ class RuleError(ValueError):
         self.where, self.rule = where, rule
 
 
+_SCHEMA_NAMES: Final = ("self", "oldSelf")
+
+
 @functools.cache
-def _environment() -> Any:
+def _environment(names: tuple[str, ...]) -> Any:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
     extensions = [ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional()]
-    variables = {"self": cel.Type.DYN, "oldSelf": cel.Type.DYN}
-    return cel.NewEnv(variables=variables, extensions=extensions)
+    return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN), extensions=extensions)
 
 
 @functools.lru_cache(maxsize=4096)
-def _program(text: str) -> Any:
-    """The compiled expression; definitions of several versions and kinds share most of theirs. Raises ValueError."""
+def program(text: str, names: tuple[str, ...] = _SCHEMA_NAMES) -> Any:
+    """The expression over these variables, compiled; many definitions and webhooks share most of theirs.
+
+    Raises ValueError.
+    """
     try:
-        return _environment().compile(text)
+        return _environment(names).compile(text)
     except RuntimeError as error:
         message = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
         raise ValueError(f"compilation failed: {message}") from error
+
+
+def go_error(text: str) -> str:
+    """An error of evaluation in the words of the server's own library."""
+    _, _, bare = text.partition(": ")
+    for pattern, words in _GO_WORDS:
+        if (match := pattern.fullmatch(bare)) is not None:
+            return match.expand(words)
+    return bare
+
+
+_GO_WORDS: Final = (
+    (re.compile(r'Key not found in map : "?([^"]*)"?'), r"no such key: \1"),
+    (re.compile(r"No matching overloads found.*", re.DOTALL), "no such overload"),
+    (re.compile(r"Applying SELECT to non-message type"), "no such overload"),
+    (re.compile(r"divide by zero"), "division by zero"),
+    (re.compile(r"Index error: index=(-?\d+) size=\d+"), r"index out of bounds: \1"),
+)
 
 
 def compile_rules(schema: Mapping[str, Any], where: str = "") -> Rules | None:
@@ -137,9 +160,9 @@ class _Rule:
         if (unknown := _unknown_field(schema, text)) is not None:
             raise RuleError(unknown, f"{where}.rule", rule)
         try:
-            self._program = _program(text)
+            self._program = program(text)
             expression = rule.get("messageExpression")
-            self._message_program = _program(expression) if expression else None
+            self._message_program = program(expression) if expression else None
         except ValueError as error:
             raise RuleError(str(error), f"{where}.rule", rule) from error
         self._transition = _OLD.search(_STRINGS.sub("''", text)) is not None

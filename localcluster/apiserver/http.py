@@ -38,6 +38,8 @@ __all__ = ["Dial", "HttpFace", "serving"]
 MOST_BODY_BYTES = 3 * 1024 * 1024  # as the real one (ERR-13)
 GZIP_FROM_BYTES = 128 * 1024  # as the real one (PRO-4)
 GZIP_LEVEL = 1  # it compresses on the loop that everything else runs on
+ADMIN: Json = {"username": "system:admin", "groups": ["system:masters", "system:authenticated"]}
+ANONYMOUS: Json = {"username": "system:anonymous", "groups": ["system:unauthenticated"]}
 OPEN_TO_ALL = ("/version", "/healthz", "/livez", "/readyz")
 READABLE_AGENTS = ("curl/", "Wget/", "Mozilla/")
 JSON_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
@@ -80,15 +82,16 @@ class HttpFace:
     async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to one request; what is refused is an answer too."""
         path = request.rel_url.raw_path
+        user = ADMIN
         try:
             if self._prefix and path.startswith(self._prefix):
                 path = path[len(self._prefix) - 1 :]
             else:
-                self._authenticate(request, path)
+                user = self._authenticate(request, path)
             target = route(path, self._server.registry)
             if target is None:
                 return _document(self._documents.get(request.method, path, request.headers, request.host), request)
-            return await self._resource(request, target, parse_query(request.rel_url.raw_query_string))
+            return await self._resource(request, target, parse_query(request.rel_url.raw_query_string), user)
         except NoSuchPath:
             return web.Response(
                 status=404, body=b"404 page not found\n", headers={"Content-Type": "text/plain; charset=utf-8"}
@@ -96,27 +99,27 @@ class HttpFace:
         except Refusal as refusal:
             return _refused(refusal, request)
 
-    def _authenticate(self, request: web.BaseRequest, path: str) -> None:
+    def _authenticate(self, request: web.BaseRequest, path: str) -> Json:
+        """Who asks. A service account may do everything, as there is no authorization here. Raises Refusal."""
         if not self._credentials:
-            return
+            return ADMIN
         given = request.headers.get("Authorization")
-        if given in self._credentials or self._is_account(given):
-            return
+        if given in self._credentials:
+            return ADMIN
+        scheme, _, token = (given or "").partition(" ")
+        if scheme == "Bearer" and (user := self._server.user_of(token.strip())) is not None:
+            return user
         if given is not None:
             raise Refusal(401, "Unauthorized", "Unauthorized")
         if path not in OPEN_TO_ALL:
             verb = request.method.lower()
             message = f'forbidden: User "system:anonymous" cannot {verb} path "{path}"'
             raise Refusal(403, "Forbidden", message, {})
+        return ANONYMOUS
 
-    def _is_account(self, given: str | None) -> bool:
-        """A service account's token: it may do everything, as there is no authorization here."""
-        scheme, _, token = (given or "").partition(" ")
-        return scheme == "Bearer" and self._server.user_of(token.strip()) is not None
-
-    async def _resource(self, request: web.BaseRequest, target: Target, query: Query) -> web.StreamResponse:
+    async def _resource(self, request: web.BaseRequest, target: Target, query: Query, user: Json) -> web.StreamResponse:
         _check_served(request.method, target)
-        asked = Request(target.resource, target.namespace, target.name, target.subresource, query.options)
+        asked = Request(target.resource, target.namespace, target.name, target.subresource, query.options, user)
         if target.subresource == "proxy":
             return await self._proxied(request, target)
         if target.subresource == "log":
@@ -252,7 +255,8 @@ def _wants_pretty(request: web.BaseRequest, query: Query) -> bool:
 
 def _refused(refusal: Refusal, request: web.BaseRequest) -> web.Response:
     pretty = request.headers.get("User-Agent", "").startswith(READABLE_AGENTS)
-    response = _response(refusal.code, encode(refusal.status, Form(), pretty=pretty), Form(), request)
+    body = encode(refusal.status, Form(), pretty=pretty)
+    response = _response(refusal.code, body, Form(), request, tuple(refusal.warnings))
     wait = refusal.details.get("retryAfterSeconds")
     if wait:
         response.headers["Retry-After"] = str(wait)

@@ -60,6 +60,8 @@ def _go_kind(value: Any) -> str:
 
 def _apply(document: Any, operation: Mapping[str, Any]) -> Any:
     name, path = operation.get("op"), _tokens(operation.get("path"))
+    if name in {"add", "remove", "replace"}:
+        _check_parent(document, name, path, operation["path"])
     if name in {"add", "replace", "test"} and "value" not in operation and name != "test":
         raise PatchFailed(f"{name} without a value")
     if name == "add":
@@ -77,6 +79,18 @@ def _apply(document: Any, operation: Mapping[str, Any]) -> Any:
         value = _find(document, source)
         return _add(_remove(document, source), path, value)
     raise PatchFailed(f"unknown operation {name!r}")
+
+
+def _check_parent(document: Any, name: str, path: Sequence[str], text: str) -> None:
+    """A webhook's author is told in these words (ADM-5). Raises PatchFailed."""
+    try:
+        parent = _find(document, path[:-1])
+    except PatchFailed as error:
+        where = f'"{text}"' if name != "replace" else text
+        raise PatchFailed(f"{name} operation does not apply: doc is missing path: {where}: missing value") from error
+    if name == "remove" and path and isinstance(parent, Mapping) and path[-1] not in parent:
+        why = f"unable to remove nonexistent key: {path[-1]}: missing value"
+        raise PatchFailed(f"error in remove for path: '{text}': {why}")
 
 
 def _tokens(path: Any) -> list[str]:
@@ -150,7 +164,7 @@ def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
 
 def _test(document: Any, path: Sequence[str], wanted: Any) -> Any:
     if not _same(_find(document, path), wanted):
-        raise PatchFailed(f"test of /{'/'.join(path)} failed")
+        raise PatchFailed(f"testing value /{'/'.join(path)} failed: test failed")
     return document
 
 

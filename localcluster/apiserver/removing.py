@@ -62,7 +62,9 @@ class Remover:
             _check_preconditions(request, entry)
             obj = core.decoded(resource, entry)
             review = self._admitting.delete(request, core.view(resource, obj), shown_name)
-            await review.validated(None, shown_name)
+            with review.telling():
+                await review.mutated()  # asked, too, though there is nothing to change
+                await review.validated(None, shown_name)
             kind = core.kind(resource)
             kind.check_delete(resource, obj)
             if core.get(resource, request.namespace, request.name) is entry:

@@ -14,6 +14,8 @@ from datetime import datetime
 import orjson
 
 from localcluster.api import Json
+from localcluster.apiserver.admission import Webhooks
+from localcluster.apiserver.admission_calls import Call
 from localcluster.apiserver.admitting import Admitting
 from localcluster.apiserver.bootstrap import bootstrap
 from localcluster.apiserver.core import Core
@@ -58,6 +60,10 @@ class ApiServer:
         self._remover = Remover(self._core, self._definitions, admitting)
         self._definitions.restore()
         bootstrap(self._core)
+
+    def call_webhooks(self, call: Call) -> None:
+        """From now on ask the webhooks of the stored configurations about each write."""
+        self.admission = Webhooks(self._core, call)
 
     @property
     def registry(self) -> Registry:

@@ -93,7 +93,19 @@ class Writer:
         self._check_room(request, metadata)
         if metadata.get("resourceVersion", "0") != "0" and not absent_update:
             raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
-        review = self._admitting.create(request, core.view(resource, obj))
+        review = self._admitting.create(request, core.view(resource, obj), warnings)
+        with review.telling():
+            obj = await self._admitted(request, kind, review, obj)
+        if is_dry(request.options):
+            return Answer(201, core.encoded(resource, obj), tuple(warnings))
+        entry = core.put(resource, obj)
+        answer = Answer(201, core.shown(resource, entry), tuple(warnings))
+        self._definitions.changed(resource, entry)
+        return answer
+
+    async def _admitted(self, request: Request, kind: Kind, review: Asked, obj: Json) -> Json:
+        """The new object, changed and checked by all who have a say. Raises Refusal."""
+        core, resource = self._core, request.resource
         obj = await self._mutated(request, kind, review, obj)
         self._complete_new(resource, kind, obj)
         name = obj["metadata"].get("name", "")
@@ -101,16 +113,13 @@ class Writer:
             obj, core
         ):
             raise invalid(core.storage(resource), name, causes)
+        review.warnings += finalizer_warnings(obj["metadata"])
         await review.validated(core.view(resource, obj), name)
+        if review.called:
+            self._check_room(request, obj["metadata"])  # the namespace may be on its way out by now
         if core.get(resource, request.namespace, name) is not None:
             raise already_exists(resource, name)
-        warnings += finalizer_warnings(obj["metadata"]) + review.warnings
-        if is_dry(request.options):
-            return Answer(201, core.encoded(resource, obj), tuple(warnings))
-        entry = core.put(resource, obj)
-        answer = Answer(201, core.shown(resource, entry), tuple(warnings))
-        self._definitions.changed(resource, entry)
-        return answer
+        return obj
 
     def _decoded(self, request: Request, kind: Kind, body: Body) -> tuple[Json, list[str]]:
         resource = request.resource
@@ -159,6 +168,8 @@ class Writer:
         result = await asked.mutated()
         if result is None:
             return obj
+        if request.subresource == "scale":
+            return conformed("autoscaling.v1.Scale", "Scale", result)
         again, _ = self._decoded(request, kind, Body(result))
         check_place(request, again["metadata"], named=False)
         return again
@@ -256,17 +267,24 @@ class Writer:
     ) -> Answer | None:
         core, resource = self._core, request.resource
         kind = core.kind(resource)
-        new = self._merged(request, kind, new, old)
-        review = self._admitting.update(request, core.view(resource, new), core.view(resource, old))
-        admitted = await self._mutated(request, kind, review, new)
-        if admitted is not new:
+        review = self._admitting.update(request, self._asked(request, new), self._asked(request, old), warnings)
+        with review.telling():
+            admitted = await self._mutated(request, kind, review, new)
+            if admitted is not new and request.subresource == "scale":
+                admitted, _ = self._scaled(request, old, admitted)
             new = self._merged(request, kind, admitted, old)
-        self._check_changed(request, kind, new, old)
-        await review.validated(core.view(resource, new), request.name)
-        if core.get(resource, request.namespace, request.name) is not entry:
-            return None
-        warnings += finalizer_warnings(new["metadata"], old["metadata"]) + review.warnings
-        return Answer(200, self._commit(request, kind, entry, old, new), tuple(warnings))
+            self._check_changed(request, kind, new, old)
+            review.warnings += finalizer_warnings(new["metadata"], old["metadata"])
+            await review.validated(self._asked(request, new), request.name)
+            if core.get(resource, request.namespace, request.name) is not entry:
+                return None
+            return Answer(200, self._commit(request, kind, entry, old, new), tuple(warnings))
+
+    def _asked(self, request: Request, obj: Json) -> Json:
+        """The object as admission sees it: a Scale, if that is what is written (ADM-3)."""
+        if request.subresource == "scale":
+            return scale_of(obj, scale_paths(self._core, request.resource))
+        return self._core.view(request.resource, obj)
 
     def _merged(self, request: Request, kind: Kind, new: Json, old: Json) -> Json:
         """The new object with all that this path does not write as it was (STAT-1), and the server's own fields."""

@@ -45,7 +45,6 @@ __all__ = [
     "RoleKind",
     "SecretKind",
     "SpecGeneration",
-    "WebhookKind",
 ]
 
 _MOST_DATA: Final = 1024 * 1024
@@ -371,46 +370,3 @@ class PriorityClassKind(Kind):
         if unchanged(new, old, "value"):
             return []
         return [forbidden_field("value", "may not be changed in an update.")]
-
-
-class WebhookKind(Kind):
-    """Configurations of admission webhooks (ADM-9)."""
-
-    known = frozenset({"webhooks"})
-    unconditional_update = False
-
-    def __init__(self, *, mutating: bool) -> None:
-        self._mutating = mutating
-
-    def default(self, obj: Json) -> None:
-        """Fail closed, match equivalents, ten seconds."""
-        for hook in obj.get("webhooks") or ():
-            hook.setdefault("failurePolicy", "Fail")
-            hook.setdefault("matchPolicy", "Equivalent")
-            hook.setdefault("namespaceSelector", {})
-            hook.setdefault("objectSelector", {})
-            hook.setdefault("timeoutSeconds", 10)
-            if self._mutating:
-                hook.setdefault("reinvocationPolicy", "Never")
-            for rule in hook.get("rules") or ():
-                rule.setdefault("scope", "*")
-            if isinstance(service := (hook.get("clientConfig") or {}).get("service"), dict):
-                service.setdefault("port", 443)
-
-    def generation(self, new: Json, old: Json | None) -> bool:
-        """The webhooks count."""
-        return old is None or not unchanged(new, old, "webhooks")
-
-    def validate(self, obj: Json, world: World) -> list[Cause]:
-        """Side effects must be none."""
-        causes = []
-        for index, hook in enumerate(obj.get("webhooks") or ()):
-            field = f"webhooks[{index}].sideEffects"
-            if "sideEffects" not in hook:
-                causes.append(required(field, "must specify one of None, NoneOnDryRun"))
-            elif hook["sideEffects"] not in {"None", "NoneOnDryRun"}:
-                text = f'Unsupported value: "{hook["sideEffects"]}": supported values: "None", "NoneOnDryRun"'
-                causes.append(Cause("FieldValueNotSupported", field, text))
-            if not hook.get("admissionReviewVersions"):
-                causes.append(required(f"webhooks[{index}].admissionReviewVersions", "must specify one of v1, v1beta1"))
-        return causes

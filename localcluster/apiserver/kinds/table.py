@@ -25,8 +25,8 @@ from localcluster.apiserver.kinds.small import (
     RoleKind,
     SecretKind,
     SpecGeneration,
-    WebhookKind,
 )
+from localcluster.apiserver.kinds.webhooks import WebhookKind
 from localcluster.apiserver.kinds.workloads import DeploymentKind, JobKind, ReplicaSetKind
 
 __all__ = ["KINDS", "PLAIN"]
