@@ -12,6 +12,9 @@ __all__ = ["interrupted_early", "main"]
 
 Output = Literal["auto", "plain", "json"]
 Node = Literal["processes", "scripted"]
+Form = Literal["text", "json", "sarif", "github"]
+Profile = Literal["compat", "standard", "strict"]
+FailOn = Literal["deny", "warn"]
 
 ABOUT = "Ray on this machine, from the YAML that Kubernetes takes: the API, the operator and real Ray, all from here."
 ENDING = "Full story, images and limits: docs/local.md. Files to begin with: config/samples/."
@@ -32,6 +35,21 @@ It prints how to reach it. Its state is in memory and ends with it.
     manta up --apply config/samples/raycluster.yaml
     kubectl get pods     (in another shell, after the export line that it prints)
 """
+LINT = """Say what is wrong with FILEs, all of it, without a cluster.
+
+What the schema, and the operator's webhook, would say: each finding with its line.
+A FILE is YAML or JSON with any number of objects; a folder, of which all .yaml,
+.yml and .json is read; or - for standard input. Templates of Helm charts and parts
+of kustomizations are skipped: lint what is made of them.
+
+    manta lint deploy/
+    helm template my-chart | manta lint -
+
+Exit code 0: nothing is refused; warnings are told. 1: something is refused; with
+--fail-on warn, or warned of. 2: a FILE holds what is no Kubernetes object, or an
+option is wrong.
+"""
+LINT_ENDING = "The rules: docs/rules.md. In CI and before commits: docs/lint.md."
 HELP = {
     "file": "YAML with a RayJob, RayService, RayCluster or RayCronJob, and what belongs to it; - reads standard input.",
     "keep": "Stay when it is over, to look around, until Ctrl-C.",
@@ -41,6 +59,16 @@ HELP = {
     "port": "Port of the Kubernetes API on 127.0.0.1; 0 takes any that is free.",
     "kubeconfig": "Where to write the kubeconfig, a new file that is gone at the end; by default a private one.",
     "apply": "YAML whose objects are created at the start. May be repeated.",
+    "files": "Files, folders, or - for standard input.",
+    "form": "text for people; json; sarif for code scanning; github for annotations of a pull request.",
+    "profile": "How strict the operator is. compat refuses only what KubeRay refuses; strict refuses all it warns of. "
+    "Default: what --config says, or standard.",
+    "rule": "Another severity for one rule: deny, warn or off. May be repeated.",
+    "gates": "The operator's -feature-gates, such as RayCronJob=true. Default: those of an operator without flags.",
+    "config": "The operator's -config file, for its part `admission` and its sidecars.",
+    "fail_on": "What makes the exit code 1.",
+    "color": "Default: on terminals, unless NO_COLOR is set.",
+    "explain": "Say what a rule is, why, and how to mend what it finds; no FILE is needed.",
     "data": "Not supported yet: state lives in memory, and ends with manta.",
 }
 
@@ -123,6 +151,30 @@ def command() -> None:
             )
         wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig)
         raise typer.Exit(stay_up(apply or [], wishes))
+
+    @app.command(help=LINT, epilog=LINT_ENDING)
+    def lint(
+        files: Annotated[list[str] | None, typer.Argument(metavar="FILE...", help=HELP["files"])] = None,
+        output: Annotated[Form, typer.Option(help=HELP["form"])] = "text",
+        profile: Annotated[Profile | None, typer.Option(help=HELP["profile"])] = None,
+        rule: Annotated[list[str] | None, typer.Option(metavar="ID=SEVERITY", help=HELP["rule"])] = None,
+        feature_gates: Annotated[str, typer.Option(metavar="GATE=BOOL,...", help=HELP["gates"])] = "",
+        config: Annotated[str, typer.Option(metavar="FILE", help=HELP["config"])] = "",
+        fail_on: Annotated[FailOn, typer.Option(help=HELP["fail_on"])] = "deny",
+        color: Annotated[bool | None, typer.Option("--color/--no-color", help=HELP["color"])] = None,
+        explain: Annotated[str, typer.Option(metavar="ID", help=HELP["explain"])] = "",
+    ) -> None:
+        """What is wrong with files."""
+        from manta.lint import Wanted
+        from manta.lint import explain as explain_rule
+        from manta.lint import lint as lint_files
+
+        if explain:
+            raise typer.Exit(explain_rule(explain))
+        if not files:
+            raise typer.BadParameter("name files, folders, or - for standard input", param_hint="FILE...")
+        wanted = Wanted(output, profile or "", rule or (), feature_gates, config, fail_on, color)
+        raise typer.Exit(lint_files(files, wanted))
 
     app()
 

@@ -58,6 +58,11 @@ class Broken:
         place = f":{self.line}" if self.line else ""
         return f"{self.file}{place}{f':{self.column}' if self.column else ''}: {self.message}"
 
+    @property
+    def excerpt(self) -> str:
+        """The line with a mark under it; "" where it is not known."""
+        return marked(self.source, self.column, self.column + 1) if self.source and self.column else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -103,11 +108,16 @@ class Document:
         """The line of the field with a mark under it; of a long line what is around the mark."""
         place = self.place_of(path)
         source = self.text[place.line - 1].rstrip() if place.line <= len(self.text) else ""
-        first, last = place.column - 1, max(place.column, min(place.end - 1, len(source)))
-        begin = max(0, first - BEFORE) if len(source) > LONGEST else 0
-        shown = source[begin : begin + LONGEST]
-        mark = re.sub(r"[^\t]", " ", shown[: first - begin]) + "^" * (min(last, begin + LONGEST) - first)
-        return f"    {shown}\n    {mark}"
+        return marked(source, place.column, place.end)
+
+
+def marked(source: str, column: int, end: int) -> str:
+    """A line, and under it a mark from a column to another."""
+    first, last = column - 1, max(column, min(end - 1, len(source)))
+    begin = max(0, first - BEFORE) if len(source) > LONGEST else 0
+    shown = source[begin : begin + LONGEST]
+    mark = re.sub(r"[^\t]", " ", shown[: first - begin]) + "^" * (min(last, begin + LONGEST) - first)
+    return f"    {shown}\n    {mark}"
 
 
 NOWHERE: Final = Place(1, 1, 1)
