@@ -47,7 +47,7 @@ _OTHER_NAME: Final = frozenset({62, 64})
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a webhook is: the whole URL as messages have it, the host to connect to, and what its certificate must name."""
+    """The whole URL as messages have it, the host to connect to, and what the webhook's certificate must name."""
 
     url: str
     connect: str

@@ -123,7 +123,8 @@ async def registered(cluster: Wire, hooks: Hooks, which: str, *wanted: Json, nam
     probe = hooks.hook("probe", rules=[rule], objectSelector={"matchLabels": {"probe": "yes"}})
     all_hooks = [{"namespaceSelector": own, **one} for one in (*wanted, probe)]
     path = CONFIGURATIONS.format(which)
-    body = {"metadata": {"name": f"{name}-{cluster.namespace}-{which}"}, "webhooks": all_hooks}
+    own_name = f"{name}-{cluster.namespace}-{which}"
+    body: Json = {"metadata": {"name": own_name}, "webhooks": all_hooks}
     made = (await cluster.post(path, body)).ok(201)
     hooks.probed.clear()
     try:
@@ -134,7 +135,7 @@ async def registered(cluster: Wire, hooks: Hooks, which: str, *wanted: Json, nam
                     await asyncio.sleep(0.05)
         yield made
     finally:
-        (await cluster.delete(f"{path}/{body['metadata']['name']}")).ok()
+        (await cluster.delete(f"{path}/{own_name}")).ok()
 
 
 async def probing(cluster: Wire) -> None:
@@ -142,8 +143,8 @@ async def probing(cluster: Wire) -> None:
     (await cluster.post(cluster.path("configmaps"), labelled, dryRun="All")).ok(201)
 
 
-def widget(name: str = "w1", *, version: str = "v1", labels: Json | None = None, **spec: object) -> Json:
-    metadata = {"name": name, **({"labels": labels} if labels else {})}
+def widget(name: str = "w1", *, version: str = "v1", labels: Json | None = None, **spec: Any) -> Json:
+    metadata: Json = {"name": name, **({"labels": labels} if labels else {})}
     return {
         "apiVersion": f"test.example.com/{version}",
         "kind": "Widget",
@@ -152,7 +153,7 @@ def widget(name: str = "w1", *, version: str = "v1", labels: Json | None = None,
     }
 
 
-async def dry(cluster: Wire, widgets: str, **spec: object) -> Reply:
+async def dry(cluster: Wire, widgets: str, **spec: Any) -> Reply:
     return await cluster.post(widgets, widget(**spec), dryRun="All")
 
 
