@@ -157,6 +157,52 @@ NAMES: Final = (
     "env_vars",
     "",
 )
+# What stands under a name, more often than not, where rules look closely at it.
+MEANT: Final[Mapping[str, tuple[str, ...]]] = {
+    "image": (
+        "rayproject/ray:2.52.0-py311",
+        "rayproject/ray:2.52.0-py310",
+        "rayproject/ray:2.46.0-gpu",
+        "rayproject/ray:latest",
+        "rayproject/ray@sha256:" + "a" * 64,
+        "rayproject/ray@sha256:" + "b" * 64,
+        "corp/train:2.9.0-py39",
+        "$IMAGE",
+    ),
+    "imagePullPolicy": ("IfNotPresent", "Always"),
+    "rayVersion": ("2.52.0", "2.46.0", "1.13.0", "nightly", "foo"),
+    "groupName": ("small", "Small", "small", "head", "a_b", "x" * 60),
+    "submissionMode": ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode", "k8s"),
+    "jobDeploymentStatus": ("Running", "Waiting", "Complete", "Failed", "ValidationFailed"),
+    "schedule": ("@daily", "*/5 * * * *", "0 0 30 2 *", "CRON_TZ=UTC * * * * *", "soon"),
+    "policy": ("DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"),
+    "type": ("NewCluster", "NewClusterWithIncrementalUpgrade", "None", "Recreate", "ClusterIP"),
+    "restartPolicy": ("Never", "Always", "OnFailure"),
+    "mode": ("token", "DenyAll", "DenyAllEgress", "DenyAllIngress"),
+    "backend": ("rocksdb", "redis"),
+    "serveConfigV2": (
+        "applications: [{name: a, import_path: 'a:b', route_prefix: /}, {name: a, import_path: x}]",
+        "applications:\n- import_path: a.b\n  deployments: [{name: d, num_replicas: 2, autoscaling_config: {}}]",
+        "target_capacity: 5\napplications: [{import_path: 'a:b', deployments: [{ray_actor_options: {num_gpus: 9}}]}]",
+        "[]",
+    ),
+    "name": (
+        "RAY_REDIS_ADDRESS",
+        "REDIS_PASSWORD",
+        "REDIS_USERNAME",
+        "RAY_enable_autoscaler_v2",
+        "RAY_USE_TLS",
+        "RAY_gcs_storage",
+        "STORAGE_BACKEND",
+        "POD_IP",
+        "gcs-storage",
+        "ray-tls",
+        "autoscaler",
+        "ray-history-collector",
+        "ray",
+    ),
+    "value": ("1", "true", "S3", "GCS", "AZUREBLOB", "ALIYUNOSS", "redis:6379"),
+}
 
 
 @cache
@@ -202,7 +248,9 @@ def _object(schema: Mapping[str, Any], chance: random.Random, hostility: float, 
     for name, inner in schema["properties"].items():
         share = 0.75 if name in LIKELY else 0.12 / (1 + depth / 4)
         if depth < DEEPEST and (chance.random() < share or name in schema.get("required", ())):
-            made[name] = _made(inner, chance, hostility, depth + 1)
+            meant = MEANT.get(name) if inner.get("type") == "string" and "enum" not in inner else None
+            told = meant is not None and chance.random() < 0.7
+            made[name] = chance.choice(meant or ("",)) if told else _made(inner, chance, hostility, depth + 1)
     return made
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.images import IMAGE_PYTHON_VERSION, IMAGE_RAY_VERSION
+from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
 from api.v1.rules.places import CLUSTER_PATHS
 from api.v1.rules.settings import AdmissionSettings, ImageVersion
@@ -25,6 +26,8 @@ PROBES = {"exec": {"command": ["true"]}}
 PROBED: Changes = {f"{one}.{kind}Probe": PROBES for one in ("HC", "WC") for kind in ("liveness", "readiness")}
 DECLARED = "template.metadata.annotations." + IMAGE_RAY_VERSION.replace(".", "~")
 DECLARED_PYTHON = "template.metadata.annotations." + IMAGE_PYTHON_VERSION.replace(".", "~")
+V2_ENV = "RAY_enable_autoscaler_v2"
+SCALED: Changes = {"enableInTreeAutoscaling": True}
 BAD_HEAD: Changes = {HC_IMAGE: "rayproject/ray:2.52.0-py310", WC_IMAGE: "rayproject/ray:2.52.0-py310"}
 
 
@@ -143,6 +146,8 @@ NEAR: list[tuple[str, Changes]] = [
     ("RV08", {"rayVersion": "-"}),
     ("RV08", {"rayVersion": "-", f"HEAD.{DECLARED}": "2.52.0", HC_IMAGE: DIGEST}),
     ("RV08", {"rayVersion": "-", **both(DIGEST), **PROBED}),
+    ("RV08", {"rayVersion": "-", **both(DIGEST), **PROBED, **SCALED, "autoscalerOptions": {"version": "v2"}}),
+    ("RV08", {"rayVersion": "-", **both(DIGEST), **PROBED, **SCALED, "HC.env": [{"name": V2_ENV, "value": "0"}]}),
     ("RV08", {"rayVersion": "-", "authOptions": {"mode": "token"}, **both(DIGEST)}),
     ("RV09", {"autoscalerOptions": {"image": "rayproject/ray:2.9.0"}}),
     ("RV09", {"enableInTreeAutoscaling": True, "autoscalerOptions": {"image": "rayproject/ray:2.52.0-py310"}}),
@@ -153,6 +158,9 @@ NEAR: list[tuple[str, Changes]] = [
         "RV13",
         {WC_IMAGE: "rayproject/ray:2.52.0-aarch64", "W.template.spec.nodeSelector": {"kubernetes.io/arch": "arm64"}},
     ),
+    ("RV13", {WC_IMAGE: "corp/train:2.52.0", "W.template.spec.nodeSelector": {"kubernetes.io/arch": "arm64"}}),
+    ("RV13", {f"W.{DECLARED}": "2.52.0", "W.template.spec.nodeSelector": {"kubernetes.io/arch": "arm64"}}),
+    ("RV13", {WC_IMAGE: DIGEST, "W.template.spec.nodeSelector": {"kubernetes.io/arch": "arm64"}}),
     ("RV13", {WC_IMAGE: "rayproject/ray:2.52.0-cu121", "WC.resources.limits.nvidia~com/gpu": 1}),
     ("RV13", {WC_IMAGE: "rayproject/ray-ml:2.9.0", "WC.resources.limits.nvidia~com/gpu": 1}),
     ("RV13", {WC_IMAGE: "corp/train:2.52.0", "WC.resources.limits.nvidia~com/gpu": 1}),
@@ -186,6 +194,20 @@ def test_a_rule_finds_what_it_is_there_for_in_every_kind(
 @pytest.mark.parametrize(("id_", "changes"), rows(NEAR))
 def test_the_nearest_good_object_passes(id_: str, changes: Changes) -> None:
     assert found_by(id_, good(changes=changes)) == []
+
+
+@pytest.mark.spec("admission:RV06")
+@pytest.mark.parametrize(
+    ("head", "worker", "words"),
+    [("nightly", "2.52.0", "nightly and release images"), ("nightly", "9527a5", "different builds")],
+)
+def test_what_is_mixed_is_named(head: str, worker: str, words: str) -> None:
+    """Two builds of the day are not the same mistake as a build beside a release."""
+    mixed = good(changes={HC_IMAGE: f"rayproject/ray:{head}", WC_IMAGE: f"rayproject/ray:{worker}"})
+
+    (found,) = [one for one in judge("RayCluster", mixed, None, CONTEXT).warnings if one.rule == "RV06"]
+
+    assert words in found.message
 
 
 @pytest.mark.spec("admission:RV01")
