@@ -81,6 +81,7 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU14", {f"{LIMITS}.{MIG}": "1", **SCALED}, [("deny", MIG_PATH)]),
     ("GPU15", {f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", PARAM_PATH)]),
     ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "50"}, [("warn", PARAM_PATH)]),
+    ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "5", f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", PARAM_PATH)]),
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "1.5"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "$CPUS"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "HEAD.rayStartParams.memory": "2Gi"}, [("deny", "HEAD.rayStartParams[memory]")]),
