@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from api.v1.rayjob import SubmissionMode
-from api.v1.rules.images import effective_version, fleet_of, said_by
+from api.v1.rules.images import Effective, effective_version, said_by
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_in, cluster_rule
 from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, child, env_path, mapping, object_or_none
 from api.v1.rules.typed import text, whole
-from api.v1.version import Version, parse_semantic_version, parse_version
+from api.v1.version import Confidence, Version, parse_semantic_version, parse_version
 from api.v1.wire import ANNOTATION_FT_ENABLED
 
 __all__ = ["RULES"]
@@ -39,8 +39,14 @@ RESTART_GATE: Final = "SidecarSubmitterRestart"
 def older(
     cluster: Cluster, context: Context, minimum: Version, feature: str, path: str, severity: Severity = Severity.DENY
 ) -> Iterator[Found]:
-    """A finding at the feature's path if Ray is older than it needs."""
-    version = effective_version(cluster, context)
+    """A finding at the feature's path if the cluster's Ray is older than it needs."""
+    yield from too_old(effective_version(cluster, context), minimum, feature, path, severity)
+
+
+def too_old(
+    version: Effective | None, minimum: Version, feature: str, path: str, severity: Severity = Severity.DENY
+) -> Iterator[Found]:
+    """The same of a version at hand; nothing where it is not known."""
     if version is not None and version.before(minimum):
         needed = ".".join(map(str, minimum))
         yield Found(
@@ -122,12 +128,18 @@ def start_params_missing(cluster: Cluster, context: Context) -> Iterator[Found]:
     groups = [one for one in cluster.all_groups if one.spec and object_or_none(one.spec, "rayStartParams") is None]
     if not cluster.autoscaling or not groups:
         return
-    said = said_by(text(cluster.autoscaler, "image"), context.admission)
-    if said.version is not None and not fleet_of(cluster, context).head.declared:
-        cluster = Cluster({**cluster.spec, "rayVersion": ".".join(map(str, said.version))}, {})
     for group in groups:
-        path = f"{group.path}.rayStartParams"
-        yield from older(cluster, context, MISSING_PARAMS_SINCE, f"{group.called} without rayStartParams", path)
+        path, feature = f"{group.path}.rayStartParams", f"{group.called} without rayStartParams"
+        yield from too_old(_autoscalers_ray(cluster, context), MISSING_PARAMS_SINCE, feature, path)
+
+
+def _autoscalers_ray(cluster: Cluster, context: Context) -> Effective | None:
+    """The version of its own image, where it has one that tells; else that of the cluster."""
+    image = text(cluster.autoscaler, "image")
+    said = said_by(image, context.admission)
+    if image and said.version is not None and said.confidence is not Confidence.LOW:
+        return Effective(said.version, said.confidence, "autoscalerOptions.image", image)
+    return effective_version(cluster, context)
 
 
 @cluster_rule("MV12", Severity.WARN)

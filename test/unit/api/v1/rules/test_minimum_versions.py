@@ -42,6 +42,11 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
         {**SCALED, "autoscalerOptions": {"image": "rayproject/ray:2.44.0"}, "W.rayStartParams": "-"},
         [("deny", "W.rayStartParams")],
     ),
+    (
+        "MV11",
+        at("2.44.0", {**SCALED, "autoscalerOptions": {"image": "corp/auto:2.52.0"}, "W.rayStartParams": "-"}),
+        [("deny", "W.rayStartParams")],
+    ),
     ("MV12", at("2.48.0", {**SCALED, "W.resources": {"GPU": "1"}}), [("warn", "W.resources")]),
     ("MV12", at("2.48.0", {**SCALED, "HEAD.labels": {"zone": "a"}}), [("warn", "HEAD.labels")]),
     ("MV14", at("2.54.0", {"historyServerOptions": {}}), [("warn", "historyServerOptions")]),
@@ -64,6 +69,10 @@ NEAR: list[tuple[str, Changes]] = [
     ("MV11", at("2.44.0", {**SCALED})),
     ("MV11", at("2.44.0", {"W.rayStartParams": "-"})),
     ("MV11", at("2.45.0", {**SCALED, "W.rayStartParams": "-"})),
+    (
+        "MV11",
+        at("2.44.0", {**SCALED, "autoscalerOptions": {"image": "rayproject/ray:2.52.0"}, "W.rayStartParams": "-"}),
+    ),
     ("MV12", at("2.49.0", {**SCALED, "W.resources": {"GPU": "1"}})),
     ("MV12", at("2.48.0", {"W.resources": {"GPU": "1"}})),
     ("MV14", at("2.55.0", {"historyServerOptions": {}})),
