@@ -77,9 +77,9 @@ def files_in(folder: str, found: Gathered) -> Iterator[str]:
     for around, folders, files in os.walk(folder, onerror=unread):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in sorted(files):
-            file = os.path.join(around, name)  # noqa: PTH118 - as the user wrote it, ./ and all
+            file = os.path.join(around, name)  # noqa: PTH118 - whose links Path would not keep
             if name.endswith(SUFFIXES) and os.path.isfile(file):  # noqa: PTH113 - no pipe or device; Path may raise
-                yield file
+                yield os.path.normpath(file)  # ./a.yaml is a.yaml to those who look for it in a repository
 
 
 def take(name: str, found: Gathered, surroundings: Surroundings, *, asked: bool) -> None:

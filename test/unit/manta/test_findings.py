@@ -545,7 +545,7 @@ def created(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", [path for path in CATALOGUE if created(path)], ids=lambda path: path.stem)
 def test_a_linter_says_what_the_webhook_says(path: Path) -> None:
-    """One door: the same rules at the same fields with the same weight, for each object that its schema lets through."""
+    """One door: the same rules, at the same fields and of the same weight, for what its schema lets through."""
     (document,) = parsed(path.name, path.read_text())
     served = served_kind(str(document.body["apiVersion"]), document.kind)
     assert served is not None
