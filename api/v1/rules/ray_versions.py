@@ -36,6 +36,7 @@ MINOR: Final = 2
 ARM: Final = frozenset({"aarch64", "arm64"})
 ARCHITECTURE: Final = "kubernetes.io/arch"
 TPU: Final = "google.com/tpu"
+WITH_DEFAULT_PYTHON: Final = ("ray", "ray-ml")  # repositories whose tags without a Python name a known one
 CLUSTER_HINT: Final = "use one image, or images of one Ray release, in all groups"
 
 
@@ -126,7 +127,8 @@ def pythons(runs: Runs) -> frozenset[str]:
     """The Pythons of which one is in the image; empty where nothing tells."""
     if runs.said.python:
         return frozenset({runs.said.python})
-    if runs.of_ray and not runs.declared and runs.version is not None:
+    dated = runs.of_ray and runs.reference.basename in WITH_DEFAULT_PYTHON
+    if dated and not runs.declared and runs.version is not None:
         return default_pythons(runs.version)
     return frozenset()
 

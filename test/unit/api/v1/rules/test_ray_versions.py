@@ -28,7 +28,6 @@ DECLARED = "template.metadata.annotations." + IMAGE_RAY_VERSION.replace(".", "~"
 DECLARED_PYTHON = "template.metadata.annotations." + IMAGE_PYTHON_VERSION.replace(".", "~")
 V2_ENV = "RAY_enable_autoscaler_v2"
 SCALED: Changes = {"enableInTreeAutoscaling": True}
-BAD_HEAD: Changes = {HC_IMAGE: "rayproject/ray:2.52.0-py310", WC_IMAGE: "rayproject/ray:2.52.0-py310"}
 
 
 def both(image: str) -> Changes:
@@ -130,7 +129,9 @@ NEAR: list[tuple[str, Changes]] = [
     ("RV03", {WC_IMAGE: "rayproject/ray:nightly"}),
     ("RV04", {HC_IMAGE: "rayproject/ray:2.46.0", WC_IMAGE: "rayproject/ray-ml:2.46.0.0e19ea-py39"}),
     ("RV04", {HC_IMAGE: "corp/train:2.52.0", WC_IMAGE: "rayproject/ray:2.52.0-py312"}),
-    ("RV04", BAD_HEAD),
+    ("RV04", both("rayproject/ray:2.52.0-py310")),
+    ("RV04", {HC_IMAGE: "rayproject/ray-llm:2.52.0-py311", WC_IMAGE: "rayproject/ray-llm:2.52.0"}),
+    ("RV04", {HC_IMAGE: "rayproject/ray:2.52.0-py312", f"W.{DECLARED}": "2.52.0"}),
     ("RV05", {"rayVersion": "2.56"}),
     ("RV05", {"rayVersion": "v2.56.0"}),
     ("RV05", {"rayVersion": "2.56.0.dev0"}),
