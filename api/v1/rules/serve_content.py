@@ -99,7 +99,6 @@ ACTOR_KEYS: Final = frozenset({"accelerator_type", "num_cpus", "num_gpus", "obje
 COUNTS: Final = ("num_replicas", "max_ongoing_requests", "max_replicas_per_node")
 SCALING_COUNTS: Final = ("min_replicas", "max_replicas", "initial_replicas", "target_ongoing_requests")
 AMOUNTS: Final = ("num_cpus", "num_gpus", "memory")
-_IMPORT_PATH: Final = re.compile(r"[^:]+:[^:]+|[^:.][^:]*\.[^:]*[^:.]")
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]", re.ASCII)
 
 
@@ -164,9 +163,21 @@ def import_path_wrong(new: Json, _: Context) -> Iterator[Found]:
         path = text(application, "import_path")
         if not path:
             yield Found(PATH, f"{place} has no import_path", application.get("import_path"), "as in module:app")
-        elif not _IMPORT_PATH.fullmatch(path):
+        elif not _names_attribute(path):
             message = f"{place}.import_path {path} is neither module:attribute nor module.attribute"
-            yield Found(PATH, message, path, severity=Severity.WARN)
+            hint = "not as a file: src/model.py is src.model" if _names_file(path) else ""
+            yield Found(PATH, message, path, hint, severity=Severity.WARN)
+
+
+def _names_attribute(path: str) -> bool:
+    """Serve takes what stands behind the colon, or else behind the last dot, for an attribute of a module."""
+    module, separator, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    relative = separator == "." and module.startswith(".")
+    return bool(module and attribute) and ":" not in attribute and not relative and not _names_file(path)
+
+
+def _names_file(path: str) -> bool:
+    return any(slash in path for slash in "/\\") or path.partition(":")[0].endswith(".py")
 
 
 @object_rule("SV04", KIND)

@@ -47,6 +47,15 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
     ("SV03", DENY, apps("{name: a}"), "applications[0] has no import_path", CONFIG, apps(ONE)),
     ("SV03", WARN, apps("{import_path: app}"), "neither module:attribute", CONFIG, apps("{import_path: m.n.app}")),
     ("SV03", WARN, apps("{import_path: 'm:'}"), "neither module:attribute", CONFIG, apps("{import_path: 'm.n:app'}")),
+    ("SV03", WARN, apps("{import_path: src/m.py}"), "neither module:attribute", CONFIG, apps("{import_path: src.m.p}")),
+    (
+        "SV03",
+        WARN,
+        apps("{import_path: 'm.py:app'}"),
+        "neither module:attribute",
+        CONFIG,
+        apps("{import_path: 'm:py'}"),
+    ),
     (
         "SV04",
         DENY,
