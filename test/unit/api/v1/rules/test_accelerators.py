@@ -194,6 +194,8 @@ NEAR: list[tuple[str, Changes]] = [
     ("GPU25", {GPUS: "1", TOLERATIONS: [{"key": "nvidia.com/gpu"}]}),
     ("GPU25", {TOLERATIONS: [{"key": "nvidia.com/gpu"}], "W.template.metadata.labels": {"gpu-fraction": "0.5"}}),
     ("GPU25", {TOLERATIONS: [{"key": "nvidia.com/gpu"}], PARAM: "1"}),
+    ("GPU25", {TPUS: "4", TOLERATIONS: [{"key": "nvidia.com/gpu"}]}),
+    ("GPU25", {"W.template.spec.resourceClaims": CLAIMS, TOLERATIONS: [{"key": "nvidia.com/gpu"}]}),
     ("GPU25", {TOLERATIONS: [{"key": "team"}]}),
     ("GPU27", {**SCALED, GPUS: "1", "W.maxReplicas": 10}),
     ("GPU27", {GPUS: "1", "W.maxReplicas": 2147483647}),
