@@ -1,7 +1,8 @@
 """The whole local cluster as one program: API server, controllers and a node. `manta` runs it inside a cell.
 
 `python -m localcluster.inside --directory DIR ...` serves the API on `DIR/api.sock` and on a loopback port, writes
-`DIR/kubeconfig`, carries connections from `DIR/dial.sock` to addresses inside, and makes `DIR/ready` once all is up.
+`DIR/kubeconfig` (and `DIR/operator.kubeconfig`, of a service account, if told so), carries connections from
+`DIR/dial.sock` to addresses inside, and makes `DIR/ready` once all is up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from localcluster.api import Api
 from localcluster.apiserver.bootstrap import KUBERNETES_PORT
 from localcluster.apiserver.http import serving
 from localcluster.certificates import Certified, certified
@@ -29,8 +31,9 @@ from localcluster.node.interfaces import Runtime
 from localcluster.node.kubelet import Kubelet, NodeSettings
 from localcluster.running import Running, running
 
-__all__ = ["Inside", "arguments_of", "main", "serve", "wall_clock"]
+__all__ = ["Inside", "arguments_of", "main", "serve", "token_of", "wall_clock"]
 
+ACCOUNT_SECONDS = 10 * 365 * 24 * 3600
 PORT, TLS_PORT = 8080, KUBERNETES_PORT  # inside the cell, which has a loopback of its own
 
 
@@ -43,6 +46,7 @@ class Inside:
         self.capacity: dict[str, str] = dict(pair.split("=", 1) for pair in said.capacity)
         self.preload: list[Path] = said.preload
         self.images: Path = said.images
+        self.account: str = said.account
         self.token = (self.directory / "token").read_text().strip()
 
 
@@ -59,6 +63,7 @@ def arguments_of() -> argparse.ArgumentParser:
     parser.add_argument("--node", choices=("processes", "scripted"), default="processes", help="what runs pods")
     parser.add_argument("--capacity", action="append", default=[], help="of the node: cpu=8, nvidia.com/gpu=2")
     parser.add_argument("--preload", type=Path, action="append", default=[], help="JSON files with objects to create")
+    parser.add_argument("--account", default="", help="NAMESPACE/NAME of the service account that the operator is")
     parser.add_argument("--images", type=Path, default=Path.home() / ".cache" / "manta", help="where images are kept")
     return parser
 
@@ -86,6 +91,9 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
         await stack.enter_async_context(node(inside, cluster))
         await stack.enter_async_context(dialing(str(directory / "dial.sock")))
         write_kubeconfig(directory / "kubeconfig", cluster.url, inside.token)
+        if inside.account:
+            token = await token_of(cluster.api, *inside.account.split("/"))
+            write_kubeconfig(directory / "operator.kubeconfig", cluster.url, token, account=True)
         (directory / "ready").touch()
         await stop.wait()
 
@@ -108,6 +116,14 @@ async def create_all(cluster: Running, objects: Sequence[Mapping[str, object]]) 
     """Objects that are there from the start: CustomResourceDefinitions."""
     for body in objects:
         await cluster.api.create("customresourcedefinitions.apiextensions.k8s.io", "", dict(body))
+
+
+async def token_of(api: Api, namespace: str, name: str) -> str:
+    """A token of a new service account, good for as long as the cluster lives."""
+    await api.create("serviceaccounts", namespace, {"metadata": {"name": name}})
+    asked = {"metadata": {"name": name}, "spec": {"expirationSeconds": ACCOUNT_SECONDS}}
+    answer = await api.create("serviceaccounts", namespace, asked, subresource="token")
+    return str(answer["status"]["token"])
 
 
 @asynccontextmanager

@@ -28,7 +28,18 @@ __all__ = ["Local", "NotStarted", "local_cluster"]
 START_SECONDS = 60.0
 CLUSTER = ("localcluster.inside",)  # the module that is the local cluster
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
-HEALTH_PORT = 8082
+HEALTH_PORT, WEBHOOK_PORT = 8082, 9443
+ACCOUNT = ("kube-system", "manta-operator")  # who the operator is, so that its webhooks need not judge it
+
+# Bad objects are refused at once, as with an installed operator. It and the API server share a loopback, so the
+# webhooks need no Service; the Secret with their certificates goes where nobody looks.
+WEBHOOKS = (
+    f"--webhook-bind-address=127.0.0.1:{WEBHOOK_PORT}",
+    f"--webhook-url=https://127.0.0.1:{WEBHOOK_PORT}",
+    "--webhook-certificates=self-managed",
+    "--webhook-lame-duck=0s",
+    f"--leader-election-namespace={ACCOUNT[0]}",
+)
 
 # The operator loads what it needs while the cluster comes up, and begins once that is ready.
 OPERATOR = """# python -m controller, with a head start
@@ -109,16 +120,23 @@ def prepare(directory: Path, token: str) -> None:
 def programs(directory: Path, node: str, capacity: Mapping[str, str], module: Sequence[str] = CLUSTER) -> list[Program]:
     """The local cluster, and the operator once that is ready; an operator that dies is started again."""
     cluster = [sys.executable, "-m", *module, "--directory", str(directory), "--node", node]
-    cluster += ["--preload", str(directory / "crds.json"), "--images", str(cache())]
+    cluster += ["--preload", str(directory / "crds.json"), "--images", str(cache()), "--account", "/".join(ACCOUNT)]
     for name, amount in capacity.items():
         cluster += ["--capacity", f"{name}={amount}"]
-    operator = [sys.executable, "-c", OPERATOR, str(directory / "ready"), "--kubeconfig", f"{directory}/kubeconfig"]
+    operator = [sys.executable, "-c", OPERATOR, str(directory / "ready")]
+    operator += ["--kubeconfig", f"{directory}/operator.kubeconfig", *WEBHOOKS]
     operator += ["--enable-leader-election=false", "--metrics-addr=0"]
     operator += [f"--health-probe-bind-address=:{HEALTH_PORT}"]
     operator += [f"--feature-gates={','.join(f'{gate}=true' for gate in OPENED)}"]
     return [
         Program("local cluster", tuple(cluster), log=str(directory / "cluster.log")),
-        Program("operator", tuple(operator), log=str(directory / "operator.log"), essential=False),
+        Program(
+            "operator",
+            tuple(operator),
+            environment={"ENABLE_WEBHOOKS": "true"},
+            log=str(directory / "operator.log"),
+            essential=False,
+        ),
     ]
 
 

@@ -25,7 +25,7 @@ PYTHON = sys.executable
 # What appears in the folder of a run while it starts, one after the other.
 MOMENTS = (
     *("token", "crds.json", "images.sock", "cluster.log", "operator.log"),
-    *("api.sock", "dial.sock", "kubeconfig", "ready", "user.kubeconfig"),
+    *("api.sock", "dial.sock", "kubeconfig", "operator.kubeconfig", "ready", "user.kubeconfig"),
 )
 
 WITHOUT_NETWORK_NAMESPACES = """
