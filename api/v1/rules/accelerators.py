@@ -134,8 +134,9 @@ def head_takes_tasks(cluster: Cluster, context: Context) -> Iterator[Found]:
     """A task on the head competes with what runs the cluster."""
     for hardware in compared(cluster, context):
         if hardware.group.is_head and hardware.gpus and not hardware.says_no_gpus and cluster.groups:
+            limit = f"{hardware.group.container_path}.resources.limits[{hardware.gpu_keys[0]}]"
             yield Found(
-                hardware.gpu_path,
+                hardware.gpu_path if hardware.gpu_param else limit,
                 f"the head has {spoken(hardware.gpus)} GPUs, which tasks will take",
                 hardware.gpu_param or None,
                 'num-gpus: "0" on the head, or a head without GPUs',
@@ -210,8 +211,9 @@ def share_untold(cluster: Cluster, context: Context) -> Iterator[Found]:
         for key in hardware.keys(Family.SHARED)[:1]:
             if not hardware.gpu_keys and not hardware.says_gpus:
                 yield Found(
-                    hardware.gpu_path,
+                    f"{hardware.group.container_path}.resources.limits[{key}]",
                     f"{hardware.group.called}: {key} is no GPU to Ray; set num-gpus",
+                    child(hardware.containers[0].written, "limits")[key],
                     hint='num-gpus: "1" lets one task have the share',
                 )
 

@@ -90,7 +90,7 @@ def cpus_unknown(cluster: Cluster, context: Context) -> Iterator[Found]:
         told = "num-cpus" in group.start_params or any(key.lower() == "cpu" for key in group.resources)
         if not told and "cpu" not in group.limits and "cpu" not in group.requests:
             yield Found(
-                f"{group.container_path}.resources.limits[cpu]",
+                f"{group.container_path}.resources",
                 f"{group.called}: the autoscaler cannot tell how many CPUs it has; set a CPU limit or num-cpus",
             )
 

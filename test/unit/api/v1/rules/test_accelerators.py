@@ -49,7 +49,7 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU05", {f"{LIMITS}.gpu~intel~com/i915": "1", PARAM: "2"}, [("deny", PARAM_PATH)]),
     ("GPU06", {GPUS: "4", PARAM: "1"}, [("warn", PARAM_PATH)]),
     ("GPU07", {GPUS: "4", PARAM: "0"}, [("warn", PARAM_PATH)]),
-    ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1"}, [("warn", HEAD_PARAM_PATH)]),
+    ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1"}, [("warn", f"{HEAD_LIMITS}[nvidia.com/gpu]")]),
     ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1", HEAD_PARAM: "1"}, [("warn", HEAD_PARAM_PATH)]),
     (
         "GPU09",
@@ -79,9 +79,13 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU14", {f"{LIMITS}.{MIG}": "1"}, [("warn", MIG_PATH)]),
     ("GPU14", {f"{LIMITS}.{SUFFIXED}": "1"}, [("warn", f"{LIMITS}[nvidia.com/mig-1g.10gb.me]")]),
     ("GPU14", {f"{LIMITS}.{MIG}": "1", **SCALED}, [("deny", MIG_PATH)]),
-    ("GPU15", {f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", PARAM_PATH)]),
-    ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "50"}, [("warn", PARAM_PATH)]),
-    ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "5", f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", PARAM_PATH)]),
+    ("GPU15", {f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", f"{LIMITS}[aliyun.com/gpu-mem]")]),
+    ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "50"}, [("warn", f"{LIMITS}[tencent.com/vcuda-core]")]),
+    (
+        "GPU15",
+        {f"{LIMITS}.tencent~com/vcuda-core": "5", f"{LIMITS}.aliyun~com/gpu-mem": "8"},
+        [("warn", f"{LIMITS}[aliyun.com/gpu-mem]")],
+    ),
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "1.5"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "$CPUS"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "HEAD.rayStartParams.memory": "2Gi"}, [("deny", "HEAD.rayStartParams[memory]")]),
@@ -99,9 +103,9 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     (
         "GPU18",
         {**SCALED, "WC.resources": {"limits": {"memory": "2Gi"}}},
-        [("deny", f"{LIMITS}[cpu]")],
+        [("deny", "WC.resources")],
     ),
-    ("GPU18", {**SCALED, "HC.resources": {}}, [("deny", f"{HEAD_LIMITS}[cpu]")]),
+    ("GPU18", {**SCALED, "HC.resources": {}}, [("deny", "HC.resources")]),
     ("GPU19", {TPUS: "4", "W.numOfHosts": 4, SELECTOR: TOPOLOGY}, [("warn", "W.numOfHosts")]),
     (
         "GPU19",
