@@ -314,10 +314,13 @@ def objects_in(
         return
     items = body.get("items")
     if str(body.get("kind", "")).endswith("List") and isinstance(items, list):
+        inside: list[dict[Steps, Place]] = [{} for _ in items]
+        for steps, one in places.items():
+            if steps[:1] == ("items",) and len(steps) > 1:
+                inside[int(steps[1])][steps[2:]] = one
         for index, item in enumerate(items):
-            around: Steps = ("items", index)
-            inside = {steps[2:]: one for steps, one in places.items() if steps[:2] == around}
-            yield from objects_in(file, source, item, inside, [one[2:] for one in repeated if one[:2] == around])
+            twice = [steps[2:] for steps in repeated if steps[:2] == ("items", index)]
+            yield from objects_in(file, source, item, inside[index], twice)
         return
     missing = [needed for needed in ("apiVersion", "kind", "metadata") if needed not in body]
     if missing:

@@ -100,10 +100,11 @@ def skipped_lines(skipped: Iterable[Skipped]) -> Iterator[str]:
 def as_json(report: Report) -> str:
     """For programs: one object."""
     weights = Counter(one.weight for one in report.findings)
+    counts: dict[str, int] = {weight: weights[weight] for weight in LEVELS}
     content = {
         "files": report.files,
         "objects": report.objects,
-        "counts": {**{weight: weights[weight] for weight in LEVELS}, UNUSABLE: len(report.broken)},
+        "counts": counts | {UNUSABLE: len(report.broken)},
         "findings": [one.members for one in report.findings],
         UNUSABLE: [
             {"file": one.file, "line": one.line, "column": one.column, "message": one.message} for one in report.broken

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from manta.documents import (
     Unusable,
     decoded,
     nodes,
+    objects_in,
     parsed,
     path_text,
     pieces,
@@ -21,7 +24,7 @@ from manta.documents import (
     steps_in,
     steps_of,
 )
-from manta.places import places_in
+from manta.places import Place, places_in
 
 JOB = """\
 # a job
@@ -211,6 +214,32 @@ def test_the_items_of_a_list_are_objects_with_places_of_their_own() -> None:
 
     assert (first.where("spec.a"), second.where("metadata.name")) == ("a.yaml:4:63", "a.yaml:5:40")
     assert second.repeated == [("spec", "a")]
+
+
+def test_a_list_is_read_in_a_time_that_grows_as_the_list_does() -> None:
+    """A namespace may hold thousands: no item looks at the places of all others."""
+    item = {
+        "apiVersion": "v1",
+        "kind": "A",
+        "metadata": {"name": "a"},
+        "spec": {str(number): number for number in range(20)},
+    }
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [item] * 1000}, indent=1)
+
+    looked = 0
+
+    class Counted(dict[Steps, Place]):
+        def items(self) -> Any:
+            nonlocal looked
+            looked += len(self)
+            return super().items()
+
+    (root,) = nodes(QuickLoader, text)
+    places = Counted(places_in(root[0]))
+    found = list(objects_in("a.json", tuple(text.split("\n")), json.loads(text), places, []))
+
+    assert len(found) == 1000
+    assert looked == len(places)
 
 
 def test_json_is_read_as_json_is_whatever_yaml_would_make_of_it() -> None:

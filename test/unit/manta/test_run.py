@@ -26,6 +26,8 @@ from manta.local import NotStarted
 from manta.run import Refusal, Wishes, ending_well, reachable, refusal, run
 from manta.show import Plain
 
+SAMPLES = Path(__file__).parents[3] / "config" / "samples"
+
 JOB = """\
 apiVersion: ray.io/v1
 kind: RayJob
@@ -314,3 +316,20 @@ def test_what_judges_files_is_not_loaded_where_there_are_none() -> None:
 
     assert "manta.run" in loaded
     assert {"pydantic", "manta.findings", "localcluster.apiserver.custom"} & set(loaded) == set()
+
+
+def test_what_admission_would_refuse_starts_nothing_and_is_shown_at_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same judges as those of `manta lint`: here a version that is not that of the image."""
+    file = tmp_path / "job.yaml"
+    file.write_text((SAMPLES / "rayjob.yaml").read_text().replace('rayVersion: "2.52.0"', 'rayVersion: "2.46.0"'))
+
+    assert run(str(file), Wishes()) == 2
+
+    first, second, *shown = capsys.readouterr().err.splitlines()
+    assert first == "manta: nothing was started, one thing is wrong"
+    assert second.startswith(f"{file}:25:5: spec.rayClusterSpec.rayVersion: ")
+    assert second.endswith("[RV02]")
+    assert shown[0].strip() == 'rayVersion: "2.46.0"'
+    assert shown[1].strip() == "^" * len('rayVersion: "2.46.0"')
