@@ -168,6 +168,28 @@ def test_no_setting_makes_less_of_what_the_reference_refuses(severity: str) -> N
     assert told(found.denials) == [("C1", "spec.headGroupSpec.template.spec.containers")]
 
 
+@pytest.mark.parametrize(
+    ("settings", "denied"),
+    [
+        ({}, False),
+        ({"rules": {"C65": "off"}}, False),
+        ({"rules": {"C65": "deny"}}, True),
+        ({"profile": Profile.STRICT}, True),
+    ],
+)
+def test_what_the_reference_only_warns_of_can_be_refused_and_not_silenced(settings: Json, denied: bool) -> None:
+    """C65: workers that kubelet restarts under autoscaler v1."""
+    spec = {**a_cluster_spec(), "enableInTreeAutoscaling": True, "autoscalerOptions": {"version": "v1"}}
+    spec["workerGroupSpecs"][0]["template"]["spec"]["restartPolicy"] = "Always"
+
+    found = verdict(an_object(spec=spec), context=with_settings(**settings))
+
+    assert ("C65" in [one.rule for one in found.denials], "C65" in [one.rule for one in found.warnings]) == (
+        denied,
+        not denied,
+    )
+
+
 def test_a_severity_that_there_is_not_is_refused_at_the_start() -> None:
     """Not at the first request."""
     with pytest.raises(ValueError, match="RV02"):
