@@ -22,7 +22,7 @@ demo: $(READY) ## Run a sample RayJob on real Ray, here, without a cluster
 
 test: $(READY) ## The tests that need neither root nor a network: pure and stories
 	@mkdir -p .pytest_cache && rm -f .pytest_cache/claims.jsonl
-	@MANTA_CLAIMS=.pytest_cache/claims.jsonl $(BIN)/python -m pytest test/unit test/stories test/faults test/conformance -m "not judge and not local and not root" -n 2 --dist worksteal -q
+	@MANTA_CLAIMS=.pytest_cache/claims.jsonl $(BIN)/python -m pytest test/unit test/admission test/stories test/faults test/conformance -m "not judge and not local and not root" -n 2 --dist worksteal -q
 
 format: $(READY) ## Put the code into its format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .

@@ -1,0 +1,114 @@
+"""The catalogue (README.md beside this file): what is broken is found, whole and at its place; what is right passes.
+
+An object goes the way it goes in an API server: its schema prunes it, fills it in and may refuse it; then the rules
+of admission are asked, as by an ordinary user in a cluster with cert-manager and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+import yaml
+
+from api.v1.gates import DEFAULT_GATES
+from api.v1.rules.judging import judge
+from api.v1.rules.model import Context
+from localcluster.apiserver.kinds.base import DecodeError
+from manta.findings import UNPLACED
+from manta.served import Nowhere, ServedKind, served_kind
+from manta.wording import decoding_trouble
+
+HERE: Final = Path(__file__).parent
+BAD: Final = sorted((HERE / "bad").glob("*.yaml"))
+GOOD: Final = sorted((HERE / "good").glob("*.yaml"))
+SCHEMA: Final = "SCHEMA"
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A file of the catalogue: its header, the object, and the one before it on an update."""
+
+    expected: frozenset[str]  # "RV02 deny spec.rayVersion"
+    gates: Mapping[str, bool]
+    new: Json
+    old: Json | None
+
+
+def case_of(path: Path) -> Case:
+    """Read a file. Its header is the comment lines at its top."""
+    text = path.read_text()
+    header = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+    facts = [tuple(line.split(": ", 1)) for line in header if ": " in line]
+    expected = frozenset(value.strip() for name, value in facts if name == "expect")
+    switched = [one.split("=") for name, value in facts if name == "gates" for one in value.strip().split(",")]
+    *before, new = yaml.safe_load_all(text)
+    gates = {**DEFAULT_GATES, **{name: value == "true" for name, value in switched}}
+    return Case(expected, gates, new, before[0] if before else None)
+
+
+def found_in(case: Case) -> frozenset[str]:
+    """What a user hears of it, in the words of the catalogue. What the schema refuses no rule ever sees."""
+    old = stored(case.old) if case.old is not None else None
+    try:
+        served, new = shaped(case.new)
+    except DecodeError as error:
+        return refused_by_schema([decoding_trouble(str(error), str(case.new["kind"]))[0]])
+    if old is None:
+        causes = served.rules.validate(new, Nowhere())
+    else:
+        new = {**new, "status": old.get("status", {})}
+        causes = served.rules.validate_changed(new, old, Nowhere(), status=False)
+    if causes:
+        return refused_by_schema(cause.field for cause in causes if cause.field != UNPLACED)
+    verdict = judge(str(new["kind"]), new, old, Context(case.gates))
+    return frozenset(f"{one.rule} {one.severity.value} {one.path}" for one in (*verdict.denials, *verdict.warnings))
+
+
+def refused_by_schema(paths: Iterable[str]) -> frozenset[str]:
+    """Its causes, CEL's included; the paths are spelt as the API server spells them."""
+    return frozenset(f"{SCHEMA} deny {path}" for path in paths)
+
+
+def shaped(object_: Json) -> tuple[ServedKind, Json]:
+    """The kind, and the object pruned and filled in. Raises DecodeError."""
+    served = served_kind(str(object_["apiVersion"]), str(object_["kind"]))
+    assert served is not None, f"{object_['kind']} is no kind of Ray's"
+    body, _ = served.rules.decode(object_)
+    return served, body
+
+
+def stored(object_: Json) -> Json:
+    """An object that is in the cluster already, whatever its schema says today."""
+    return shaped(object_)[1]
+
+
+def told(names: Sequence[Path]) -> list[Any]:
+    return [pytest.param(path, id=path.stem) for path in names]
+
+
+@pytest.mark.parametrize("path", told(BAD))
+def test_what_is_broken_is_found_whole_and_at_its_place(path: Path) -> None:
+    case = case_of(path)
+
+    assert case.expected, "a broken manifest says what should be found"
+    assert sorted(found_in(case)) == sorted(case.expected)
+
+
+@pytest.mark.parametrize("path", told(GOOD))
+def test_what_is_right_passes_without_a_word(path: Path) -> None:
+    assert sorted(found_in(case_of(path))) == []
+
+
+def test_the_catalogue_is_as_large_as_it_was_meant_to_be() -> None:
+    """At least 150 broken ones, 30 of them from threads, and 80 right ones."""
+    from_threads = [path for path in BAD if "\n# thread: " in "\n" + path.read_text()]
+
+    assert len(BAD) >= 150
+    assert len(from_threads) >= 30
+    assert len(GOOD) >= 80
