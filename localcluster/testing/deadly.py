@@ -105,8 +105,8 @@ def die(directory: Path, journal: Journal, at: int) -> None:
 
 
 def operator(directory: Path) -> int:
-    """The process that was started with this cluster's kubeconfig. Raises ProcessLookupError if there is none."""
-    kubeconfig = f"{directory}/kubeconfig".encode()
+    """The process that was started with its kubeconfig of this cluster. Raises ProcessLookupError if there is none."""
+    kubeconfig = f"{directory}/operator.kubeconfig".encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             arguments = (process / "cmdline").read_bytes().split(b"\0")
@@ -114,7 +114,7 @@ def operator(directory: Path) -> int:
             continue  # it ended meanwhile
         if kubeconfig in arguments:
             return int(process.name)
-    raise ProcessLookupError(f"no operator runs with {directory}/kubeconfig")
+    raise ProcessLookupError(f"no operator runs with {directory}/operator.kubeconfig")
 
 
 if __name__ == "__main__":

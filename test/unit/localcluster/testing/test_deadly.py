@@ -13,6 +13,7 @@ import pytest
 
 from localcluster.faults import Asked
 from localcluster.testing.deadly import Fatal, Journal, counts, die
+from manta.local import programs
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -59,9 +60,10 @@ def test_the_word_that_the_job_is_over_is_fatal_at_the_latest() -> None:
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that looks like the operator of the cluster in that folder."""
+    """A process that looks like the operator of the cluster in that folder: it has the arguments of one."""
     script = "import sys; print('up', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", script, "--kubeconfig", f"{tmp_path}/kubeconfig"]
+    _, program = programs(tmp_path, "scripted", {})
+    command = [sys.executable, "-c", script, *program.arguments[3:]]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()  # its arguments can be seen a moment after it was started only
