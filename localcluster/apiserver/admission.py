@@ -17,6 +17,7 @@ from localcluster.api import Json, Refusal
 from localcluster.apiserver.admission_calls import Call, destination
 from localcluster.apiserver.admission_conditions import ConditionError, facts_of, hold
 from localcluster.apiserver.admission_hooks import GROUP, MUTATING, VALIDATING, Hook, hooks_of, matched
+from localcluster.apiserver.admission_policies import BINDINGS, POLICIES, Bound, bound_policies, verdict
 from localcluster.apiserver.admission_review import (
     Admitted,
     CallFailed,
@@ -46,6 +47,7 @@ class Webhooks:
     def __init__(self, core: Core, call: Call) -> None:
         self._core = core
         self._call = call
+        self._bound: tuple[tuple[int, int], tuple[Bound, ...]] = ((-1, -1), ())
         self._read: dict[str, tuple[int, tuple[Hook, ...]]] = {}
 
     async def mutate(self, review: Review) -> Json | None:
@@ -54,7 +56,8 @@ class Webhooks:
         return await _Mutation(self, review).by(hooks) if hooks else None
 
     async def validate(self, review: Review) -> None:
-        """Ask the validating webhooks. Raises the Refusal of the one that refuses first."""
+        """Ask the policies, then the validating webhooks. Raises the Refusal of the one that refuses first."""
+        self._by_policies(review)
         asking = [
             (hook, seen) for hook in self._hooks(VALIDATING, review) if (seen := self.meets(hook, review)) is not None
         ]
@@ -71,6 +74,38 @@ class Webhooks:
                 group.create_task(ask(hook, seen))
         if refusals:
             raise refusals[0]
+
+    def _by_policies(self, review: Review) -> None:
+        own = review.request.resource
+        refusals = []
+        for bound in self._policies(review):
+            seen = bound.meets(review, self._served_as(own), lambda: self._namespace_labels(review))
+            if seen is None:
+                continue
+
+            def facts(seen: ResourceInfo = seen) -> Json:
+                objects = [self.converted(one, own, seen, review) for one in (review.object, review.old_object)]
+                namespace = self._core.find("namespaces", "", namespace_of(review))
+                return {**facts_of(asked_about(review, seen), *objects), "namespaceObject": namespace}
+
+            refusals.append(verdict(bound, facts, review))
+        for refusal in refusals:
+            if refusal is not None:
+                raise refusal
+
+    def _policies(self, review: Review) -> Sequence[Bound]:
+        """The policies in effect, read again when one of them or of their bindings has changed."""
+        policies, bindings = (self._core.store.collection(one) for one in (POLICIES, BINDINGS))
+        if not len(policies) or not len(bindings) or review.request.resource.group == GROUP:
+            return ()
+        numbers = (policies.next_number, bindings.next_number)
+        if self._bound[0] != numbers:
+            read = [
+                [orjson.loads(one.raw) for one in self._core.store.snapshot(which).range()]
+                for which in (POLICIES, BINDINGS)
+            ]
+            self._bound = (numbers, bound_policies(*read))
+        return self._bound[1]
 
     def meets(self, hook: Hook, review: Review) -> ResourceInfo | None:
         """As which resource the webhook is asked; None if it is not. Raises Refusal when its conditions fail."""

@@ -122,8 +122,12 @@ class Http:
                 ) as answer,
             ):
                 raw = await answer.read()
+                kind = answer.headers.get("Content-Type", "")
                 if not 200 <= answer.status < 300:
-                    raise refused_by(answer.status, answer.headers.get("Content-Type", ""), raw)
+                    raise refused_by(answer.status, kind, raw)
+                if not raw:
+                    what = f"0-length response with status code: {answer.status} and content type: {kind}"
+                    raise CallFailed(f"failed to call webhook: {what}")
                 return raw
         except TimeoutError as error:
             raise _no_post(where.url, "context deadline exceeded") from error

@@ -13,7 +13,7 @@ from localcluster.api import Json
 from localcluster.apiserver.admission_hooks import Condition
 from localcluster.apiserver.cel import go_error, program
 
-__all__ = ["NAMES", "ConditionError", "Facts", "condition_error", "facts_of", "hold", "value_of"]
+__all__ = ["NAMES", "NO_BOOL", "ConditionError", "Facts", "condition_error", "facts_of", "hold", "value_of"]
 
 NAMES: Final = ("object", "oldObject", "request")
 _REQUEST_FIELDS: Final = frozenset(
@@ -24,6 +24,9 @@ _REQUEST_FIELDS: Final = frozenset(
 )
 _REQUEST_FIELD: Final = re.compile(r"(?<![\w.])request\.([A-Za-z_]\w*)")
 _STRINGS: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+
+_GO_TYPES: Final = {"NULL": "null_type"}
+NO_BOOL: Final = "must evaluate to bool but got "
 
 Facts = Callable[[], Mapping[str, Any]]
 """The variables' values; only asked for when there is a condition."""
@@ -45,7 +48,7 @@ def condition_error(expression: str, names: tuple[str, ...] = NAMES) -> str:
         kind = program(expression, names).return_type().name()
     except ValueError as error:
         return str(error)
-    return "" if kind in {"BOOL", "DYN"} else "must evaluate to bool"
+    return "" if kind in {"BOOL", "DYN"} else f"{NO_BOOL}{_GO_TYPES.get(kind, kind.lower())}"
 
 
 def hold(conditions: Iterable[Condition], facts: Facts) -> bool:
@@ -68,8 +71,20 @@ def value_of(expression: str, values: Mapping[str, Any]) -> Any:
     """What the expression says. Raises ConditionError."""
     result = program(expression, tuple(values)).eval(data=dict(values))
     if result.type().name() == "ERROR":
-        raise ConditionError(f"expression '{expression}' resulted in error: {go_error(str(result.value()))}")
+        error = _of_nothing(expression, values) if _NOT_THERE in str(result.value()) else go_error(str(result.value()))
+        raise ConditionError(f"expression '{expression}' resulted in error: {error}")
     return result.value()
+
+
+_NOT_THERE: Final = "Applying SELECT to non-message type"
+
+
+def _of_nothing(expression: str, values: Mapping[str, Any]) -> str:
+    """The library does not say which member of null was asked for; where a variable itself is null, it shows."""
+    for match in re.finditer(r"(?<![\w.])(\w+)\.(\w+)", _STRINGS.sub("''", expression)):
+        if values.get(match[1], "") is None:
+            return f"no such key: {match[2]}"
+    return "no such overload"
 
 
 def facts_of(request: Json, obj: Json | None, old: Json | None) -> Mapping[str, Any]:

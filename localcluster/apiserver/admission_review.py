@@ -103,7 +103,8 @@ def review(request: Json, uid: str, obj: Json | None, old: Json | None) -> bytes
 
 def refused_by(code: int, content_type: str, body: bytes) -> CallFailed:
     """What an HTTP answer other than 2xx means."""
-    text = body.decode(errors="replace").strip() if content_type.startswith("text/") else "unknown"
+    is_text = not content_type or content_type.startswith("text/")
+    text = body.decode(errors="replace").strip() if is_text else "unknown"
     words = _STATUS_WORDS.get(code)
     if words is None and code in {403, 406, 415}:
         words = text or "unknown"
@@ -125,6 +126,10 @@ def judged(body: bytes, uid: str, *, mutating: bool) -> Admitted:
         raise _invalid("webhook response was absent")
     if response.get("uid", "") != uid:
         raise _invalid(f'expected response.uid="{uid}", got "{response.get("uid", "")}"')
+    if not whole.get("kind") or not whole.get("apiVersion"):
+        group, _, version = (whole.get("apiVersion") or "/").rpartition("/")
+        got = f"{group}/{version}, Kind={whole.get('kind') or ''}"
+        raise _invalid(f"expected webhook response of {API_VERSION}, Kind={KIND}, got {got}")
     patch, patch_type = response.get("patch") or "", response.get("patchType")
     if mutating:
         _check_patch(patch, patch_type)
@@ -164,14 +169,10 @@ def _read(body: bytes) -> Json:
         raise ValueError(
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {go_type(whole)} into {_GO_HEAD}"
         )
-    for name in ("kind", "apiVersion"):
-        if not whole.get(name):
-            missing = "Kind" if name == "kind" else name
-            raise ValueError(f"Object '{missing}' is missing in '{body.decode(errors='replace').strip()}'")
-    if (whole["kind"], whole["apiVersion"]) != (KIND, API_VERSION):
+    kind, version = whole.get("kind") or KIND, whole.get("apiVersion") or API_VERSION
+    if (kind, version) != (KIND, API_VERSION):
         raise ValueError(
-            f'no kind "{whole["kind"]}" is registered for version "{whole["apiVersion"]}"'
-            ' in scheme "pkg/runtime/scheme.go:110"'
+            f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
         )
     return {**whole, "response": _response(whole.get("response"))}
 
@@ -214,7 +215,8 @@ def _response(value: Any) -> Json | None:
 
 def _check_type(field: str, value: Any, wanted: type, go: str) -> None:
     if not isinstance(value, wanted):
-        raise ValueError(f"json: cannot unmarshal {go_type(value)} into Go struct field {KIND}.{field} of type {go}")
+        struct = "AdmissionResponse" if "." in field else KIND
+        raise ValueError(f"json: cannot unmarshal {go_type(value)} into Go struct field {struct}.{field} of type {go}")
 
 
 def denied(name: str, status: Json | None) -> Refusal:

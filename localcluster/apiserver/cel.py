@@ -80,7 +80,6 @@ def go_error(text: str) -> str:
 _GO_WORDS: Final = (
     (re.compile(r'Key not found in map : "?([^"]*)"?'), r"no such key: \1"),
     (re.compile(r"No matching overloads found.*", re.DOTALL), "no such overload"),
-    (re.compile(r"Applying SELECT to non-message type"), "no such overload"),
     (re.compile(r"divide by zero"), "division by zero"),
     (re.compile(r"Index error: index=(-?\d+) size=\d+"), r"index out of bounds: \1"),
 )

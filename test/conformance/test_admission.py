@@ -194,7 +194,7 @@ async def test_a_patch_is_an_update_even_if_it_changes_nothing(cluster: Wire, wi
         (await cluster.patch(f"{widgets}/w1", {"spec": {"size": 4}}, fieldManager="fm2")).ok()
         (await cluster.patch(f"{widgets}/w1", {"spec": {"size": 4}})).ok()
 
-    changing, nothing = hooks.requests("allow")
+    changing, *_, nothing = hooks.requests("allow")  # a real server whose cache lags asks once more
     assert changing["operation"] == "UPDATE"
     assert changing["options"] == {"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "fm2"}
     assert changing["oldObject"]["spec"]["size"] == 3
@@ -211,7 +211,7 @@ async def test_subresources_are_named_and_a_scale_is_shown_as_such(cluster: Wire
         (await cluster.patch(f"{widgets}/w1/status", {"status": {"phase": "x"}})).ok()
         (await cluster.patch(f"{widgets}/w1/scale", {"spec": {"replicas": 2}})).ok()
 
-    status, scale = hooks.requests("allow")
+    status, *_, scale = hooks.requests("allow")  # a real server whose cache lags asks once more
     assert (status["subResource"], status["requestSubResource"]) == ("status", "status")
     assert (status["kind"]["kind"], status["object"]["status"]["phase"]) == ("Widget", "x")
     assert (scale["subResource"], scale["resource"]["resource"]) == ("scale", "widgets")
@@ -367,8 +367,9 @@ CALL = "failed to call webhook:"
 BAD = "received invalid webhook response:"
 FAILURES: dict[str, tuple[Behaviour, str]] = {
     "wrong-uid": (lambda _: {"uid": "x", "allowed": True}, f'{BAD} expected response.uid="UID", got "x"'),
-    "http-500": (
-        http(500),
+    "http-500": (http(500), f'{CALL} an error on the server ("") has prevented the request from succeeding'),
+    "http-500-json": (
+        http(500, text="{}", content_type="application/json"),
         f'{CALL} an error on the server ("unknown") has prevented the request from succeeding',
     ),
     "http-500-text": (
@@ -387,9 +388,25 @@ FAILURES: dict[str, tuple[Behaviour, str]] = {
     ),
     "empty": (
         http(200, text="", content_type="application/json"),
-        f"{CALL} couldn't get version/kind; json parse error: unexpected end of JSON input",
+        f"{CALL} 0-length response with status code: 200 and content type: application/json; charset=utf-8",
     ),
-    "no-kind": (http(200, text="{}", content_type="application/json"), f"{CALL} Object 'Kind' is missing in '{{}}'"),
+    "nothing": (http(200, text="{}", content_type="application/json"), f"{BAD} webhook response was absent"),
+    "no-kind": (
+        lambda request: web.json_response({"response": allowed(request)}),
+        f"{BAD} expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=",
+    ),
+    "other-kind": (
+        lambda _: web.json_response({"kind": "Pod", "apiVersion": "v1"}),
+        f'{CALL} no kind "Pod" is registered for version "v1" in scheme "pkg/runtime/scheme.go:110"',
+    ),
+    "not-json": (
+        http(200, text="x", content_type="application/json"),
+        f"{CALL} couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value",
+    ),
+    "wrong-type": (
+        lambda request: {**allowed(request), "allowed": "yes"},
+        f"{CALL} json: cannot unmarshal string into Go struct field AdmissionResponse.response.allowed of type bool",
+    ),
     "no-response": (nothing, f"{BAD} webhook response was absent"),
     "slow": (slow, f'{CALL} Post "URL?timeout=1s": context deadline exceeded'),
 }
@@ -824,7 +841,7 @@ WRONG: dict[str, tuple[Json, list[tuple[str, str]]]] = {
     ),
     "no-bool": (
         {"matchConditions": [{"name": "c", "expression": "'a'"}]},
-        [("matchConditions[0].expression", "Invalid value: \"'a'\": must evaluate to bool")],
+        [("matchConditions[0].expression", "Invalid value: \"'a'\": must evaluate to bool but got string")],
     ),
     "twice": (
         {"matchConditions": [{"name": "c", "expression": "true"}, {"name": "c", "expression": "true"}, {}]},
@@ -857,3 +874,87 @@ async def test_two_webhooks_of_one_configuration_have_two_names(cluster: Wire, h
     answer = await cluster.post(CONFIGURATIONS.format("validating"), body, dryRun="All")
 
     assert [cause[1:] for cause in answer.causes] == [("webhooks[1].name", 'Duplicate value: "x.test.example.com"')]
+
+
+@asynccontextmanager
+async def in_effect(cluster: Wire, spec: Json, *actions: str) -> AsyncIterator[None]:
+    """A policy about this namespace's widgets, bound, once the server acts on it.
+
+    As for webhooks there is no event for that: a further validation refuses a probe, or warns of it.
+    """
+    name, group = f"vp-{cluster.namespace}", "/apis/admissionregistration.k8s.io/v1"
+    own = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
+    rules = [{**WIDGETS, "operations": ["CREATE"]}]
+    probe = {"expression": "object.metadata.name != 'probe'", "message": "probed"}
+    whole = {"matchConstraints": {"resourceRules": rules, "namespaceSelector": own}, **spec}
+    whole["validations"] = [probe, *whole["validations"]]
+    policies, bindings = f"{group}/validatingadmissionpolicies", f"{group}/validatingadmissionpolicybindings"
+    (await cluster.post(policies, {"metadata": {"name": name}, "spec": whole})).ok(201)
+    binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": list(actions)}}
+    (await cluster.post(bindings, binding)).ok(201)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                told = await cluster.post(cluster.path("widgets.test.example.com"), widget("probe"), dryRun="All")
+                if told.code == 422 or told.warnings:
+                    break
+                await asyncio.sleep(0.05)
+        yield
+    finally:
+        (await cluster.delete(f"{bindings}/{name}")).ok()
+        (await cluster.delete(f"{policies}/{name}")).ok()
+
+
+@pytest.mark.spec("kube-api:ADM-15")
+async def test_a_policy_refuses_in_its_own_words(cluster: Wire, widgets: str) -> None:
+    """A message, an expression that makes one, or the expression itself; variables are evaluated before."""
+    spec = {
+        "variables": [{"name": "size", "expression": "object.spec.size"}],
+        "matchConditions": [{"name": "named", "expression": "object.metadata.name != 'spared'"}],
+        "validations": [
+            {"expression": "variables.size < 7", "message": "size too big"},
+            {"expression": "variables.size != 4", "messageExpression": "'not ' + string(variables.size)"},
+            {"expression": "object.spec.size != 5", "reason": "Forbidden"},
+            {"expression": "object.spec.size != 6 || object.spec.nope > 1"},
+        ],
+    }
+    async with in_effect(cluster, spec, "Deny"):
+        refused = [await dry(cluster, widgets, size=size) for size in (7, 4, 5, 6)]
+        passed = await dry(cluster, widgets)
+        spared = await cluster.post(widgets, widget("spared", size=7), dryRun="All")
+
+    name = f"vp-{cluster.namespace}"
+    by = f"ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: "
+    told = [
+        "size too big",
+        "not 4",
+        "failed expression: object.spec.size != 5",
+        "expression 'object.spec.size != 6 || object.spec.nope > 1' resulted in error: no such key: nope",
+    ]
+    assert (passed.code, spared.code) == (201, 201)
+    assert [(one.code, one.json["reason"]) for one in refused] == [
+        *([(422, "Invalid")] * 2),
+        (403, "Forbidden"),
+        (422, "Invalid"),
+    ]
+    assert [one.message for one in refused] == [
+        f'widgets.test.example.com "w1" is forbidden: {by}{text}' for text in told
+    ]
+    assert refused[0].json["details"] == {
+        "name": "w1",
+        "group": "test.example.com",
+        "kind": "widgets",
+        "causes": [{"message": f"{by}size too big"}],
+    }
+
+
+@pytest.mark.spec("kube-api:ADM-15")
+async def test_a_policy_may_only_warn(cluster: Wire, widgets: str) -> None:
+    """Then the request goes on."""
+    spec = {"validations": [{"expression": "object.spec.size < 7", "message": "size too big"}]}
+    async with in_effect(cluster, spec, "Warn"):
+        answer = await dry(cluster, widgets, size=7)
+
+    name = f"vp-{cluster.namespace}"
+    by = f"Validation failed for ValidatingAdmissionPolicy '{name}' with binding '{name}'"
+    assert (answer.code, answer.warnings) == (201, (f'299 - "{by}: size too big"',))

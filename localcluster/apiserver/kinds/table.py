@@ -9,6 +9,7 @@ from localcluster.apiserver.kinds.base import Kind
 from localcluster.apiserver.kinds.definition import DefinitionKind
 from localcluster.apiserver.kinds.events import EventKind, NewEventKind
 from localcluster.apiserver.kinds.pods import PodKind
+from localcluster.apiserver.kinds.policies import PolicyBindingKind, PolicyKind
 from localcluster.apiserver.kinds.services import ServiceKind
 from localcluster.apiserver.kinds.small import (
     BindingKind,
@@ -60,5 +61,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "roles.rbac.authorization.k8s.io": RoleKind(),
     "secrets": SecretKind(),
     "services": ServiceKind(),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": PolicyKind(),
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": PolicyBindingKind(),
     "validatingwebhookconfigurations.admissionregistration.k8s.io": WebhookKind(mutating=False),
 }

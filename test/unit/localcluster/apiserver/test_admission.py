@@ -207,11 +207,11 @@ def test_a_service_that_cannot_be_reached_says_why(service: Json | None, why: st
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        ({"uid": 1}, "cannot unmarshal number into Go struct field AdmissionReview.response.uid"),
-        ({"allowed": "yes"}, "cannot unmarshal string into Go struct field AdmissionReview.response.allowed"),
-        ({"warnings": "w"}, "cannot unmarshal string into Go struct field AdmissionReview.response.warnings"),
-        ({"warnings": [1]}, "cannot unmarshal number into Go struct field AdmissionReview.response.warnings"),
-        ({"status": []}, "cannot unmarshal array into Go struct field AdmissionReview.response.status"),
+        ({"uid": 1}, "cannot unmarshal number into Go struct field AdmissionResponse.response.uid"),
+        ({"allowed": "yes"}, "cannot unmarshal string into Go struct field AdmissionResponse.response.allowed"),
+        ({"warnings": "w"}, "cannot unmarshal string into Go struct field AdmissionResponse.response.warnings"),
+        ({"warnings": [1]}, "cannot unmarshal number into Go struct field AdmissionResponse.response.warnings"),
+        ({"status": []}, "cannot unmarshal array into Go struct field AdmissionResponse.response.status"),
         ({"status": {"code": "x"}}, "cannot unmarshal string"),
         ({"patch": "%"}, "illegal base64 data"),
         ([], "cannot unmarshal array into Go struct field AdmissionReview.response of type"),
