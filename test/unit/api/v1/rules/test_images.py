@@ -144,7 +144,16 @@ def test_a_version_without_patch_is_as_new_as_its_newest_patch() -> None:
 
 @pytest.mark.parametrize(
     ("version", "pythons"),
-    [((2, 52, 0), {"3.10"}), ((2, 46, 0), {"3.9"}), ((2, 50), {"3.9", "3.10"}), ((1, 13, 0), {"3.7", "3.8"})],
+    [
+        ((2, 52, 0), {"3.10"}),
+        ((2, 51, 9), {"3.9", "3.10"}),
+        ((2, 50), {"3.9", "3.10"}),
+        ((2, 48, 1), {"3.9"}),
+        ((2, 11, 0), {"3.9"}),
+        ((2, 10, 0), {"3.8", "3.9"}),
+        ((2, 9, 3), {"3.7", "3.8"}),
+        ((0, 8, 7), {"3.7", "3.8"}),
+    ],
 )
 def test_images_that_name_no_python_hold_that_of_their_release(version: Any, pythons: set[str]) -> None:
     """Two where the day of the change is not known: then either passes."""
