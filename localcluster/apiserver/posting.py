@@ -77,7 +77,7 @@ async def evict(core: Core, remover: Remover, request: Request, body: Body) -> A
         precondition_uid=conditions.get("uid") or "",
         precondition_version=conditions.get("resourceVersion") or "",
     )
-    await remover.delete(replace(request, subresource="", options=options))
+    await remover.delete(replace(request, subresource="", options=options), asking=False)  # an eviction is no DELETE
     return Answer(201, orjson.dumps(_SUCCESS))
 
 

@@ -36,10 +36,10 @@ class Remover:
         self._definitions = definitions
         self._admitting = admitting
 
-    async def delete(self, request: Request) -> Answer:
-        """One object goes, or is marked as going (DEL-1). Raises Refusal."""
+    async def delete(self, request: Request, *, asking: bool = True) -> Answer:
+        """One object goes, or is marked as going (DEL-1); admission is asked unless told otherwise. Raises Refusal."""
         _check_delete_options(request.options)
-        return await self._delete(request, request.name)
+        return await self._delete(request, request.name, asking=asking)
 
     async def delete_collection(self, request: Request) -> ListAnswer:
         """Every selected object goes; the answer holds them as they were (DEL-10)."""
@@ -53,7 +53,7 @@ class Remover:
                 await self._delete(one, "")
         return page
 
-    async def _delete(self, request: Request, shown_name: str) -> Answer:
+    async def _delete(self, request: Request, shown_name: str, *, asking: bool = True) -> Answer:
         core, resource = self._core, request.resource
         while True:
             entry = core.get(resource, request.namespace, request.name)
@@ -62,9 +62,10 @@ class Remover:
             _check_preconditions(request, entry)
             obj = core.decoded(resource, entry)
             review = self._admitting.delete(request, core.view(resource, obj), shown_name)
-            with review.telling():
-                await review.mutated()  # asked, too, though there is nothing to change
-                await review.validated(None, shown_name)
+            if asking:
+                with review.telling():
+                    await review.mutated()  # asked, too, though there is nothing to change
+                    await review.validated(None, shown_name)
             kind = core.kind(resource)
             kind.check_delete(resource, obj)
             if core.get(resource, request.namespace, request.name) is entry:

@@ -713,6 +713,19 @@ async def test_built_in_kinds_are_asked_about_too(cluster: Wire, hooks: Hooks) -
     assert request["kind"] == {"group": "", "version": "v1", "kind": "Namespace"}
 
 
+async def test_an_eviction_is_no_delete(cluster: Wire, hooks: Hooks) -> None:
+    """Who watches over deletes of pods is not asked about it."""
+    container = {"name": "a", "image": "i"}
+    pods = cluster.path("pods")
+    (await cluster.post(pods, {"metadata": {"name": "p"}, "spec": {"containers": [container]}})).ok(201)
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["DELETE"]}]
+    hooks.answers["no"] = denying()
+    async with registered(cluster, hooks, "validating", hooks.hook("no", rules=rules)):
+        evicted = await cluster.post(f"{pods}/p/eviction", {"metadata": {"name": "p"}})
+
+    assert (evicted.code, hooks.asked) == (201, [])
+
+
 async def test_nobody_is_asked_about_webhook_configurations(cluster: Wire, hooks: Hooks) -> None:
     """One that refuses everything can still be taken away."""
     everything = {"apiGroups": ["admissionregistration.k8s.io"], "apiVersions": ["*"], "resources": ["*"]}

@@ -253,3 +253,73 @@ def test_a_denial_is_an_error_whatever_code_it_came_with() -> None:
     assert denied("a.b.c", {"code": 200, "message": "m"}).code == 400
     assert denied("a.b.c", {"code": 409, "reason": "Conflict"}).status["message"].endswith(": Conflict")
     assert "details" not in denied("a.b.c", None).status
+
+
+POLICIES = "validatingadmissionpolicies.admissionregistration.k8s.io"
+BINDINGS = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
+MAPS = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+
+
+async def bound(api: LocalApi, spec: Json, **binding: Any) -> None:
+    """A policy about config maps, in effect."""
+    whole = {"matchConstraints": {"resourceRules": [MAPS]}, **spec}
+    await api.create(POLICIES, "", {"metadata": {"name": "p"}, "spec": whole})
+    own = {"policyName": "p", "validationActions": ["Deny"], **binding}
+    await api.create(BINDINGS, "", {"metadata": {"name": "b"}, "spec": own})
+
+
+@pytest.mark.spec("kube-api:ADM-15")
+async def test_a_policy_that_cannot_be_evaluated_refuses_or_lets_pass(api: LocalApi, asked: Asked) -> None:
+    """As its failurePolicy says."""
+    spec: Json = {"validations": [{"expression": "object.data.nope == 'x'"}]}
+    await bound(api, spec)
+    with pytest.raises(Refusal, match=r"resulted in error: no such key"):
+        await api.create("configmaps", "default", {"metadata": {"name": "c"}, "data": {"a": "b"}})
+
+    await api.patch(POLICIES, "", "p", {"spec": {"failurePolicy": "Ignore"}})
+    await api.create("configmaps", "default", {"metadata": {"name": "c"}, "data": {"a": "b"}})
+
+
+async def test_a_binding_narrows_what_its_policy_is_about(api: LocalApi, asked: Asked) -> None:
+    """And what a policy leaves out, stays out."""
+    rule = {**MAPS, "resourceNames": ["spared"]}
+    constraints = {"resourceRules": [MAPS], "excludeResourceRules": [rule]}
+    labelled = {"objectSelector": {"matchLabels": {"x": "y"}}}
+    spec = {"matchConstraints": constraints, "validations": [{"expression": "false", "message": "never"}]}
+    await bound(api, spec, matchResources=labelled)
+
+    await api.create("configmaps", "default", {"metadata": {"name": "plain"}})
+    await api.create("configmaps", "default", {"metadata": {"name": "spared", "labels": {"x": "y"}}})
+    with pytest.raises(Refusal, match="denied request: never"):
+        await api.create("configmaps", "default", {"metadata": {"name": "labelled", "labels": {"x": "y"}}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}, "spec.paramKind"),
+        ({"validations": [{"expression": "1 +"}]}, "spec.validations[0].expression"),
+        ({"validations": [{"expression": "'text'"}]}, "spec.validations[0].expression"),
+        ({"variables": [{"name": "v", "expression": ""}]}, "spec.variables[0].expression"),
+        ({"validations": []}, "spec.validations"),
+        ({"matchConstraints": {}}, "spec.matchConstraints.resourceRules"),
+        ({"failurePolicy": "Maybe"}, "spec.failurePolicy"),
+    ],
+)
+async def test_a_policy_that_could_not_work_is_refused(api: LocalApi, spec: Json, field: str) -> None:
+    """Params would be silently ignored, and are refused for that."""
+    good = {"matchConstraints": {"resourceRules": [MAPS]}, "validations": [{"expression": "true"}]}
+
+    with pytest.raises(Refusal) as refused:
+        await api.create(POLICIES, "", {"metadata": {"name": "p"}, "spec": {**good, **spec}})
+
+    assert [cause["field"] for cause in refused.value.details["causes"]] == [field]
+
+
+async def test_a_binding_names_its_policy_and_what_follows(api: LocalApi) -> None:
+    """Refusing and warning at once would say it twice."""
+    with pytest.raises(Refusal) as refused:
+        await api.create(BINDINGS, "", {"metadata": {"name": "b"}, "spec": {"validationActions": ["Deny", "Warn"]}})
+
+    causes = refused.value.details["causes"]
+    assert [cause["field"] for cause in causes] == ["spec.policyName", "spec.validationActions"]
