@@ -37,7 +37,7 @@ def kept(before: Any, after: Any) -> Any:
 
 
 @pytest.mark.spec("runtime:WH-4")
-@settings(derandomize=True, database=None, max_examples=120)
+@settings(derandomize=True, database=None, deadline=None, max_examples=120)
 @given(OBJECTS, OBJECTS)
 def test_applied_to_the_object_the_patch_gives_the_result_and_loses_nothing(before: Any, after: Any) -> None:
     """Members that only the object has are fields that our side does not know: they stay."""
@@ -47,7 +47,7 @@ def test_applied_to_the_object_the_patch_gives_the_result_and_loses_nothing(befo
 
 
 @pytest.mark.spec("runtime:WH-4")
-@settings(derandomize=True, database=None, max_examples=80)
+@settings(derandomize=True, database=None, deadline=None, max_examples=80)
 @given(OBJECTS, OBJECTS)
 def test_what_was_patched_needs_no_patch(before: Any, after: Any) -> None:
     patched = json_patch(before, operations(before, after))

@@ -124,7 +124,7 @@ def test_a_refusal_of_very_much_is_bounded() -> None:
 
 
 @pytest.mark.spec("admission:P5", "runtime:WH-3")
-@settings(derandomize=True, database=None, max_examples=200)
+@settings(derandomize=True, database=None, deadline=None, max_examples=200)
 @given(st.lists(st.text(max_size=400), max_size=14))
 def test_warnings_are_few_short_and_printable(texts: list[str]) -> None:
     told = answered(saying(Outcome(warnings=texts)), a_request()).get("warnings", [])

@@ -244,7 +244,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.spec("runtime:WH-15")
-@settings(derandomize=True, database=None, max_examples=100)
+@settings(derandomize=True, database=None, deadline=None, max_examples=100)
 @given(st.sampled_from(DOORS), st.sampled_from(["CREATE", "UPDATE", "DELETE"]), JSON, JSON)
 def test_no_json_makes_a_hook_fail(door: Door, operation: str, spec: Any, old: Any) -> None:
     """The mutating ones see objects that no schema has."""

@@ -444,7 +444,7 @@ async def test_no_body_makes_the_server_fail_and_what_is_decoded_is_answered_wit
     """Each body gets a 4xx, or a review with its uid."""
     bodies: list[bytes] = []
 
-    @settings(max_examples=300, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=True, database=None, deadline=None)
     @given(BODIES)
     def collect(body: bytes) -> None:
         bodies.append(body)
