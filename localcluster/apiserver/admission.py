@@ -61,6 +61,8 @@ class Webhooks:
         asking = [
             (hook, seen) for hook in self._hooks(VALIDATING, review) if (seen := self.meets(hook, review)) is not None
         ]
+        if not asking:
+            return
         refusals: list[Refusal] = []
 
         async def ask(hook: Hook, seen: ResourceInfo) -> None:

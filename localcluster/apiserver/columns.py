@@ -342,6 +342,19 @@ def _webhooks() -> tuple[Column, ...]:
     return _named(Column("Webhooks", _count(".webhooks"), "integer"))
 
 
+def _policies() -> tuple[Column, ...]:
+    """Policies without params: no others are served."""
+    return _named(Column("Validations", _count(".spec.validations"), "integer"), ("ParamKind", _unset))
+
+
+def _policy_bindings() -> tuple[Column, ...]:
+    return _named(("PolicyName", _at(".spec.policyName")), ("ParamRef", _unset))
+
+
+def _unset(item: Json, now: datetime) -> str:
+    return "<unset>"
+
+
 BUILT_IN: Mapping[tuple[str, str], tuple[Column, ...]] = {
     ("", "pods"): _PODS,
     ("", "services"): _SERVICES,
@@ -424,5 +437,7 @@ BUILT_IN: Mapping[tuple[str, str], tuple[Column, ...]] = {
         Column("PreemptionPolicy", _at(".preemptionPolicy")),
     ),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): _webhooks(),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"): _policies(),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): _policy_bindings(),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): _webhooks(),
 }

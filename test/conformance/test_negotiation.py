@@ -276,6 +276,8 @@ CLUSTER_COLUMNS = {
     "/apis/scheduling.k8s.io/v1/priorityclasses": "Name Value Global-Default Age PreemptionPolicy",
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations": "Name Webhooks Age",
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations": "Name Webhooks Age",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies": "Name Validations ParamKind Age",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings": "Name PolicyName ParamRef Age",
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions": "Name Created_At",
 }
 
