@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 from rich.console import Console
 
@@ -105,7 +106,7 @@ def test_long_lines_go_on_below_their_beginning() -> None:
     log, rest, empty, told, *more = captured.get().splitlines()
     assert (log, rest) == ("         │ " + "x" * 29, "         │ " + "x" * 21)
     assert empty.strip() == "│"
-    assert told.startswith("   0.0s  aaaaaaaaaa: b b")
+    assert re.match(r"   \d\.\ds  aaaaaaaaaa: b b", told)  # the clock is real
     assert more
     assert all(line.startswith(" " * 9 + "b") for line in more)
 
