@@ -543,6 +543,7 @@ def created(path: Path) -> bool:
     return "# operation: update" not in path.read_text()
 
 
+@pytest.mark.spec("admission:P1")
 @pytest.mark.parametrize("path", [path for path in CATALOGUE if created(path)], ids=lambda path: path.stem)
 def test_a_linter_says_what_the_webhook_says(path: Path) -> None:
     """One door: the same rules, at the same fields and of the same weight, for what its schema lets through."""
