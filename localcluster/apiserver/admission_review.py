@@ -164,7 +164,7 @@ def _read(body: bytes) -> Json:
     try:
         whole = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"couldn't get version/kind; json parse error: {_go_words(body, error)}") from error
+        raise ValueError(f"couldn't get version/kind; json parse error: {_unreadable(body, error)}") from error
     if not isinstance(whole, dict):
         raise ValueError(
             f"couldn't get version/kind; json parse error: json: cannot unmarshal {go_type(whole)} into {_GO_HEAD}"
@@ -172,13 +172,17 @@ def _read(body: bytes) -> Json:
     kind, version = whole.get("kind") or KIND, whole.get("apiVersion") or API_VERSION
     if (kind, version) != (KIND, API_VERSION):
         raise ValueError(
-            f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:110"'
+            f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
         )
     return {**whole, "response": _response(whole.get("response"))}
 
 
-def _go_words(body: bytes, error: orjson.JSONDecodeError) -> str:
-    rest = body.decode(errors="replace")[error.pos :].strip()
+def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """What is no JSON is read as YAML, in which most texts are just a string: an HTML page, say."""
+    text = body.decode(errors="replace")
+    if not text.lstrip().startswith(("{", "[")):
+        return f"json: cannot unmarshal string into {_GO_HEAD}"
+    rest = text[error.pos :].strip()
     return f"invalid character {rest[0]!r} looking for beginning of value" if rest else "unexpected end of JSON input"
 
 
