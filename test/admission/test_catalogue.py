@@ -18,13 +18,16 @@ from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
 from localcluster.apiserver.kinds.base import DecodeError
-from manta.findings import UNPLACED
+from localcluster.apiserver.metadata import decode_metadata
+from manta.documents import read_documents
+from manta.findings import UNPLACED, Target, findings
 from manta.served import Nowhere, ServedKind, served_kind
 from manta.wording import decoding_trouble
 
 HERE: Final = Path(__file__).parent
 BAD: Final = sorted((HERE / "bad").glob("*.yaml"))
 GOOD: Final = sorted((HERE / "good").glob("*.yaml"))
+CREATED: Final = [path for path in (*BAD, *GOOD) if "\n# operation: update\n" not in path.read_text()]
 SCHEMA: Final = "SCHEMA"
 
 Json: TypeAlias = dict[str, Any]
@@ -79,7 +82,10 @@ def shaped(object_: Json) -> tuple[ServedKind, Json]:
     """The kind, and the object pruned and filled in. Raises DecodeError."""
     served = served_kind(str(object_["apiVersion"]), str(object_["kind"]))
     assert served is not None, f"{object_['kind']} is no kind of Ray's"
-    body, _ = served.rules.decode(object_)
+    metadata, _, wrong = decode_metadata(object_["metadata"])
+    if wrong:
+        raise DecodeError(wrong)
+    body, _ = served.rules.decode({**object_, "metadata": metadata})
     return served, body
 
 
@@ -103,6 +109,21 @@ def test_what_is_broken_is_found_whole_and_at_its_place(path: Path) -> None:
 @pytest.mark.parametrize("path", told(GOOD))
 def test_what_is_right_passes_without_a_word(path: Path) -> None:
     assert sorted(found_in(case_of(path))) == []
+
+
+@pytest.mark.parametrize("path", told(CREATED))
+def test_lint_tells_the_same_of_what_is_created(path: Path) -> None:
+    """It goes on where the server stops: beside what the schema refuses it may tell what rules find.
+
+    It knows no object before this one.
+    """
+    case = case_of(path)
+
+    found = findings(read_documents(str(path)), Target(Context(case.gates)))
+
+    lines = {f"{one.rule or SCHEMA} {one.weight} {one.path}" for one in found}
+    refused = {line for line in lines if line.startswith(SCHEMA)}
+    assert sorted(refused or lines) == sorted(case.expected)
 
 
 def test_the_catalogue_is_as_large_as_it_was_meant_to_be() -> None:
