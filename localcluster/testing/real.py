@@ -26,11 +26,14 @@ __all__ = [
     "RAYSERVICES",
     "Death",
     "History",
+    "Live",
     "Real",
     "Told",
     "a_real_cluster",
     "a_small_ray",
+    "an_api",
     "version_of",
+    "watched",
 ]
 
 Json: TypeAlias = dict[str, Any]
@@ -90,13 +93,12 @@ class History:
         return [told.name for told in gone if version_of(told.item) < before]
 
 
-class Real(History):
-    """What a test sees: the API, and what it has told since before there was anything."""
+class Live(History):
+    """The API of a cluster that lives, and what it told."""
 
-    def __init__(self, local: Local, api: HttpApi, journal: Path) -> None:
+    def __init__(self, api: HttpApi, directory: Path) -> None:
         super().__init__()
-        self.local, self.api = local, api
-        self._journal = journal
+        self.api, self.directory = api, directory  # where the operator's log is
         self._news = asyncio.Event()
 
     async def until(self, resource: str, name: str, true: Callable[[Json], bool]) -> Json:
@@ -111,23 +113,12 @@ class Real(History):
         """Those that exist, by name, once that is true of them."""
         return await self._once(lambda: found if true(found := self.now(resource)) else None, resource)
 
-    def writes(self) -> list[Json]:
-        """What the operator wrote so far, but events."""
-        return [line for line in self._lines() if "verb" in line]
-
-    def deaths(self) -> list[int]:
-        """At which of its writes it was killed."""
-        return [line["at"] for line in self._lines() if "died" in line]
-
     async def watch(self, resource: str, version: str) -> None:
         """Notes what happens from then on, for ever."""
         async for type_, item in self.api.watch(resource, NAMESPACE, resource_version=version):
             if type_ != "BOOKMARK":
                 self.told.append(Told(type_, resource, item))
                 self._news.set()
-
-    def _lines(self) -> list[Json]:
-        return [json.loads(line) for line in self._journal.read_text().splitlines()] if self._journal.exists() else []
 
     def _found(self, resource: str, name: str, true: Callable[[Json], bool]) -> Json | None:
         item = self.now(resource).get(name)
@@ -141,9 +132,29 @@ class Real(History):
                     await self._news.wait()
         except TimeoutError:
             states = [f"{one.type} {one.resource} {one.name} {one.item.get('status')}" for one in self.told[-8:]]
-            log = (self.local.directory / "operator.log").read_text()[-3000:]
+            log = (self.directory / "operator.log").read_text()[-3000:]
             raise AssertionError("\n".join([f"waited in vain for {what}; what was last told:", *states, log])) from None
         return found
+
+
+class Real(Live):
+    """What a test sees: the API, and what it has told since before there was anything."""
+
+    def __init__(self, local: Local, api: HttpApi, journal: Path) -> None:
+        super().__init__(api, local.directory)
+        self.local = local
+        self._journal = journal
+
+    def writes(self) -> list[Json]:
+        """What the operator wrote so far, but events."""
+        return [line for line in self._lines() if "verb" in line]
+
+    def deaths(self) -> list[int]:
+        """At which of its writes it was killed."""
+        return [line["at"] for line in self._lines() if "died" in line]
+
+    def _lines(self) -> list[Json]:
+        return [json.loads(line) for line in self._journal.read_text().splitlines()] if self._journal.exists() else []
 
 
 def version_of(item: Json) -> int:
@@ -159,24 +170,40 @@ async def a_real_cluster(directory: Path, death: Death = Death()) -> AsyncIterat
     """
     journal = directory / "journal"
     program = ("localcluster.testing.deadly", f"--journal={journal}", f"--nth={death.nth}", f"--at={death.at}")
-    async with local_cluster(node="processes", capacity=CAPACITY, told=said, cluster=program) as local:
-        connector = aiohttp.UnixConnector(local.api_socket, limit=0)
-        headers = {"Authorization": f"Bearer {local.token}"}
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with (
-            aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session,
-            asyncio.TaskGroup() as group,
-        ):
-            real = Real(local, HttpApi(session, "http://localhost"), journal)
-            watching = []
-            for resource in (PODS, CLUSTERS, RAYJOBS, RAYSERVICES, JOBS):
-                version = (await real.api.list(resource, NAMESPACE)).resource_version
-                watching.append(group.create_task(real.watch(resource, version), name=f"the watch of {resource}"))
-            try:
-                yield real
-            finally:
-                for task in watching:
-                    task.cancel()
+    async with (
+        local_cluster(node="processes", capacity=CAPACITY, told=said, cluster=program) as local,
+        an_api(local.api_socket, local.token) as api,
+    ):
+        real = Real(local, api, journal)
+        async with watched(real):
+            yield real
+
+
+@asynccontextmanager
+async def an_api(socket: str, token: str) -> AsyncIterator[HttpApi]:
+    """That of a local cluster, by its Unix socket."""
+    headers = {"Authorization": f"Bearer {token}"}
+    connector = aiohttp.UnixConnector(socket, limit=0)
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
+        yield HttpApi(session, "http://localhost")
+
+
+@asynccontextmanager
+async def watched(live: Live) -> AsyncIterator[None]:
+    """It notes what is there already, as added, and all that happens while the block is open."""
+    async with asyncio.TaskGroup() as group:
+        watching = []
+        for resource in (PODS, CLUSTERS, RAYJOBS, RAYSERVICES, JOBS):
+            listing = await live.api.list(resource, NAMESPACE)
+            live.told += [Told("ADDED", resource, item) for item in listing.items]
+            watch = live.watch(resource, listing.resource_version)
+            watching.append(group.create_task(watch, name=f"the watch of {resource}"))
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
 
 
 def said(line: str) -> None:
