@@ -10,6 +10,7 @@ for it runs under many names (`exemptions`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -17,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
-from api.v1.rules.reading import child, children, mapping
+from api.v1.rules.reading import child, mapping
 from api.v1.rules.settings import AdmissionSettings, Profile
 from api.v1.rules.typed import text
 
@@ -30,6 +31,9 @@ MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
 OF_THIS_CLUSTER: Final = frozenset(
     {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15"}
 )
+
+LONGEST_INDEX: Final = 9  # digits
+_STEP: Final = re.compile(r"[^.\[\]]+|\[[^\]]*\]")  # of a path: a name, or a number or key in brackets
 
 Json: TypeAlias = Mapping[str, Any]
 Identity: TypeAlias = tuple[str, str, str]
@@ -155,18 +159,30 @@ def _ratcheted(
 
 
 def _identity(finding: Finding, object_: Json) -> Identity:
-    """Rule, place and value. A group is known by its name, since another one may have come before it."""
-    return finding.rule, _by_group_name(finding.path, object_), repr(finding.value)
+    """Rule, place and value. Groups, containers and variables are known by name: another one may have come first."""
+    return finding.rule, _by_names(finding.path, object_), repr(finding.value)
 
 
-def _by_group_name(path: str, object_: Json) -> str:
-    before, found, rest = path.partition("workerGroupSpecs[")
-    number, closed, after = rest.partition("]")
-    if not found or not closed or not number.isdecimal():
-        return path
-    groups = children(object_, *before.rstrip(".").split("."), "workerGroupSpecs")
-    names = [text(group, "groupName") for group in groups]
-    index = int(number)
-    if index >= len(names) or names.count(names[index]) != 1:
-        return path
-    return f"{before}{found}{names[index]!r}]{after}"
+def _by_names(path: str, object_: Json) -> str:
+    """The path with the names of list entries for their numbers, where a name stands once in its list."""
+    node: Any = object_
+    steps = []
+    for step in _STEP.findall(path):
+        key = step.strip("[]")
+        if isinstance(node, list):
+            steps.append(_named(node, key) or step)
+            node = node[int(key)] if _is_index(key, node) else None
+        else:
+            steps.append(step)
+            node = node.get(key) if isinstance(node, dict) else None
+    return ".".join(steps)
+
+
+def _named(entries: Sequence[Any], key: str) -> str:
+    names = [text(one, "groupName") or text(one, "name") for one in entries]
+    name = names[int(key)] if _is_index(key, entries) else ""
+    return repr(name) if name and names.count(name) == 1 else ""
+
+
+def _is_index(key: str, entries: Sequence[Any]) -> bool:
+    return len(key) <= LONGEST_INDEX and key.isdecimal() and int(key) < len(entries)

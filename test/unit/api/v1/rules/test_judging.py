@@ -309,6 +309,26 @@ def test_a_group_that_moves_keeps_its_old_faults() -> None:
     assert told(found.warnings) == [("RV03", "spec.workerGroupSpecs[1].template.spec.containers[0].image")]
 
 
+@pytest.mark.spec("admission:P7")
+def test_a_variable_that_moves_keeps_its_old_faults() -> None:
+    """P7: another variable, and another container, was put before it."""
+    spec = a_cluster_spec()
+    ray, sidecar = spec["headGroupSpec"]["template"]["spec"]["containers"][0], a_template()["spec"]["containers"][0]
+    ray["env"] = [{"name": "REDIS_USERNAME", "value": "ray"}]
+    spec["headGroupSpec"]["template"]["spec"]["containers"].append({**sidecar, "name": "logs", "image": ""})
+    old = an_object(spec=spec)
+    new = deepcopy(old)
+    containers = new["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    containers[0]["env"].insert(0, {"name": "STAGE", "value": "prod"})
+    containers.insert(1, {**sidecar, "name": "metrics"})
+
+    found = verdict(new, old)
+
+    at = "spec.headGroupSpec.template.spec.containers"
+    assert told(found.denials) == []
+    assert told(found.warnings) == [("C30", f"{at}[0].env[1]"), ("XC14", f"{at}[2].image")]
+
+
 @pytest.mark.spec("admission:P8")
 def test_the_operator_itself_passes_unasked() -> None:
     """P8: it writes finalizers, annotations and, for its own rules, groups' suspension."""
