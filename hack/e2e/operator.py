@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.e2e.cluster import Cluster, KubectlFailed, NoCluster
+from hack.kube.configuration import RUNTIME_SOCKET
 
 __all__ = ["LEASE", "NAMESPACE", "PODS", "Installation", "an_installation"]
 
@@ -23,6 +24,7 @@ NAMESPACE = "default"
 PODS = "app.kubernetes.io/component=kuberay-operator"
 LEASE = "ray-operator-leader"
 METRICS_PORT, HEALTH_PORT = 8080, 8082
+GATES = "--feature-gates="
 # What is applied for an overlay, in order: a namespaced operator needs the CRDs from an administrator.
 PARTS: Mapping[str, Sequence[str]] = {"default": ("default",), "namespaced": ("crd", "namespaced")}
 
@@ -81,6 +83,48 @@ class Installation:
         for part in reversed(PARTS.get(self.overlay, ())):
             self.delete(part)
         self.overlay = ""
+
+    def kill(self) -> str:
+        """SIGKILL to the process of its one pod, without a word before; how that was done. Raises KubectlFailed.
+
+        The kubelet starts it again in its pod. Without a way to the node the pod goes as well, and another one comes.
+        """
+        (pod,) = self.pods()
+        if self.cluster.node is None:
+            where = (pod["metadata"]["name"], f"--namespace={NAMESPACE}")
+            self.cluster.kubectl("delete", "pod", *where, "--grace-period=0", "--force")
+            return "its pod by force"
+        (container,) = pod["status"]["containerStatuses"]
+        name = container["containerID"].removeprefix("containerd://")
+        address = (f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io")
+        self.cluster.node.run("ctr", *address, "tasks", "kill", "--signal=SIGKILL", name)
+        return "its process by SIGKILL"
+
+    @contextmanager
+    def gates(self, *opened: str) -> Iterator[None]:
+        """It runs with these feature gates open while the block is. Raises KubectlFailed.
+
+        One that is somebody else's stays as it is: its gates are taken to be open.
+        """
+        if self.given:
+            yield
+            return
+        where = ("deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        (container,) = self.cluster.get(*where)["spec"]["template"]["spec"]["containers"]
+        flags = [flag for flag in container["args"] if not flag.startswith(GATES)]
+        before = ",".join(flag.removeprefix(GATES) for flag in container["args"] if flag.startswith(GATES))
+        together = ",".join([*filter(None, [before]), *(f"{gate}=true" for gate in opened)])
+        self._arguments([*flags, f"{GATES}{together}"])
+        try:
+            yield
+        finally:
+            self._arguments(container["args"])
+
+    def _arguments(self, flags: Sequence[str]) -> None:
+        patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": list(flags)}]
+        where = ("deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        self.cluster.kubectl("patch", *where, "--type=json", f"--patch={json.dumps(patch)}")
+        self.until_available()
 
     def pods(self) -> list[Json]:
         """Those that are not about to end."""

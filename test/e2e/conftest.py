@@ -16,7 +16,8 @@ from hack.e2e.cluster import BARE_LOG, Cluster, KubectlFailed, a_cluster
 from hack.e2e.operator import NAMESPACE, PODS, Installation, an_installation
 
 SETUP_SECONDS = 900  # the first test pays for the cluster, and for images that were never made here
-KEPT = ("pods", "jobs", "services", "events", "rayclusters.ray.io", "rayjobs.ray.io")
+RAY = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io", "raycronjobs.ray.io")
+KEPT = ("pods", "jobs", "services", "events", *RAY)
 used = pytest.StashKey[Path]()
 told = pytest.StashKey[list[str]]()
 reports = pytest.StashKey[dict[str, pytest.TestReport]]()
@@ -120,7 +121,8 @@ def a_namespace(cluster: Cluster, wanted: str, failed: Callable[[], bool]) -> It
     if failed():
         keep(cluster, name)
     # While the operator is there to take its finalizer off them.
-    asked(cluster, "delete", "rayjobs.ray.io", "--all", f"--namespace={name}", "--timeout=60s")
+    finalized = "raycronjobs.ray.io,rayjobs.ray.io,rayservices.ray.io"
+    asked(cluster, "delete", finalized, "--all", f"--namespace={name}", "--timeout=60s")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
