@@ -112,7 +112,7 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
         draft.events.append(invalid)
         return _decided(seen, now, draft, Course.REFUSED)
     if suspension not in (Suspension.NONE, Suspension.OVER):
-        return _suspended(seen, draft, suspension)
+        return _suspended(seen, now, draft, suspension)
     if seen.condition_of(RayServiceCondition.READY).get("reason") == "InitializingTimeout" and (
         suspension is Suspension.NONE
     ):
@@ -134,10 +134,12 @@ def _deleting(seen: Seen) -> Decision:
     return Decision(Plan(steps=draft.steps))
 
 
-def _suspended(seen: Seen, draft: Draft, suspension: Suspension) -> Decision:
+def _suspended(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) -> Decision:
     if suspension is Suspension.GOING:
         draft.lanes(*gone(seen))
     result = AGAIN if suspension in (Suspension.ASKED, Suspension.DONE) else Result()
+    if suspension is Suspension.STAYS:
+        result = _look_again(seen, now)  # a cluster that was given to it meanwhile goes when its time is over
     plan = Plan(steps=draft.steps, events=tuple(draft.events), result=result)
     return Decision(plan, Course.SUSPENSION, suspension)
 

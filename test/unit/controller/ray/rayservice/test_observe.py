@@ -154,6 +154,18 @@ async def test_a_head_tells_its_address_its_port_and_whether_it_is_ready() -> No
     assert (head.door, head.ready, head.label) == (Proxy("uid-head", "http://10.0.0.4:9000"), False, "true")
 
 
+@pytest.mark.spec("rayservice:E81")
+@pytest.mark.parametrize(("phase", "ready"), [("Running", True), ("Pending", False), ("Failed", False)])
+async def test_a_head_is_ready_only_while_it_runs_whatever_its_condition_says(phase: str, ready: bool) -> None:
+    kind, head = a_pod("head")
+    head["status"]["phase"] = phase
+
+    found = (await the_cluster((kind, head))).head
+
+    assert found is not None
+    assert found.ready is ready
+
+
 async def test_doors_are_the_ready_pods_that_the_serve_service_selects() -> None:
     cluster = await the_cluster(
         a_pod("head", serve="false"), a_pod("worker1", "worker"), a_pod("worker-2", "worker", ready=False)

@@ -100,7 +100,7 @@ def test_a_resumed_service_has_its_whole_time_limit_again() -> None:
     assert life.requeue_after == timedelta(minutes=5)
 
 
-@pytest.mark.spec("rayservice:E52")
+@pytest.mark.spec("rayservice:E52", "rayservice:15.3/suspended")
 def test_once_begun_it_runs_to_its_end_whatever_the_spec_says_by_then() -> None:
     life, old = serving()
     life.held = {old}
@@ -140,6 +140,20 @@ def test_a_service_that_is_born_suspended_makes_nothing_until_it_is_resumed() ->
     assert life.condition("Ready") == ("False", "SuspendComplete")
     life.run(2)
     assert life.name("pending") in life.clusters
+
+
+def test_a_cluster_that_somebody_gives_to_a_suspended_service_goes_when_its_time_is_over() -> None:
+    """Nothing else wakes the service then (spec rayservice §5.3)."""
+    life, name = serving()
+    stray = life.clusters[name]
+    life.edit(suspend=True).run(3)
+    life.clusters[name] = stray
+
+    life.run()
+    assert life.requeue_after == timedelta(seconds=60)
+
+    life.later(seconds=60).run()
+    assert (life.clusters, life.requeue_after) == ({}, None)
 
 
 @pytest.mark.spec("rayservice:E54")

@@ -473,6 +473,19 @@ def test_a_new_cluster_alone_gets_the_configuration_that_came_with_it() -> None:
 
 
 @pytest.mark.spec("rayservice:E19")
+def test_a_configuration_on_its_way_to_the_old_cluster_is_dropped_by_the_pass_that_wants_a_new_one() -> None:
+    """Not even one pass longer: the old one would be given what is meant for the new."""
+    life, old = serving()
+    life.edit(serveConfigV2=config("next")).run()
+    assert life.clusters[old]["metadata"]["annotations"][wire.ANNOTATION_SERVE_CONFIG].startswith("sending:")
+
+    life.edit_cluster(rayVersion="2.53.0").run().talk()
+
+    assert life.names[1] not in ("", old)
+    assert [one["applications"][0]["name"] for one in life.heads[old].received] == ["shop"]
+
+
+@pytest.mark.spec("rayservice:E19")
 def test_with_strategy_none_the_configuration_is_live_and_the_cluster_as_it_was() -> None:
     life, old = serving(upgradeStrategy={"type": "None"})
     before = life.clusters[old]["spec"]
