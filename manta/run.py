@@ -240,6 +240,11 @@ async def apply(local: Local, documents: Sequence[Document], show: Show) -> list
 def refusal(document: Document, refused: Refused) -> str:
     """The server's words, and under them every field that they name, with its line."""
     message = refused.message
+    if refused.code == 404 and message.startswith("namespaces "):
+        space = document.body["metadata"].get("namespace")
+        message = f"there is no namespace {space}; put a Namespace of that name into the file, above what stands in it"
+        place = "metadata.namespace"
+        return f"{document} is refused: {message}\n{document.where(place)}\n{document.excerpt(place)}"
     if refused.code == 404:
         message = f"the local cluster does not serve {document.body['apiVersion']} {document.kind}"
     shown = [f"{document} is refused: {message}"]

@@ -72,6 +72,21 @@ def test_a_kind_that_nobody_serves_is_named() -> None:
     assert shown == "RayJob default/train is refused: the local cluster does not serve example.com/v1 RayJob"
 
 
+def test_a_namespace_that_is_not_there_is_named_with_its_line_and_the_way_out() -> None:
+    """It answers 404 as for a kind that is not served; nearly every file of production has a namespace."""
+    (document,) = parsed("job.yaml", JOB.replace("  name: train", "  name: train\n  namespace: ml"))
+
+    shown = refusal(document, Refused(404, 'namespaces "ml" not found'))
+
+    assert shown.splitlines()[:2] == [
+        (
+            "RayJob ml/train is refused: there is no namespace ml; put a Namespace of that name into the file, "
+            "above what stands in it"
+        ),
+        "job.yaml:5:3",
+    ]
+
+
 def test_documents_with_findings_start_nothing_and_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     """The file cannot be used; everything that is wrong is told at once."""
     assert ending_well(failing(rejected(JOB))) == 2
