@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -35,10 +36,12 @@ class Answer:
 
 
 def told(answers: Sequence[Answer]) -> str:
-    """For the reader of a run."""
-    failed = sum(not one.good for one in answers)
+    """For the reader of a run: how many, how many failed and in which ways, and how long the longest took."""
+    failures = Counter(one.said.partition("(")[0] for one in answers if not one.good)
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in failures.most_common())
+    failed = f"{failures.total()} failed" + (f" ({kinds})" if kinds else "")
     longest = max((one.seconds for one in answers), default=0.0)
-    return f"{len(answers)} requests, {failed} failed, the longest answer took {longest:.2f} s"
+    return f"{len(answers)} requests, {failed}, the longest answer took {longest:.2f} s"
 
 
 @dataclass(slots=True)

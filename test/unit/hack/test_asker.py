@@ -20,7 +20,7 @@ def test_failures_and_the_longest_answer_are_told() -> None:
     for answer in ANSWERS:
         asking.hear(answer)
 
-    assert asking.told == "3 requests, 1 failed, the longest answer took 10.00 s"
+    assert asking.told == "3 requests, 1 failed (1 x TimeoutError), the longest answer took 10.00 s"
     assert asking.failures == ["TimeoutError()"]
 
 
@@ -30,7 +30,7 @@ def test_a_client_in_a_pod_is_heard_by_its_log() -> None:
     client.read(io.StringIO("".join(json.dumps(asdict(answer)) + "\n" for answer in ANSWERS)))
 
     assert client.answers == ANSWERS
-    assert client.told == "3 requests, 1 failed, the longest answer took 10.00 s"
+    assert client.told == "3 requests, 1 failed (1 x TimeoutError), the longest answer took 10.00 s"
 
 
 async def test_what_was_heard_before_is_not_waited_for() -> None:
