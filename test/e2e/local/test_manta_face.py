@@ -99,21 +99,25 @@ async def test_a_pod_that_the_api_refuses_ends_the_run_and_is_told_by_manta_up(t
     assert "! RayCluster default/playground: FailedToCreateHeadPod: " in told
 
 
-async def test_manta_up_works_on_a_raycronjob(tmp_path: Path, kubectl: Path) -> None:
-    """The operator there has its gate open."""
+async def test_manta_up_refuses_a_bad_schedule_and_works_on_a_good_one(tmp_path: Path, kubectl: Path) -> None:
+    """By the operator's own webhook; the operator there has the gate of schedules open."""
     config, cron = tmp_path / "config", tmp_path / "cron.json"
-    template = {"entrypoint": "a", "rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}
-    spec = {"schedule": "0 30 6 * * *", "jobTemplate": template}
-    kind = {"apiVersion": "ray.io/v1", "kind": "RayCronJob", "metadata": {"name": "nightly"}}
-    cron.write_text(json.dumps({**kind, "spec": spec}))
+    sample = yaml.safe_load((SAMPLES / "raycronjob.yaml").read_text())
     async with manta(tmp_path, *scripted("up", "--port", "0", "--kubeconfig", config)) as up:
         await up.line_with("ready; Ctrl-C ends it")
 
+        cron.write_text(json.dumps({**sample, "spec": {**sample["spec"], "schedule": "0 30 6 * * *"}}))
         applied, errors = await ask(kubectl, config, "apply", "-f", str(cron))
-        told = await up.line_with("RayCronJob default/nightly")
+        assert applied == ""
+        assert 'The RayCronJob "heartbeat" is invalid: spec.schedule: Invalid value: "0 30 6 * * *"' in errors
 
-        assert applied == "raycronjob.ray.io/nightly created\n", errors
-        assert "! RayCronJob default/nightly: InvalidRayCronJobSpec: default/nightly: spec.schedule: invalid" in told
+        cron.write_text(json.dumps({**sample, "spec": {**sample["spec"], "schedule": "@every 1s"}}))
+        applied, errors = await ask(kubectl, config, "apply", "-f", str(cron))
+        assert applied == "raycronjob.ray.io/heartbeat created\n", errors
+        ticked = "--for=jsonpath={.status.lastScheduleTime}"
+        await ask(kubectl, config, "wait", "raycronjob/heartbeat", ticked, "--timeout=60s")
+        made, errors = await ask(kubectl, config, "get", "rayjobs", "-l", "ray.io/cronjob-name=heartbeat", "-o", "name")
+        assert made.startswith("rayjob.ray.io/heartbeat-"), errors
         await stop(up)
 
 
