@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 
 import aiohttp
 
-__all__ = ["Answer", "Asking", "asking", "told"]
+__all__ = ["Answer", "Asking", "Heard", "asking", "told"]
 
 PACE_SECONDS = 0.1
 SLOWEST_SECONDS = 10.0  # an answer that takes longer is none
@@ -45,10 +45,26 @@ def told(answers: Sequence[Answer]) -> str:
 
 
 @dataclass(slots=True)
-class Asking:
-    """All answers so far, and what is to come."""
+class Heard:
+    """All answers so far."""
 
     answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        """What was no good answer."""
+        return [one.said for one in self.answers if not one.good]
+
+    @property
+    def told(self) -> str:
+        """For the reader of a run."""
+        return told(self.answers)
+
+
+@dataclass(slots=True)
+class Asking(Heard):
+    """All answers so far, and what is to come."""
+
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, answer: Answer) -> None:
@@ -67,16 +83,6 @@ class Asking:
                 seen = len(self.answers)
                 self._news.clear()
                 await self._news.wait()
-
-    @property
-    def failures(self) -> list[str]:
-        """What was no good answer."""
-        return [one.said for one in self.answers if not one.good]
-
-    @property
-    def told(self) -> str:
-        """For the reader of a run."""
-        return told(self.answers)
 
 
 @asynccontextmanager

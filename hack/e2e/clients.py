@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from hack.e2e.asker import Answer, told
+from hack.e2e.asker import Answer, Heard
 from hack.e2e.cluster import Cluster
 from hack.e2e.workloads import RAY_IMAGE
 
@@ -24,10 +24,9 @@ PATIENCE_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class Client:
+class Client(Heard):
     """What it heard so far, as its log tells."""
 
-    answers: list[Answer] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def read(self, log: IO[str]) -> None:
@@ -48,16 +47,6 @@ class Client:
             said = self._news.wait_for(found, PATIENCE_SECONDS)
         assert said is not None, f"nothing such was heard in {self.told}; the last were {self.answers[-5:]}"
         return said
-
-    @property
-    def failures(self) -> list[str]:
-        """What was no good answer."""
-        return [one.said for one in self.answers if not one.good]
-
-    @property
-    def told(self) -> str:
-        """For the reader of a run."""
-        return told(self.answers)
 
 
 @contextmanager
