@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from api.meta import Json
 from api.v1.rules.judging import SKIP, Verdict
 from api.v1.rules.model import Finding
-from api.v1.rules.typed import at, text
+from api.v1.rules.typed import child, text
 from webhooks.patches import operations
 
 __all__ = ["Outcome", "Request", "Step", "answered", "outcome_of", "refused"]
@@ -68,7 +68,7 @@ class Request:
 
     @property
     def in_deletion(self) -> bool:
-        return bool(at(self.object, "metadata").get("deletionTimestamp"))
+        return bool(child(self.object, "metadata").get("deletionTimestamp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _denial(request: Request, found: Sequence[Finding]) -> Json:
     """422 with a cause for each field; 403 where no field is to blame."""
     told = [f"{one.path}: {_cause(one)}" if one.path else _cause(one) for one in found]
     whole = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
-    name = request.name or text(at(request.object, "metadata"), "generateName")
+    name = request.name or text(child(request.object, "metadata"), "generateName")
     if not any(one.path for one in found):
         return refused(403, "Forbidden", _cut(whole, MOST_MESSAGE))
     message = f'{request.kind}.{request.group} "{name}" is invalid: {whole}'

@@ -16,7 +16,7 @@ from api.meta import Resource
 from api.v1 import wire
 from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
-from api.v1.rules.typed import at, text
+from api.v1.rules.typed import child, text
 from webhooks.review import Outcome, Request, Step, outcome_of, refused
 
 __all__ = ["Defaulting", "FindCluster", "Findings", "defaulting", "no_cluster", "validating"]
@@ -95,7 +95,7 @@ def _misled(resource: Resource, request: Request) -> Outcome | None:
 
 def _knowing(context: Context, request: Request, find_cluster: FindCluster) -> Context:
     """With what this request alone says."""
-    selected = text(at(request.object, "spec", "clusterSelector"), wire.LABEL_CLUSTER)
+    selected = text(child(request.object, "spec", "clusterSelector"), wire.LABEL_CLUSTER)
     known = replace(
         context.surroundings,
         user=request.user,

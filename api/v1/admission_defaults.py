@@ -21,8 +21,8 @@ from api.v1.rules.images import effective_version, fleet_of, numbers
 from api.v1.rules.making import QUEUE_LABEL
 from api.v1.rules.model import Context, Subject
 from api.v1.rules.places import CLUSTER_PATHS, JOB_PATHS, PlacedCluster, cluster_in
-from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, child, children, env_named, mapping, object_or_none
-from api.v1.rules.typed import text, whole
+from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, children, env_named, object_or_none
+from api.v1.rules.typed import child, mapping, text, whole
 from api.v1.version import parse_version
 
 __all__ = ["RECORD", "defaulted"]

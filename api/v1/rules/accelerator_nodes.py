@@ -14,8 +14,8 @@ from api.v1.rules.hardware import Hardware, compared, hardware_of, is_gpu_key
 from api.v1.rules.making import QUEUE_LABEL
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
-from api.v1.rules.reading import Cluster, Found, children, mapping
-from api.v1.rules.typed import text, whole
+from api.v1.rules.reading import Cluster, Found, children
+from api.v1.rules.typed import mapping, text, whole
 
 __all__ = ["RULES"]
 

@@ -16,8 +16,8 @@ from typing import Final
 from api.v1.rules.hardware import Family, compared, family_of, hardware_of, is_plain_mig, spoken
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
-from api.v1.rules.reading import Cluster, Found, child, mapping
-from api.v1.rules.typed import whole
+from api.v1.rules.reading import Cluster, Found
+from api.v1.rules.typed import child, mapping, whole
 
 __all__ = ["RULES"]
 

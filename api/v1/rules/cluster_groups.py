@@ -8,8 +8,8 @@ from typing import Final
 from api.v1.raycluster import MAX_REPLICAS
 from api.v1.rules.model import Block, Context
 from api.v1.rules.names import label_key_problem, label_value_problem
-from api.v1.rules.reading import Cluster, Found, Group, check, mapping
-from api.v1.rules.typed import whole
+from api.v1.rules.reading import Cluster, Found, Group, check
+from api.v1.rules.typed import mapping, whole
 from api.v1.version import parse_version
 
 __all__ = ["CHECKS"]

@@ -15,7 +15,7 @@ from api.v1.cron import BadSchedule, parse_schedule
 from api.v1.rules.making import object_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.reading import Found
-from api.v1.rules.typed import at, is_true, text, whole
+from api.v1.rules.typed import child, is_true, text, whole
 
 __all__ = ["RULES"]
 
@@ -31,9 +31,9 @@ TICKS: Final = 32  # so many are looked at for the shortest time between two
 @object_rule("CR03", KIND, Severity.WARN)
 def clusters_pile_up(new: Json, _: Context) -> Iterator[Found]:
     """Each tick leaves one behind."""
-    template = at(new, "spec", "jobTemplate")
-    removed = is_true(template, "shutdownAfterJobFinishes") or bool(at(template, "deletionStrategy"))
-    if not removed and not at(template, "clusterSelector"):
+    template = child(new, "spec", "jobTemplate")
+    removed = is_true(template, "shutdownAfterJobFinishes") or bool(child(template, "deletionStrategy"))
+    if not removed and not child(template, "clusterSelector"):
         yield Found(
             f"{TEMPLATE}.shutdownAfterJobFinishes",
             "the cluster of every run is kept: they pile up",
@@ -45,7 +45,7 @@ def clusters_pile_up(new: Json, _: Context) -> Iterator[Found]:
 @object_rule("CR04", KIND)
 def template_unfit_for_repetition(new: Json, _: Context) -> Iterator[Found]:
     """What one job may say and many cannot."""
-    template = at(new, "spec", "jobTemplate")
+    template = child(new, "spec", "jobTemplate")
     if text(template, "jobId"):
         message = "every run would have the same jobId, and all but the first would take over its result"
         yield Found(f"{TEMPLATE}.jobId", message, template["jobId"], "leave jobId out")
@@ -53,11 +53,11 @@ def template_unfit_for_repetition(new: Json, _: Context) -> Iterator[Found]:
         message = "every run would be made suspended"
         hint = "use spec.suspend to stop the schedule"
         yield Found(f"{TEMPLATE}.suspend", message, True, hint, severity=Severity.WARN)
-    if at(template, "clusterSelector") and _may_overlap(new, whole(template, "activeDeadlineSeconds")):
+    if child(template, "clusterSelector") and _may_overlap(new, whole(template, "activeDeadlineSeconds")):
         yield Found(
             f"{TEMPLATE}.clusterSelector",
             "all runs share a cluster, and one may still be there when the next begins",
-            dict(at(template, "clusterSelector")),
+            dict(child(template, "clusterSelector")),
             "set activeDeadlineSeconds below the time between two runs",
             severity=Severity.WARN,
         )
@@ -68,7 +68,7 @@ def _may_overlap(new: Json, deadline: int | None) -> bool:
     if deadline is None:
         return True
     try:
-        schedule = parse_schedule(text(at(new, "spec"), "schedule"))
+        schedule = parse_schedule(text(child(new, "spec"), "schedule"))
     except BadSchedule:
         return False
     ticks = [schedule.after(SINCE)]

@@ -17,7 +17,7 @@ from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import PlacedCluster, cluster_rule
 from api.v1.rules.reading import Cluster, Found, Group, children, env_named, env_path
 from api.v1.rules.service_ports import declared_ports
-from api.v1.rules.typed import at, entries, is_true, strings, text, texts, whole
+from api.v1.rules.typed import child, entries, is_true, mapping, text, texts, whole
 from api.v1.wire import (
     ANNOTATION_FT_ENABLED,
     ANNOTATION_NO_HEAD_RESTART,
@@ -50,14 +50,14 @@ def _dropped(new: Json, old: Json | None, _: Context) -> Iterator[Finding]:
 
     Only while the note of what was applied is fresh: after others have changed the object it tells nothing.
     """
-    note = strings(new, "metadata", "annotations").get(LAST_APPLIED, "")
-    if not note or (old is not None and strings(old, "metadata", "annotations").get(LAST_APPLIED) == note):
+    note = mapping(new, "metadata", "annotations").get(LAST_APPLIED, "")
+    if not note or (old is not None and mapping(old, "metadata", "annotations").get(LAST_APPLIED) == note):
         return
     try:
         applied = json.loads(note)
     except (ValueError, RecursionError):
         return
-    for count, (path, key, value) in enumerate(_lost(at(applied, "spec"), at(new, "spec"), "spec", DEEPEST)):
+    for count, (path, key, value) in enumerate(_lost(child(applied, "spec"), child(new, "spec"), "spec", DEEPEST)):
         if count == MOST_DROPPED:
             return
         message = f"{key} was not stored: the installed CRD does not know it there"
@@ -90,20 +90,20 @@ def old_version(new: Json, context: Context) -> Iterator[Found]:
 
 def begun(object_: Json) -> bool:
     """Has an operator begun with the object? Its status tells."""
-    status = at(object_, "status")
+    status = child(object_, "status")
     words = ("state", "jobDeploymentStatus", "rayClusterName", "serviceStatus")
-    clusters = (at(status, "activeServiceStatus"), at(status, "pendingServiceStatus"))
+    clusters = (child(status, "activeServiceStatus"), child(status, "pendingServiceStatus"))
     return (
         any(text(status, word) for word in words)
         or any(text(one, "rayClusterName") for one in clusters)
-        or bool(status.get("conditions") or at(status, "head") or status.get("observedGeneration"))
+        or bool(status.get("conditions") or child(status, "head") or status.get("observedGeneration"))
     )
 
 
 @update_rule("XC05", DIRECT, Severity.DENY)
 def manager_changed(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """Two would work on it, or nobody. A change from one value to another the schema refuses."""
-    before, after = text(at(old, "spec"), "managedBy"), text(at(new, "spec"), "managedBy")
+    before, after = text(child(old, "spec"), "managedBy"), text(child(new, "spec"), "managedBy")
     changed = bool(before) != bool(after) and (before or MANAGED_BY[0]) != (after or MANAGED_BY[0])
     if changed and begun(old):
         message = "managedBy cannot be set or removed once the object is worked on"
@@ -113,14 +113,14 @@ def manager_changed(old: Json, new: Json, _: Context) -> Iterator[Found]:
 @object_rule("XC06", DIRECT, Severity.OFF)
 def nobody_manages(new: Json, context: Context) -> Iterator[Found]:
     """Off, as MultiKueue may be installed later."""
-    if text(at(new, "spec"), "managedBy") == MANAGED_BY[1] and context.surroundings.multikueue is False:
+    if text(child(new, "spec"), "managedBy") == MANAGED_BY[1] and context.surroundings.multikueue is False:
         yield Found("spec.managedBy", "there is no MultiKueue here: nobody looks after the object", MANAGED_BY[1])
 
 
 @object_rule("XC07", DIRECT, Severity.WARN, of_metadata=True)
 def annotations_odd(new: Json, _: Context) -> Iterator[Found]:
     """Other values count as not given. The initializing time-out of a RayService is M8 to M10."""
-    annotations = strings(new, "metadata", "annotations")
+    annotations = mapping(new, "metadata", "annotations")
     for key in (ANNOTATION_OVERWRITE_COMMAND, ANNOTATION_FT_ENABLED):
         if annotations.get(key, "").lower() not in ("", "true", "false"):
             yield _odd(key, annotations[key], "true or false")
@@ -158,7 +158,7 @@ def service_type_unknown(cluster: Cluster, _: Context) -> Iterator[Found]:
     head = cluster.head.spec
     types = {
         "headGroupSpec.serviceType": text(head, "serviceType"),
-        "headGroupSpec.headService.spec.type": text(at(head, "headService", "spec"), "type"),
+        "headGroupSpec.headService.spec.type": text(child(head, "headService", "spec"), "type"),
     }
     for path, type_ in types.items():
         if type_ and type_ not in SERVICE_TYPES:
@@ -169,7 +169,7 @@ def service_type_unknown(cluster: Cluster, _: Context) -> Iterator[Found]:
 def ingress_odd(cluster: Cluster, _: Context) -> Iterator[Found]:
     """The API server refuses the path; without the host its certificate is for others."""
     head = cluster.head.spec
-    options = at(head, "ingressOptions")
+    options = child(head, "ingressOptions")
     path, host = text(options, "path"), text(options, "host")
     if not is_true(head, "enableIngress"):
         return
@@ -194,7 +194,7 @@ def names_not_resolved(cluster: Cluster, _: Context) -> Iterator[Found]:
     if not isinstance(policy, dict) or text(policy, "mode") == "DenyAllIngress":
         return
     own = {text(one, "groupName"): one for _, one in entries(policy, "workerGroups")}
-    parts = [own.get(group.name, at(policy, "worker")) for group in cluster.groups] or [at(policy, "head")]
+    parts = [own.get(group.name, child(policy, "worker")) for group in cluster.groups] or [child(policy, "head")]
     if not all(any(_permits_dns(rule) for _, rule in entries(part, "egressRules")) for part in parts):
         yield Found(
             "networkPolicy",
@@ -250,7 +250,7 @@ def password_in_the_open(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Whoever may read the object reads it. The value is not repeated here."""
     head, name = cluster.head, "REDIS_PASSWORD"
     written = {
-        f"{OPTIONS}.redisPassword.value": text(at(cluster.spec, OPTIONS, "redisPassword"), "value"),
+        f"{OPTIONS}.redisPassword.value": text(child(cluster.spec, OPTIONS, "redisPassword"), "value"),
         "headGroupSpec.rayStartParams[redis-password]": head.start_params.get("redis-password", ""),
         f"{head.container_path}.{env_path(head.env, name)}": text(env_named(head.env, name) or {}, "value"),
     }
@@ -284,7 +284,7 @@ def ray_start_undone(new: Json, placed: PlacedCluster, _: Context) -> Iterator[F
 
 
 def _overwrites(cluster: Cluster, group: Group) -> bool:
-    own = strings(group.pod_metadata, "annotations")
+    own = mapping(group.pod_metadata, "annotations")
     return any(
         annotations.get(ANNOTATION_OVERWRITE_COMMAND, "").lower() == "true"
         for annotations in (cluster.annotations, own)
@@ -314,7 +314,7 @@ def _priority_of_groups(_new: Json, placed: PlacedCluster, context: Context) -> 
 
 @job_rule("XC15", Severity.WARN)
 def _priority_of_submitter(job: Job, context: Context) -> Iterator[Found]:
-    pod = at(job.spec, "submitterPodTemplate", "spec")
+    pod = child(job.spec, "submitterPodTemplate", "spec")
     yield from _priority(pod, "submitterPodTemplate.spec.priorityClassName", context)
 
 

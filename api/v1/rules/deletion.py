@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from api.v1.rayjob import DeletionPolicy
 from api.v1.rules.model import Block, Context, Finding, Severity
-from api.v1.rules.reading import child, children, mapping, object_or_none
-from api.v1.rules.typed import is_true, text, whole
+from api.v1.rules.reading import children, object_or_none
+from api.v1.rules.typed import child, is_true, mapping, text, whole
 
 __all__ = ["PREFIX", "RULE_BY_RULE", "STRATEGY", "JobSpec"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from api.v1.rules.places import CLUSTER_PATHS
-from api.v1.rules.reading import child, children
-from api.v1.rules.typed import text
+from api.v1.rules.reading import children
+from api.v1.rules.typed import child, text
 
 __all__ = ["by_autoscaler", "by_queue"]
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from api.meta import Json
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, env_path, object_or_none
+from api.v1.rules.reading import Cluster, Found, check, children, env_named, env_path, object_or_none
+from api.v1.rules.typed import child
 from api.v1.wire import ANNOTATION_EXTERNAL_STORAGE_NAMESPACE, ANNOTATION_FT_ENABLED
 
 __all__ = ["CHECKS"]

@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from api.v1.rules.model import Context
-from api.v1.rules.reading import Cluster, Group, amount, amounts, child, children, mapping, once
+from api.v1.rules.reading import Cluster, Group, amount, amounts, children, once
 from api.v1.rules.settings import AdmissionSettings
-from api.v1.rules.typed import text
+from api.v1.rules.typed import child, mapping, text
 
 __all__ = [
     "GPUS",

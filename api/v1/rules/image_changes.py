@@ -8,8 +8,8 @@ from typing import Any, Final
 from api.v1.rules.images import Fleet, Runs, fleet_of
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_in
-from api.v1.rules.reading import Cluster, child
-from api.v1.rules.typed import is_true, text
+from api.v1.rules.reading import Cluster
+from api.v1.rules.typed import child, is_true, text
 
 __all__ = ["RULES"]
 

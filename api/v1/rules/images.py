@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.v1.rules.model import Context, Severity
-from api.v1.rules.reading import Cluster, Group, mapping, once
+from api.v1.rules.reading import Cluster, Group, once
 from api.v1.rules.settings import AdmissionSettings
-from api.v1.rules.typed import text
+from api.v1.rules.typed import mapping, text
 from api.v1.version import Confidence, ImageReference, ImageVersion, Version, image_version, parse_version, split_image
 
 __all__ = [

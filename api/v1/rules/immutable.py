@@ -18,7 +18,7 @@ from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_in
 from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.replicas import desired_pods
-from api.v1.rules.typed import at, entries, is_true, text
+from api.v1.rules.typed import child, entries, is_true, text
 
 __all__ = ["RULES"]
 
@@ -69,7 +69,7 @@ def _running(id_: str, *, kept: bool = False) -> Callable[[ClusterChange], Rule]
             before, after = cluster_in(old), cluster_in(new)
             if before is None or after is None or not begun(old) or _suspended(old) or _suspended(new):
                 return
-            if kept and text(at(after.cluster.spec, "upgradeStrategy"), "type") == "Recreate":
+            if kept and text(child(after.cluster.spec, "upgradeStrategy"), "type") == "Recreate":
                 return
             for found in search(before.cluster, after.cluster):
                 yield found._replace(path=after.path_of(found.path))
@@ -80,7 +80,7 @@ def _running(id_: str, *, kept: bool = False) -> Callable[[ClusterChange], Rule]
 
 
 def _suspended(object_: Json) -> bool:
-    return is_true(object_.get("spec"), "suspend") or text(at(object_, "status"), "state") == "suspended"
+    return is_true(object_.get("spec"), "suspend") or text(child(object_, "status"), "state") == "suspended"
 
 
 @_running("IM01", kept=True)
@@ -95,7 +95,7 @@ def only_new_pods_follow(old: Cluster, new: Cluster) -> Iterator[Found]:
         if before is None:
             continue
         for field in ("template", "rayStartParams"):
-            if at(before.spec, field) != at(group.spec, field):
+            if child(before.spec, field) != child(group.spec, field):
                 yield Found(f"{group.path}.{field}", "the change affects only new pods", None, hint, group.index)
 
 
@@ -116,7 +116,7 @@ def groups_left_behind(old: Cluster, new: Cluster) -> Iterator[Found]:
 @update_rule("IM03", CLUSTER, Severity.DENY)
 def storage_moved(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """The head would look for its state where it is not."""
-    before, after = at(old, "spec").get(OPTIONS), at(new, "spec").get(OPTIONS)
+    before, after = child(old, "spec").get(OPTIONS), child(new, "spec").get(OPTIONS)
     if _suspended(old):
         return
     if not isinstance(before, dict) or not isinstance(after, dict):
@@ -147,11 +147,11 @@ def autoscaler_toggled(old: Cluster, new: Cluster) -> Iterator[Found]:
 @_running("IM05")
 def security_toggled(old: Cluster, new: Cluster) -> Iterator[Found]:
     """New pods and old ones would not talk to each other."""
-    modes = [text(at(one.spec, "authOptions"), "mode") or "disabled" for one in (old, new)]
+    modes = [text(child(one.spec, "authOptions"), "mode") or "disabled" for one in (old, new)]
     if modes[0] != modes[1]:
         message = "new pods would not be let in by those that run"
         yield Found("authOptions.mode", message, modes[1], "suspend the cluster first")
-    tls = [is_true(at(one.spec, "tlsOptions"), "enabled") for one in (old, new)]
+    tls = [is_true(child(one.spec, "tlsOptions"), "enabled") for one in (old, new)]
     if tls[0] != tls[1]:
         message = "new pods could not talk to those that run"
         yield Found("tlsOptions.enabled", message, tls[1], "suspend the cluster first")
@@ -163,13 +163,13 @@ def security_toggled(old: Cluster, new: Cluster) -> Iterator[Found]:
 @update_rule("IM06", JOB)
 def job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """What runs was made of the former spec (rayjob §8.1)."""
-    if text(at(old, "status"), "jobDeploymentStatus") not in AT_WORK:
+    if text(child(old, "status"), "jobDeploymentStatus") not in AT_WORK:
         return
-    before, after = at(old, "spec"), at(new, "spec")
+    before, after = child(old, "spec"), child(new, "spec")
     toggled = is_true(before, "suspend") != is_true(after, "suspend")
     for field in JOB_FIELDS:
         if field == "rayClusterSpec":
-            changed = _goal(at(before, field), toggled) != _goal(at(after, field), toggled)
+            changed = _goal(child(before, field), toggled) != _goal(child(after, field), toggled)
         else:
             changed = (before.get(field) or None) != (after.get(field) or None)
         if changed:
@@ -180,16 +180,16 @@ def job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
 def _goal(spec: Json, of_kueue: bool) -> Any:
     """A cluster spec without what may change at any time; of Kueue: without what it changes on start and suspension."""
     kept = {name: value for name, value in spec.items() if name not in ("suspend", "workerGroupSpecs")}
-    kept["headGroupSpec"] = _group_goal(at(spec, "headGroupSpec"), of_kueue)
+    kept["headGroupSpec"] = _group_goal(child(spec, "headGroupSpec"), of_kueue)
     kept["workerGroupSpecs"] = [_group_goal(group, of_kueue) for _, group in entries(spec, "workerGroupSpecs")]
     return kept
 
 
 def _group_goal(group: Json, of_kueue: bool) -> Any:
     kept = {name: value for name, value in group.items() if name not in SCALING}
-    kept["rayStartParams"] = at(group, "rayStartParams")  # absent and empty are the same
+    kept["rayStartParams"] = child(group, "rayStartParams")  # absent and empty are the same
     if of_kueue:
-        pod, metadata = at(group, "template", "spec"), at(group, "template", "metadata")
+        pod, metadata = child(group, "template", "spec"), child(group, "template", "metadata")
         kept["template"] = (
             {name: value for name, value in pod.items() if name not in POD_FIELDS_OF_KUEUE},
             {name: value for name, value in metadata.items() if name not in METADATA_OF_KUEUE},
@@ -200,9 +200,9 @@ def _group_goal(group: Json, of_kueue: bool) -> Any:
 @update_rule("IM07", JOB)
 def finished_job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """It has run; only how long it is kept can still be said."""
-    if text(at(old, "status"), "jobDeploymentStatus") not in TERMINAL_DEPLOYMENT_STATUSES:
+    if text(child(old, "status"), "jobDeploymentStatus") not in TERMINAL_DEPLOYMENT_STATUSES:
         return
-    before, after = at(old, "spec"), at(new, "spec")
+    before, after = child(old, "spec"), child(new, "spec")
     for field in sorted((before.keys() | after.keys()) - AFTER_THE_END):
         if before.get(field) != after.get(field):
             message = f"the job has ended: a change of {field} does nothing"
@@ -214,19 +214,19 @@ def finished_job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
 
 def _upgrading(service: Json) -> bool:
     """Two clusters stand side by side, or its condition says so."""
-    status = at(service, "status")
+    status = child(service, "status")
     said = any(
         text(one, "type") == RayServiceCondition.UPGRADE_IN_PROGRESS and text(one, "status") == "True"
         for _, one in entries(status, "conditions")
     )
-    both = [text(at(status, part), "rayClusterName") for part in ("activeServiceStatus", "pendingServiceStatus")]
+    both = [text(child(status, part), "rayClusterName") for part in ("activeServiceStatus", "pendingServiceStatus")]
     return said or all(both)
 
 
 @update_rule("IM09", SERVICE)
 def upgraded_again(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """The cluster that is being prepared is thrown away for a newer one."""
-    before, after = at(old, "spec", "rayClusterConfig"), at(new, "spec", "rayClusterConfig")
+    before, after = child(old, "spec", "rayClusterConfig"), child(new, "spec", "rayClusterConfig")
     if _upgrading(old) and _goal(before, of_kueue=False) != _goal(after, of_kueue=False):
         yield Found(
             "spec.rayClusterConfig",
@@ -239,8 +239,8 @@ def upgraded_again(old: Json, new: Json, _: Context) -> Iterator[Found]:
 @update_rule("IM10", SERVICE, Severity.DENY)
 def strategy_changed_midway(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """Traffic is split between two clusters, and nobody would move it on."""
-    before = text(at(old, "spec", "upgradeStrategy"), "type")
-    after = text(at(new, "spec", "upgradeStrategy"), "type")
+    before = text(child(old, "spec", "upgradeStrategy"), "type")
+    after = text(child(new, "spec", "upgradeStrategy"), "type")
     if before == RayServiceUpgradeType.INCREMENTAL and after != before and _upgrading(old):
         yield Found(
             "spec.upgradeStrategy.type",

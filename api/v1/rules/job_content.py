@@ -21,7 +21,7 @@ from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import PlacedCluster
 from api.v1.rules.reading import Found
 from api.v1.rules.shell import control_operator
-from api.v1.rules.typed import at, entries, is_true, number, text, whole
+from api.v1.rules.typed import child, entries, is_true, number, text, whole
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 
 __all__ = ["RULES"]
@@ -195,9 +195,9 @@ def submitter_refused(job: Job, _: Context) -> Iterator[Found]:
     template = job.spec.get("submitterPodTemplate")
     if job.mode != SubmissionMode.K8S_JOB or not isinstance(template, dict):
         return
-    if not at(template, "spec").get("containers"):
+    if not child(template, "spec").get("containers"):
         yield Found("submitterPodTemplate.spec.containers", "submitterPodTemplate needs a container")
-    if text(at(template, "spec"), "restartPolicy") == "Always":
+    if text(child(template, "spec"), "restartPolicy") == "Always":
         path = "submitterPodTemplate.spec.restartPolicy"
         yield Found(path, "a Job's pod cannot have restartPolicy Always", "Always", "use Never or OnFailure")
 
@@ -218,7 +218,7 @@ def _deletions(job: Job) -> list[tuple[int, str, str, int]]:
     """Place, policy, trigger and seconds of each rule with one trigger; others are J13's."""
     found = []
     for index, rule in entries(job.spec, "deletionStrategy", "deletionRules"):
-        condition = at(rule, "condition")
+        condition = child(rule, "condition")
         triggers = [text(condition, name) for name in ("jobStatus", "jobDeploymentStatus") if text(condition, name)]
         if len(triggers) == 1:
             found.append((index, text(rule, "policy"), triggers[0], whole(condition, "ttlSeconds") or 0))
@@ -278,7 +278,7 @@ def deadlines_crossed(job: Job, _: Context) -> Iterator[Found]:
 @job_rule("JC16", Severity.WARN)
 def cluster_spec_unused(job: Job, _: Context) -> Iterator[Found]:
     """The selector wins; Kueue refuses both."""
-    if job.selects and at(job.spec, "rayClusterSpec"):
+    if job.selects and child(job.spec, "rayClusterSpec"):
         yield Found("rayClusterSpec", "rayClusterSpec is unused: clusterSelector names the cluster")
 
 
@@ -291,7 +291,7 @@ def cleaning_without_effect(job: Job, _: Context) -> Iterator[Found]:
         message = "shutdownAfterJobFinishes has no effect on the cluster of a clusterSelector"
         yield Found("shutdownAfterJobFinishes", message, True)
     policies = [text(rule, "policy") for _, rule in entries(job.spec, "deletionStrategy", "deletionRules")]
-    policies += [text(at(job.spec, "deletionStrategy", name), "policy") for name in ("onSuccess", "onFailure")]
+    policies += [text(child(job.spec, "deletionStrategy", name), "policy") for name in ("onSuccess", "onFailure")]
     if any(policy in (DeletionPolicy.DELETE_SELF, DeletionPolicy.DELETE_NONE) for policy in policies):
         yield Found("deletionStrategy", "deletionStrategy has no effect on a job with clusterSelector")
 
@@ -300,13 +300,13 @@ def cleaning_without_effect(job: Job, _: Context) -> Iterator[Found]:
 def cluster_fields_of_the_parent(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Found]:
     """What is for the parent to say: C68 would stop the child, and the others leave it alone or asleep."""
     spec, kind = placed.cluster.spec, text(new, "kind")
-    if at(spec, "upgradeStrategy").get("type") is not None:
+    if child(spec, "upgradeStrategy").get("type") is not None:
         message = f"upgradeStrategy does not work inside a {kind}: its cluster would be refused"
-        yield Found("upgradeStrategy", message, at(spec, "upgradeStrategy")["type"], "leave it out")
+        yield Found("upgradeStrategy", message, child(spec, "upgradeStrategy")["type"], "leave it out")
     if kind == "RayService":
-        parent, suspended = at(new, "spec"), False  # SV11
+        parent, suspended = child(new, "spec"), False  # SV11
     else:
-        parent = at(new, "spec") if kind == "RayJob" else at(new, "spec", "jobTemplate")
+        parent = child(new, "spec") if kind == "RayJob" else child(new, "spec", "jobTemplate")
         suspended = is_true(spec, "suspend")
     if suspended:
         message = "the cluster would stay suspended, and the job would wait for it"

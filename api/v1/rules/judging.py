@@ -18,9 +18,8 @@ from typing import Any, Final, TypeAlias
 from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
-from api.v1.rules.reading import child, mapping
 from api.v1.rules.settings import AdmissionSettings, Profile
-from api.v1.rules.typed import text
+from api.v1.rules.typed import child, mapping, text
 
 __all__ = ["SKIP", "SKIPPED", "Verdict", "judge"]
 

@@ -13,7 +13,7 @@ from api.v1.rayjob import SubmissionMode
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import CLUSTER_PATHS, JOB_PATHS, PlacedCluster, cluster_in
 from api.v1.rules.reading import Cluster, Found
-from api.v1.rules.typed import at, strings, text
+from api.v1.rules.typed import child, mapping, text
 
 __all__ = [
     "EVERY_KIND",
@@ -60,25 +60,25 @@ class Job:
     @property
     def selects(self) -> bool:
         """It runs on a cluster that is not its own."""
-        return bool(at(self.spec, "clusterSelector"))
+        return bool(child(self.spec, "clusterSelector"))
 
 
 def job_in(object_: Json) -> Job | None:
     """The spec of the job that an object asks for; None where it asks for none."""
     steps = JOB_PATHS.get(text(object_, "kind"))
-    return Job(at(object_, *steps), ".".join(steps), object_) if steps else None
+    return Job(child(object_, *steps), ".".join(steps), object_) if steps else None
 
 
 def name_of(object_: Json) -> str:
     """Its name, or one like that which the server will make of its generateName."""
-    metadata = at(object_, "metadata")
+    metadata = child(object_, "metadata")
     prefix = text(metadata, "generateName")
     return text(metadata, "name") or (prefix[:LONGEST_PREFIX] + "x" * GENERATED_LENGTH if prefix else "")
 
 
 def queued(object_: Json) -> bool:
     """Kueue decides when it starts."""
-    return bool(strings(object_, "metadata", "labels").get(QUEUE_LABEL))
+    return bool(mapping(object_, "metadata", "labels").get(QUEUE_LABEL))
 
 
 ObjectCheck = Callable[[Json, Context], Iterator[Found]]

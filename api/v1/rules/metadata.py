@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.names import dns1035_problem
-from api.v1.rules.reading import child, children
-from api.v1.rules.typed import text
+from api.v1.rules.reading import children
+from api.v1.rules.typed import child, text
 
 __all__ = ["LONGEST_NAME", "name_rules", "unique_group_names"]
 

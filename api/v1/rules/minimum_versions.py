@@ -14,8 +14,8 @@ from api.v1.rules.images import Effective, effective_version, said_by
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_in, cluster_rule
-from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, child, env_path, mapping, object_or_none
-from api.v1.rules.typed import text, whole
+from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, env_path, object_or_none
+from api.v1.rules.typed import child, mapping, text, whole
 from api.v1.version import Confidence, Version, parse_semantic_version, parse_version
 from api.v1.wire import ANNOTATION_FT_ENABLED
 

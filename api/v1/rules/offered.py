@@ -11,8 +11,8 @@ from api.v1.rules.hardware import GPUS, Hardware, expands, family_of, hardware_o
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
-from api.v1.rules.reading import Cluster, Found, amount, child
-from api.v1.rules.typed import number, text
+from api.v1.rules.reading import Cluster, Found, amount
+from api.v1.rules.typed import child, number, text
 
 __all__ = ["ANY_NODE", "OF_THEIR_OWN", "RULES", "may_offer"]
 

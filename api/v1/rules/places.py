@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.v1.rules.model import Context, Finding, Rule, Severity, remembered
-from api.v1.rules.reading import Cluster, ClusterCheck, Found, child, mapping
-from api.v1.rules.typed import text
+from api.v1.rules.reading import Cluster, ClusterCheck, Found
+from api.v1.rules.typed import child, mapping, text
 
 __all__ = [
     "CLUSTER_PATHS",

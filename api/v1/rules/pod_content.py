@@ -15,7 +15,7 @@ from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.names import dns1123_problem, label_key_problem, label_value_problem
 from api.v1.rules.places import PlacedCluster
 from api.v1.rules.reading import Found, amount
-from api.v1.rules.typed import at, entries, number, strings, text, texts, whole
+from api.v1.rules.typed import child, entries, mapping, number, text, texts, whole
 
 __all__ = ["RULES", "pod_problems"]
 
@@ -34,8 +34,8 @@ _PLAIN_ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)  # 
 
 def pod_problems(template: Json) -> Iterator[Found]:
     """What is wrong with a pod template; paths are those inside it."""
-    yield from _metadata(at(template, "metadata"))
-    pod = at(template, "spec")
+    yield from _metadata(child(template, "metadata"))
+    pod = child(template, "spec")
     yield from _pod_fields(pod)
     volumes = OPERATORS_VOLUMES | {text(volume, "name") for _, volume in entries(pod, "volumes")}
     names: set[str] = set()
@@ -47,7 +47,7 @@ def pod_problems(template: Json) -> Iterator[Found]:
 
 
 def _metadata(metadata: Json) -> Iterator[Found]:
-    for key, value in strings(metadata, "labels").items():
+    for key, value in mapping(metadata, "labels").items():
         if problem := label_key_problem(key):
             yield Found(f"metadata.labels[{key}]", f"label key {key} is wrong: {problem}", key)
         elif problem := label_value_problem(value):
@@ -67,7 +67,7 @@ def _pod_fields(pod: Json) -> Iterator[Found]:
         elif problem := dns1123_problem(name):
             yield Found(f"spec.volumes[{index}].name", f"volume name {name!r} is no DNS label: {problem}", name)
         seen.add(name)
-    for key, value in strings(pod, "nodeSelector").items():
+    for key, value in mapping(pod, "nodeSelector").items():
         if problem := label_value_problem(value):
             yield Found(f"spec.nodeSelector[{key}]", f"{value} cannot be a label's value: {problem}", value)
     for index, toleration in entries(pod, "tolerations"):
@@ -109,7 +109,7 @@ def _container(container: Json, path: str, volumes: frozenset[str]) -> Iterator[
     yield from _mounts(container, path, volumes)
     yield from _environment(container, path)
     yield from _quantities(container, path)
-    yield from _security(at(container, "securityContext"), f"{path}.securityContext")
+    yield from _security(child(container, "securityContext"), f"{path}.securityContext")
 
 
 def _mounts(container: Json, path: str, volumes: frozenset[str]) -> Iterator[Found]:
@@ -134,14 +134,14 @@ def _environment(container: Json, path: str) -> Iterator[Found]:
         elif not _PLAIN_ENV_NAME.fullmatch(name):
             message = f"{name!r} is no name of a variable before Kubernetes 1.34"
             yield Found(f"{path}.env[{index}].name", message, name, severity=Severity.WARN)
-        if text(variable, "value") and at(variable, "valueFrom"):
+        if text(variable, "value") and child(variable, "valueFrom"):
             message = f"variable {name} has both value and valueFrom"
             yield Found(f"{path}.env[{index}].valueFrom", message, name, "keep one of them")
 
 
 def _quantities(container: Json, path: str) -> Iterator[Found]:
     for which in ("limits", "requests"):
-        for name, written in at(container, "resources", which).items():
+        for name, written in child(container, "resources", which).items():
             value = amount(written)
             if written is not None and (value is None or value < 0):
                 what = "is no quantity" if value is None else "is negative"
@@ -152,7 +152,7 @@ def _security(security: Json, path: str) -> Iterator[Found]:
     if not security:
         return
     if security.get("allowPrivilegeEscalation") is False:
-        added = SYS_ADMIN & set(texts(at(security, "capabilities"), "add"))
+        added = SYS_ADMIN & set(texts(child(security, "capabilities"), "add"))
         why = "privileged" if security.get("privileged") is True else next(iter(added), "")
         if why:
             message = f"allowPrivilegeEscalation cannot be false together with {why}"
@@ -165,13 +165,13 @@ def _security(security: Json, path: str) -> Iterator[Found]:
 @placed_rule("XC14")
 def _of_groups(_new: Json, placed: PlacedCluster, _: Context) -> Iterator[Found]:
     for group in placed.cluster.all_groups:
-        for found in pod_problems(at(group.spec, "template")):
+        for found in pod_problems(child(group.spec, "template")):
             yield found._replace(path=f"{group.path}.template.{found.path}", item=group.index)
 
 
 @job_rule("XC14")
 def _of_submitter(job: Job, _: Context) -> Iterator[Found]:
-    for found in pod_problems(at(job.spec, "submitterPodTemplate")):
+    for found in pod_problems(child(job.spec, "submitterPodTemplate")):
         yield found._replace(path=f"submitterPodTemplate.{found.path}")
 
 

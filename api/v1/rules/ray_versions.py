@@ -24,8 +24,8 @@ from api.v1.rules.images import (
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
-from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, child, env_named, mapping, template_containers
-from api.v1.rules.typed import text, whole
+from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, env_named, template_containers
+from api.v1.rules.typed import child, mapping, text, whole
 from api.v1.version import Confidence, ImageVersion, Version, is_prerelease, parse_version
 
 __all__ = ["RULES"]

@@ -14,8 +14,8 @@ from api.v1.rules import autoscaling, cluster_groups, fault_tolerance, history, 
 from api.v1.rules.metadata import name_rules, unique_group_names
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_of
-from api.v1.rules.reading import Check, child, children, mapping
-from api.v1.rules.typed import text
+from api.v1.rules.reading import Check, children
+from api.v1.rules.typed import child, mapping, text
 from api.v1.wire import LABEL_ORIGIN_KIND
 
 __all__ = ["CLUSTER_CHECKS", "ENFORCED", "RULES"]

@@ -15,7 +15,7 @@ from api.v1.cron import BadSchedule, UnknownZone, parse_schedule, zone_of
 from api.v1.rules import rayjob
 from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, remembered
-from api.v1.rules.reading import child
+from api.v1.rules.typed import child
 
 __all__ = ["ENFORCED", "RULES", "SPEC_REASON"]
 

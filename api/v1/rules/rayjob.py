@@ -20,9 +20,9 @@ from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Block, Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_of
 from api.v1.rules.raycluster import CLUSTER_CHECKS
-from api.v1.rules.reading import Check, child, mapping
+from api.v1.rules.reading import Check
 from api.v1.rules.security import k8s_token_auth
-from api.v1.rules.typed import text, whole
+from api.v1.rules.typed import child, mapping, text, whole
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 from api.v1.wire import LABEL_CLUSTER
 

@@ -18,9 +18,9 @@ from api.v1.rules.metadata import name_rules
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import cluster_of
 from api.v1.rules.raycluster import CLUSTER_CHECKS
-from api.v1.rules.reading import Check, Cluster, child, mapping, object_or_none
+from api.v1.rules.reading import Check, Cluster, object_or_none
 from api.v1.rules.security import k8s_token_auth
-from api.v1.rules.typed import whole
+from api.v1.rules.typed import child, mapping, whole
 from api.v1.wire import ANNOTATION_INITIALIZING_TIMEOUT
 
 __all__ = ["ENFORCED", "METADATA", "RULES", "initializing_timeout"]

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 from api.meta import Json
 from api.quantity import Quantity
 from api.v1.rules.model import Block, Context, Finding, Severity
-from api.v1.rules.typed import is_true, text
+from api.v1.rules.typed import child, is_true, mapping, text
 
 __all__ = [
     "Check",
@@ -29,11 +29,9 @@ __all__ = [
     "amount",
     "amounts",
     "check",
-    "child",
     "children",
     "env_named",
     "env_path",
-    "mapping",
     "object_or_none",
     "once",
     "template_containers",
@@ -69,16 +67,6 @@ class once(Generic[Owner, T]):  # noqa: N801 - it stands where `cached_property`
         return made
 
 
-def child(node: Mapping[str, Any], *path: str) -> Json:
-    """The object under a path; empty where any step is missing, null or no object. Shared: never change it."""
-    for step in path:
-        inner = node.get(step)
-        if not isinstance(inner, dict):
-            return {}
-        node = inner
-    return node if isinstance(node, dict) else dict(node)
-
-
 def object_or_none(node: Mapping[str, Any], name: str) -> Json | None:
     """The object of that name, even an empty one; None where there is none."""
     inner = node.get(name)
@@ -97,16 +85,6 @@ def children(node: Mapping[str, Any], *path: str) -> Sequence[Json]:
     if all(isinstance(one, dict) for one in found):
         return found
     return [one if isinstance(one, dict) else {} for one in found]
-
-
-def mapping(node: Mapping[str, Any], name: str) -> Mapping[str, str]:
-    """The map of strings of that name, without what is no string; empty where it is missing or null."""
-    found = node.get(name)
-    if not isinstance(found, dict):
-        return {}
-    if all(isinstance(value, str) and isinstance(key, str) for key, value in found.items()):
-        return found
-    return {key: value for key, value in found.items() if isinstance(value, str) and isinstance(key, str)}
 
 
 def amount(written: Any) -> Fraction | None:

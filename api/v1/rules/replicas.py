@@ -15,7 +15,7 @@ from api.v1.rules.making import EVERY_KIND, name_of, placed_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
 from api.v1.rules.places import PlacedCluster, cluster_in, cluster_rule
 from api.v1.rules.reading import AUTOSCALER_V2_ENV, Cluster, Found, Group, env_named
-from api.v1.rules.typed import at, is_true, text, texts, whole
+from api.v1.rules.typed import child, is_true, text, texts, whole
 
 __all__ = ["RULES", "desired_pods", "upper_bound"]
 
@@ -173,13 +173,13 @@ def _marked_by_hand(new: Mapping[str, Any], old: Mapping[str, Any] | None, conte
 
 
 def _marked(group: Group) -> tuple[str, ...]:
-    return tuple(texts(at(group.spec, "scaleStrategy"), "workersToDelete"))
+    return tuple(texts(child(group.spec, "scaleStrategy"), "workersToDelete"))
 
 
 def _is_autoscaler(new: Mapping[str, Any], cluster: Cluster, context: Context) -> bool:
     """The autoscaler acts as the head pod's service account."""
     account = text(cluster.head.pod_spec, "serviceAccountName") or name_of(new)
-    return context.surroundings.user == f"system:serviceaccount:{text(at(new, 'metadata'), 'namespace')}:{account}"
+    return context.surroundings.user == f"system:serviceaccount:{text(child(new, 'metadata'), 'namespace')}:{account}"
 
 
 @cluster_rule("RP12", Severity.WARN)

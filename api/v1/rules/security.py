@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from api.v1.rules.model import Block, Context
 from api.v1.rules.names import dns1123_problem
-from api.v1.rules.reading import Cluster, Found, check, child, children, env_named, env_path
-from api.v1.rules.typed import text
+from api.v1.rules.reading import Cluster, Found, check, children, env_named, env_path
+from api.v1.rules.typed import child, text
 from api.v1.version import parse_version
 
 __all__ = ["CHECKS", "TLS_GATE", "k8s_token_auth", "tls_enabled"]

@@ -22,7 +22,7 @@ from api.v1.rules.rayservice import ServiceSpec
 from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.replicas import upper_bound
 from api.v1.rules.service_ports import declared_ports
-from api.v1.rules.typed import at, entries, is_true, number, text, whole
+from api.v1.rules.typed import child, entries, is_true, number, text, whole
 from api.v1.serve_config import DEFAULT_APPLICATION, DEFAULT_ROUTE, ServeConfigError, parse_serve_config
 from api.v1.wire import PORT_SERVE
 
@@ -104,7 +104,7 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]", re.ASCII)
 
 def _config(new: Json) -> Json:
     """What is deployed; {} where it cannot be read, which SV01 says."""
-    read = _read(text(at(new, "spec"), "serveConfigV2"))
+    read = _read(text(child(new, "spec"), "serveConfigV2"))
     return {} if isinstance(read, ServeConfigError) else read
 
 
@@ -131,7 +131,7 @@ def _deployments(new: Json) -> Iterator[tuple[str, Json]]:
 @object_rule("SV01", KIND)
 def config_unreadable(new: Json, _: Context) -> Iterator[Found]:
     """Nothing could be deployed."""
-    written = text(at(new, "spec"), "serveConfigV2")
+    written = text(child(new, "spec"), "serveConfigV2")
     read = _read(written)
     if isinstance(read, ServeConfigError):
         yield Found(PATH, str(read), written, "check indentation and quotes of the text under serveConfigV2")
@@ -142,7 +142,7 @@ def no_applications(new: Json, _: Context) -> Iterator[Found]:
     """An empty list deploys nothing; anything but a list is refused."""
     config = _config(new)
     given = config.get("applications")
-    if isinstance(_read(text(at(new, "spec"), "serveConfigV2")), ServeConfigError):
+    if isinstance(_read(text(child(new, "spec"), "serveConfigV2")), ServeConfigError):
         return
     if given is None and "import_path" in config:
         hint = "move it into the list applications, as `- import_path: ...`"
@@ -224,7 +224,7 @@ def deployments_wrong(new: Json, _: Context) -> Iterator[Found]:
 
 
 def _deployment_wrong(place: str, deployment: Json) -> Iterator[Found]:
-    scaling, options = at(deployment, "autoscaling_config"), at(deployment, "ray_actor_options")
+    scaling, options = child(deployment, "autoscaling_config"), child(deployment, "ray_actor_options")
     if scaling and whole(deployment, "num_replicas") is not None:
         hint = "leave num_replicas out, or set it to auto"
         yield Found(PATH, f"{place} has both num_replicas and autoscaling_config", deployment["num_replicas"], hint)
@@ -257,7 +257,7 @@ def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
     most = None if None in offers else max((one for one in offers if one is not None), default=Fraction(0))
     bare = most == 0 and not any(one.accelerated or one.group.resources for one in nodes)
     for place, deployment in _deployments(new):
-        options = at(deployment, "ray_actor_options")
+        options = child(deployment, "ray_actor_options")
         wanted = number(options, "num_gpus") or 0
         if most is not None and wanted > most:
             message = f"{place} wants {wanted} GPUs for a replica; the largest group offers {spoken(most)}"
@@ -265,7 +265,7 @@ def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
         type_ = text(options, "accelerator_type")
         if type_ and bare:
             yield Found(PATH, f"{place} wants a {type_}; no group has an accelerator", type_)
-        for name in at(options, "resources"):
+        for name in child(options, "resources"):
             known = name.startswith((*ANY_NODE, "TPU-")) or name in OF_THEIR_OWN
             if not known and not any(may_offer(node, name) for node in nodes):
                 hint = "name it in the resources of a group"
@@ -278,7 +278,7 @@ def proxies_unreachable(new: Json, _: Context) -> Iterator[Found]:
     config = _config(new)
     declared = declared_ports(_cluster(new).head)
     serving = next((port.number for port in declared if port.name == SERVE), None if declared else PORT_SERVE)
-    listening = whole(at(config, "http_options"), "port")
+    listening = whole(child(config, "http_options"), "port")
     if serving is not None and (PORT_SERVE if listening is None else listening) != serving:
         message = f"Serve listens at {listening or PORT_SERVE}; the head's port serve is {serving}"
         yield Found(PATH, message, listening, "let http_options.port and the container port agree")
@@ -323,7 +323,7 @@ def incremental_without_gate(new: Json, context: Context) -> Iterator[Found]:
 @object_rule("SV11", KIND, Severity.WARN)
 def suspended_by_hand(new: Json, _: Context) -> Iterator[Found]:
     """Kueue sets it, and takes it back."""
-    if is_true(at(new, "spec", "rayClusterConfig"), "suspend") and not queued(new):
+    if is_true(child(new, "spec", "rayClusterConfig"), "suspend") and not queued(new):
         hint = "use spec.suspend for the whole service"
         yield Found("spec.rayClusterConfig.suspend", "the service's clusters would stay suspended", True, hint)
 

@@ -13,7 +13,7 @@ from api.v1.rules.making import joined, object_rule, placed_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import PlacedCluster
 from api.v1.rules.reading import Found, Group
-from api.v1.rules.typed import entries, strings, text, whole
+from api.v1.rules.typed import entries, mapping, text, whole
 from api.v1.wire import (
     ANNOTATION_SERVE_SERVICE,
     PORT_CLIENT,
@@ -110,7 +110,7 @@ def _serve_expected(new: Json) -> bool:
     """Somebody asked for the Service, and did not list its ports himself."""
     if text(new, "kind") == "RayService":
         return not _service_ports(new.get("spec"), "serveService")
-    return strings(new, "metadata", "annotations").get(ANNOTATION_SERVE_SERVICE) == "true"
+    return mapping(new, "metadata", "annotations").get(ANNOTATION_SERVE_SERVICE) == "true"
 
 
 def _doubled(ports: Iterable[Port], path: str, field: str, offered: Mapping[str, int]) -> Iterator[Found]:

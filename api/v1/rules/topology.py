@@ -17,7 +17,7 @@ from api.v1.rules.names import dns1035_problem, dns1123_problem, dns_problem, la
 from api.v1.rules.places import PlacedCluster, cluster_rule
 from api.v1.rules.reading import Cluster, Found, Group
 from api.v1.rules.security import tls_enabled
-from api.v1.rules.typed import at, entries, strings, text
+from api.v1.rules.typed import child, entries, mapping, text
 from api.v1.wire import (
     APPLICATION,
     CREATED_BY,
@@ -58,7 +58,7 @@ def cluster_name(new: Json) -> str:
 @object_rule("NM03")
 def generated_name(new: Json, _: Context) -> Iterator[Found]:
     """Offline: in a cluster the server has made the name, and M1 to M7 judge that."""
-    metadata, kind = at(new, "metadata"), text(new, "kind")
+    metadata, kind = child(new, "metadata"), text(new, "kind")
     prefix, most = text(metadata, "generateName"), LONGEST_NAME.get(kind)
     if text(metadata, "name") or not prefix or most is None:
         return
@@ -161,7 +161,7 @@ def too_many_groups_for_kueue(new: Json, placed: PlacedCluster, _: Context) -> I
 @placed_rule("NM10", kinds=["RayCluster", "RayJob", "RayCronJob"])
 def head_service_name(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Found]:
     """The Service could not be made, or would be another one. In a RayService V3 refuses any name."""
-    name = text(at(placed.cluster.head.spec, "headService", "metadata"), "name")
+    name = text(child(placed.cluster.head.spec, "headService", "metadata"), "name")
     derived = {
         "RayCluster": (f"{name_of(new)}-serve-svc", f"{name_of(new)}-headless"),
         "RayJob": (f"{name_of(new)}-head-svc",),
@@ -174,7 +174,7 @@ def head_service_name(new: Json, placed: PlacedCluster, _: Context) -> Iterator[
 @object_rule("NM11", ["RayService"])
 def serve_service_name(new: Json, _: Context) -> Iterator[Found]:
     """As for the head's."""
-    name = text(at(new, "spec", "serveService", "metadata"), "name")
+    name = text(child(new, "spec", "serveService", "metadata"), "name")
     taken = (f"{name_of(new)}-head-svc",)
     yield from _service_name(name, taken, "spec.serveService.metadata.name", "serve Service")
 
@@ -193,7 +193,7 @@ def reserved_labels(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Fo
     """The operator's values stand in any case, or a Service no longer finds the head."""
     cluster, own_name = placed.cluster, name_of(new) if text(new, "kind") == "RayCluster" else ""
     for group in cluster.all_groups:
-        given = strings(group.pod_metadata, "labels")
+        given = mapping(group.pod_metadata, "labels")
         if not given:
             continue
         ours = {
@@ -221,7 +221,7 @@ def _selecting(kind: str, cluster: str) -> dict[str, str]:
 @object_rule("NM14", ["RayCluster", "RayJob", "RayService"], of_metadata=True)
 def topology_tier(new: Json, _: Context) -> Iterator[Found]:
     """The batch scheduler's group could not be made; without the mode beside it nobody reads the tier."""
-    labels = strings(new, "metadata", "labels")
+    labels = mapping(new, "metadata", "labels")
     tier = labels.get(TIER)
     if tier is not None and not tier.removeprefix("-").removeprefix("+").isdecimal():
         read = TOPOLOGY_MODE in labels
@@ -274,8 +274,10 @@ def domain_too_long(new: Json, placed: PlacedCluster, context: Context) -> Itera
     if problem := dns_problem(domain):
         yield Found("metadata.name", "CLUSTER_DOMAIN of the operator is no DNS name", domain, problem)
         return
-    service = text(at(placed.cluster.head.spec, "headService", "metadata"), "name") or f"{cluster_name(new)}-head-svc"
-    name = f"{service}.{text(at(new, 'metadata'), 'namespace')}.svc.{domain}"
+    service = (
+        text(child(placed.cluster.head.spec, "headService", "metadata"), "name") or f"{cluster_name(new)}-head-svc"
+    )
+    name = f"{service}.{text(child(new, 'metadata'), 'namespace')}.svc.{domain}"
     if len(name) > LONGEST_DOMAIN:
         yield Found("metadata.name", f"the head's address has {len(name)} characters, a DNS name may have 253", name)
 

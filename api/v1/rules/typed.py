@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, TypeAlias
 
-__all__ = ["at", "entries", "is_true", "number", "strings", "text", "texts", "whole"]
+__all__ = ["child", "entries", "is_true", "mapping", "number", "text", "texts", "whole"]
 
-NOTHING: Final[Mapping[str, Any]] = {}
+Json: TypeAlias = dict[str, Any]
 
 
-def at(node: Any, *path: str) -> Mapping[str, Any]:
-    """The object under a path; empty where there is none."""
+def child(node: Any, *path: str) -> Json:
+    """The object under a path; empty where there is none. Shared: never change it."""
     for step in path:
         node = node.get(step) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else NOTHING
+    return node if isinstance(node, dict) else {}
 
 
 def entries(node: Any, *path: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
     """The objects of the list under a path, each with its place in that list."""
     *parents, last = path
-    found = at(node, *parents).get(last)
+    found = child(node, *parents).get(last)
     if not isinstance(found, list):
         return ()
     return [(index, one) for index, one in enumerate(found) if isinstance(one, dict)]
@@ -40,13 +40,15 @@ def text(node: Any, name: str) -> str:
 
 def texts(node: Any, name: str) -> Sequence[str]:
     """The texts in the list of that name."""
-    found = at(node).get(name)
+    found = child(node).get(name)
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else ()
 
 
-def strings(node: Any, *path: str) -> Mapping[str, str]:
+def mapping(node: Any, *path: str) -> Mapping[str, str]:
     """The map of texts under a path, without what is none."""
-    found: Mapping[Any, Any] = at(node, *path)
+    found: Mapping[Any, Any] = child(node, *path)
+    if all(isinstance(one, str) and isinstance(key, str) for key, one in found.items()):
+        return found
     return {key: one for key, one in found.items() if isinstance(key, str) and isinstance(one, str)}
 
 
