@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final, TypeAlias
 
 from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.model import Context, Finding, Rule, all_findings
+from api.v1.rules.places import CLUSTER_PATHS
 
-__all__ = ["GONE", "INSIDE", "LATEST", "OPEN", "Changes", "changed", "found", "good", "ids"]
+__all__ = ["GONE", "INSIDE", "LATEST", "OPEN", "Changes", "changed", "found", "good", "ids", "put"]
 
 Json: TypeAlias = dict[str, Any]
 Changes: TypeAlias = Mapping[str, Any]
@@ -18,12 +19,7 @@ GONE: Final = object()  # as a value: the field is taken out
 OPEN: Final = Context(dict.fromkeys(DEFAULT_GATES, True))
 LATEST: Final = "rayproject/ray:2.52.0"
 # Kind -> where its cluster spec stands.
-INSIDE: Final[Mapping[str, str]] = {
-    "RayCluster": "spec",
-    "RayJob": "spec.rayClusterSpec",
-    "RayService": "spec.rayClusterConfig",
-    "RayCronJob": "spec.jobTemplate.rayClusterSpec",
-}
+INSIDE: Final[Mapping[str, str]] = {kind: ".".join(steps) for kind, steps in CLUSTER_PATHS.items()}
 SERVE_CONFIG: Final = """\
 applications:
   - name: greeter
@@ -47,7 +43,7 @@ def changed(object_: Json, changes: Changes) -> Json:
     """The object with other values at dotted paths ("spec.workerGroupSpecs.0.replicas"); ~ is a dot within a key."""
     body = deepcopy(object_)
     for path, value in changes.items():
-        _put(body, [step.replace("~", ".") for step in path.split(".")], value)
+        put(body, [step.replace("~", ".") for step in path.split(".")], value)
     return body
 
 
@@ -92,7 +88,8 @@ def _template(name: str) -> Json:
     return {"spec": {"containers": [{"name": name, "image": LATEST, "resources": resources}]}}
 
 
-def _put(node: Any, path: list[str], value: Any) -> None:
+def put(node: Any, path: Sequence[str], value: Any) -> None:
+    """Set the value under the path, making objects on the way; the number after a list's last appends."""
     *parents, last = path
     for step in parents:
         node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})

@@ -1,24 +1,35 @@
 """Objects for tests of admission rules: a good one of each kind, changed in places, and what one rule finds in it.
 
 A change is a path in the cluster spec, dotted, and a value; "-" removes. `HEAD` and `W` stand for the head and the
-first worker group, `HC` and `WC` for their Ray containers; a dot inside a key is written "~".
+first worker group, `HC` and `WC` for their Ray containers; a dot inside a key is written "~". `judged` does the same
+for paths in the whole object, with two worker groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final
 
 from api.meta import Json
 from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.families import RULES_BY_KIND
-from api.v1.rules.model import Context, all_findings
+from api.v1.rules.model import Context
 from api.v1.rules.places import CLUSTER_PATHS
+from localcluster.testing.judged import GONE, LATEST, Changes, found, put
 
-__all__ = ["CONTEXT", "REMOVED", "Changes", "changed", "expanded", "found_by", "good", "put", "with_cluster"]
+__all__ = [
+    "CONTEXT",
+    "REMOVED",
+    "Changes",
+    "changed",
+    "found_by",
+    "found_in_every_kind",
+    "good",
+    "placed",
+    "with_cluster",
+]
 
-Changes = Mapping[str, Any]
 CONTEXT: Final = Context(DEFAULT_GATES)
 REMOVED: Final = "-"
 _SHORT: Final = {
@@ -56,7 +67,7 @@ def with_cluster(kind: str, cluster: Json, **metadata: Any) -> Json:
 def _good_cluster() -> Json:
     def template() -> Json:
         resources = {"limits": {"cpu": "2", "memory": "4Gi"}, "requests": {"cpu": "1", "memory": "4Gi"}}
-        return {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.52.0", "resources": resources}]}}
+        return {"spec": {"containers": [{"name": "ray", "image": LATEST, "resources": resources}]}}
 
     group = {"groupName": "small", "replicas": 1, "minReplicas": 0, "maxReplicas": 3, "numOfHosts": 1}
     return {
@@ -71,31 +82,27 @@ def changed(node: Json, changes: Changes) -> Json:
     for path, value in changes.items():
         first, *rest = path.split(".")
         steps = [*_SHORT.get(first, first).split("."), *(step.replace("~", ".") for step in rest)]
-        put(node, steps, value)
+        put(node, steps, GONE if value == REMOVED else value)
     return node
 
 
-def put(node: Any, path: Any, value: Any) -> None:
-    """Set the value under the path, making objects on the way."""
-    *parents, last = path
-    for step in parents:
-        node = node[int(step)] if isinstance(node, list) else node.setdefault(step, {})
-    if isinstance(node, list):
-        index = int(last)
-        node[index : index + 1] = [deepcopy(value)]
-    elif isinstance(value, str) and value == REMOVED:
-        del node[last]
-    else:
-        node[last] = deepcopy(value)
+def placed(kind: str, expected: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Severities and paths in a cluster spec, the first word of which may be a short one, as they are in the kind."""
+    at = ".".join(CLUSTER_PATHS[kind])
+    return [(severity, f"{at}.{_expanded(path)}") for severity, path in expected]
 
 
-def expanded(path: str) -> str:
-    """A field path whose first word may be a short one."""
+def found_in_every_kind(id_: str, changes: Changes) -> dict[str, list[tuple[str, str]]]:
+    """What one rule finds in a cluster spec so changed, by the kind that it stands in."""
+    return {kind: found_by(id_, good(kind, changes)) for kind in CLUSTER_PATHS}
+
+
+def _expanded(path: str) -> str:
     first, dot, rest = path.partition(".")
     return _SHORT.get(first, first).replace(".0", "[0]") + dot + rest
 
 
 def found_by(id_: str, new: Json, *, old: Json | None = None, context: Context = CONTEXT) -> list[tuple[str, str]]:
     """What one rule finds in an object: how grave, and where."""
-    rules = [rule for rule in RULES_BY_KIND[new["kind"]] if rule.id == id_]
-    return [(one.severity.value, one.path) for one in all_findings(rules, new, old, context)]
+    findings = found(RULES_BY_KIND[new["kind"]], new, old, context=context, only=id_)
+    return [(one.severity.value, one.path) for one in findings]

@@ -16,7 +16,20 @@ from typing import Any, Final
 from api.meta import Json
 from api.v1.definitions import DEFINITIONS
 
-__all__ = ["KINDS", "shaped_object", "spoilt"]
+__all__ = ["KINDS", "UNREADABLE", "shaped_object", "spoilt"]
+
+_GROWS: Final = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
+# YAML that no JSON can hold, or not in time and space that anybody has; by what is wrong with it.
+UNREADABLE: Final[Mapping[str, str]] = {
+    "list in itself": "a: &a [*a]",
+    "mapping in itself": "&a {b: *a}",
+    "nine to the ninth": _GROWS,
+    "null byte": "a: \x00",
+    "half a character": "a: \ud800",
+    "deep": "{a: " * 5000,
+}
 
 KINDS: Final = tuple(definition.resource.kind for definition in DEFINITIONS)
 DEEPEST: Final = 14

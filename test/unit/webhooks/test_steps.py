@@ -16,7 +16,7 @@ from api.meta import Json
 from api.v1.admission_defaults import defaulted
 from api.v1.rules.model import Context
 from api.v1.rules.settings import AdmissionSettings
-from api.v1.rules.typed import at
+from api.v1.rules.typed import child
 from localcluster.apiserver.patch import json_patch
 from webhooks.kinds import DOORS, Door
 from webhooks.server import hooks
@@ -27,7 +27,7 @@ GATES = {"RayClusterStatusConditions": True}
 
 def with_start_params(kind: str, new: Mapping[str, Any], old: Any, context: Context) -> Mapping[str, Any]:
     """Defaulting as far as these tests need it: D02 for the head of a RayCluster."""
-    head = at(new, "spec", "headGroupSpec")
+    head = child(new, "spec", "headGroupSpec")
     if kind != "RayCluster" or not head or "rayStartParams" in head:
         return new
     return {**new, "spec": {**new["spec"], "headGroupSpec": {**head, "rayStartParams": {}}}}

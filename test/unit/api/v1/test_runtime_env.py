@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
+from localcluster.testing.shaped import UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -42,16 +43,7 @@ def test_what_is_no_mapping_is_refused_with_the_text_in_the_message(text: str) -
     assert text in str(error.value)
 
 
-GROWS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
-)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a: &a [*a]", "&a {b: *a}", GROWS, "a: \x00", "a: \ud800", "{a: " * 5000],
-    ids=["list in itself", "mapping in itself", "nine to the ninth", "null byte", "half a character", "deep"],
-)
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_no_json_can_hold_is_refused_in_no_time(text: str) -> None:
     """A user's text never ends a reconcile or a review with a traceback, nor holds it up."""
     with pytest.raises(RuntimeEnvError):

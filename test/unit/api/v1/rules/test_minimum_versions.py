@@ -10,7 +10,7 @@ import pytest
 from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.places import CLUSTER_PATHS
 from api.v1.rules.settings import AdmissionSettings
-from localcluster.testing.ruled import CONTEXT, Changes, expanded, found_by, good
+from localcluster.testing.ruled import CONTEXT, Changes, found_by, found_in_every_kind, good, placed
 
 SCALED: Changes = {"enableInTreeAutoscaling": True}
 V2: Changes = {**SCALED, "autoscalerOptions": {"version": "v2"}}
@@ -91,10 +91,7 @@ def test_a_feature_that_is_too_new_is_told_in_every_kind(
     id_: str, changes: Changes, expected: list[tuple[str, str]]
 ) -> None:
     """What only an unsure tag says never refuses."""
-    for kind, steps in CLUSTER_PATHS.items():
-        place = ".".join(steps)
-        wanted = [(severity, f"{place}.{expanded(path)}") for severity, path in expected]
-        assert found_by(id_, good(kind, changes)) == wanted
+    assert found_in_every_kind(id_, changes) == {kind: placed(kind, expected) for kind in CLUSTER_PATHS}
 
 
 @pytest.mark.parametrize(("id_", "changes"), rows(NEAR))

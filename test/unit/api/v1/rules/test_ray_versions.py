@@ -13,7 +13,7 @@ from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
 from api.v1.rules.places import CLUSTER_PATHS
 from api.v1.rules.settings import AdmissionSettings, ImageVersion
-from localcluster.testing.ruled import CONTEXT, Changes, expanded, found_by, good
+from localcluster.testing.ruled import CONTEXT, Changes, found_by, found_in_every_kind, good, placed
 
 HC_IMAGE, WC_IMAGE = "HC.image", "WC.image"
 UNDEFAULTED = replace(CONTEXT, admission=AdmissionSettings(default_ray_version=False))
@@ -186,10 +186,7 @@ def test_a_rule_finds_what_it_is_there_for_in_every_kind(
     id_: str, changes: Changes, expected: list[tuple[str, str]]
 ) -> None:
     """With the severity of the table, and the path at which the field stands in that kind."""
-    for kind, steps in CLUSTER_PATHS.items():
-        at = ".".join(steps)
-        wanted = [(severity, f"{at}.{expanded(path)}") for severity, path in expected]
-        assert found_by(id_, good(kind, changes)) == wanted
+    assert found_in_every_kind(id_, changes) == {kind: placed(kind, expected) for kind in CLUSTER_PATHS}
 
 
 @pytest.mark.parametrize(("id_", "changes"), rows(NEAR))
