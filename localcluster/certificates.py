@@ -19,16 +19,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["NAMES", "Certified", "certified"]
+from localcluster.addresses import IN_A_CELL, AddressPlan
 
-NAMES: Final = (
+__all__ = ["Certified", "certified", "names_on"]
+
+SERVICE_NAMES: Final = (
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
-    "localhost",
-    "127.0.0.1",
-    "10.96.0.1",
 )
 VALID: Final = timedelta(days=3650)  # longer than a local cluster lives
 BACKDATED: Final = timedelta(minutes=5)  # a clock that was just set back must not refuse it
@@ -43,7 +42,12 @@ class Certified:
     key: str
 
 
-def certified(now: datetime, names: Sequence[str] = NAMES) -> Certified:
+def names_on(addresses: AddressPlan) -> tuple[str, ...]:
+    """What the server is called by who reaches it there."""
+    return (*SERVICE_NAMES, "localhost", addresses.host, addresses.kubernetes)
+
+
+def certified(now: datetime, names: Sequence[str] = names_on(IN_A_CELL)) -> Certified:
     """A new authority, and a server's certificate of it for those names and addresses."""
     issuer, subject = _named("manta"), _named("kube-apiserver")
     root, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -20,10 +20,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from localcluster.addresses import BLOCKS, IN_A_CELL, AddressPlan, shared_machine
 from localcluster.api import Api
 from localcluster.apiserver.bootstrap import KUBERNETES_PORT
 from localcluster.apiserver.http import serving
-from localcluster.certificates import Certified, certified
+from localcluster.certificates import Certified, certified, names_on
 from localcluster.faults import Faults
 from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import dialing
@@ -34,7 +35,7 @@ from localcluster.running import Running, running
 __all__ = ["Inside", "arguments_of", "main", "serve", "token_of", "wall_clock"]
 
 ACCOUNT_SECONDS = 10 * 365 * 24 * 3600
-PORT, TLS_PORT = 8080, KUBERNETES_PORT  # inside the cell, which has a loopback of its own
+PORT, TLS_PORT = 8080, KUBERNETES_PORT  # at the address of the cluster's own programs
 
 
 class Inside:
@@ -47,6 +48,7 @@ class Inside:
         self.preload: list[Path] = said.preload
         self.images: Path = said.images
         self.account: str = said.account
+        self.addresses: AddressPlan = IN_A_CELL if said.block is None else shared_machine(said.block)
         self.token = (self.directory / "token").read_text().strip()
 
 
@@ -65,6 +67,7 @@ def arguments_of() -> argparse.ArgumentParser:
     parser.add_argument("--preload", type=Path, action="append", default=[], help="JSON files with objects to create")
     parser.add_argument("--account", default="", help="NAMESPACE/NAME of the service account that the operator is")
     parser.add_argument("--images", type=Path, default=Path.home() / ".cache" / "manta", help="where images are kept")
+    parser.add_argument("--block", type=int, choices=BLOCKS, help="no cell: pods are processes on 127.BLOCK.0.0/16")
     return parser
 
 
@@ -76,15 +79,23 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
         loop.add_signal_handler(wanted, stop.set)
     directory = inside.directory
     async with AsyncExitStack() as stack:
-        own = certified(wall_clock())
+        own = certified(wall_clock(), names_on(inside.addresses))
         chance = random.Random(os.urandom(16))
         cluster = await stack.enter_async_context(
             running(
-                now=wall_clock, chance=chance, token=inside.token, port=PORT, faults=faults, authority=own.authority
+                now=wall_clock,
+                chance=chance,
+                token=inside.token,
+                addresses=inside.addresses,
+                port=PORT,
+                faults=faults,
+                authority=own.authority,
             )
         )
         tls = tls_of(own, directory)
-        await stack.enter_async_context(serving(cluster.face, port=TLS_PORT, tls=tls))  # the service `kubernetes`
+        await stack.enter_async_context(
+            serving(cluster.face, host=inside.addresses.host, port=TLS_PORT, tls=tls)
+        )  # the service `kubernetes`
         await stack.enter_async_context(serving(cluster.face, socket=directory / "api.sock"))
         for file in inside.preload:
             await create_all(cluster, json.loads(file.read_text()))
@@ -131,6 +142,7 @@ async def node(inside: Inside, cluster: Running) -> AsyncIterator[None]:
     """The one node, and what runs its pods."""
     settings = NodeSettings(
         name="manta",
+        ip=inside.addresses.host,
         capacity={"cpu": str(os.cpu_count() or 1), "memory": machine_memory(), "pods": "110"}
         | {"ephemeral-storage": "100Gi"}
         | inside.capacity,
@@ -151,9 +163,15 @@ async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[Runtime]
 
         yield Scripted()
         return
-    from localcluster.node.processes import process_runtime
+    from localcluster.node.celled import in_namespaces
+    from localcluster.node.processes import OpenGround, process_runtime
 
-    async with process_runtime(cluster.api, cluster.mirrors, inside.directory, inside.images) as runtime:
+    ground: OpenGround = in_namespaces
+    if inside.addresses is not IN_A_CELL:
+        from localcluster.node.shared.ground import SharedMachine
+
+        ground = SharedMachine(inside.addresses).opened
+    async with process_runtime(cluster.mirrors, inside.directory, inside.images, ground) as runtime:
         yield runtime
 
 

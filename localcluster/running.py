@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from localcluster.addresses import IN_A_CELL, AddressPlan
 from localcluster.api import Api
 from localcluster.apiserver.admission_calls import calling
 from localcluster.apiserver.http import HttpFace, serving
@@ -39,7 +40,7 @@ async def running(
     now: Callable[[], datetime],
     chance: random.Random,
     token: str | None,
-    host: str = "127.0.0.1",
+    addresses: AddressPlan = IN_A_CELL,
     port: int = 0,
     socket: Path | None = None,
     faults: Faults | None = None,
@@ -53,16 +54,18 @@ async def running(
     server: ApiServer
     face: HttpFace
     if faults is None:
-        server = ApiServer(now=now, chance=chance)
+        server = ApiServer(now=now, chance=chance, addresses=addresses)
         face = HttpFace(server, now=now, token=token)
     else:
-        server = FaultyServer(now=now, chance=chance)
+        server = FaultyServer(now=now, chance=chance, addresses=addresses)
         server.faults = faults
         face = FaultyFace(server, now=now, token=token)
     api = LocalApi(server)
     async with (
         calling() as call,
-        serving(face, host=host, port=port, socket=socket) as url,  # first: a taken port is no failure of a group
+        serving(
+            face, host=addresses.host, port=port, socket=socket
+        ) as url,  # first: a taken port is no failure of a group
         mirroring(api) as mirrors,
         controlling(api, mirrors, now=now, certificate=authority),
     ):

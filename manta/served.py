@@ -36,6 +36,11 @@ class ServedKind:
 class Nowhere:
     """The world of an object that is in no cluster: there is nothing else, and neither time nor chance."""
 
+    @property
+    def services(self) -> NoReturn:
+        """See World."""
+        raise NotImplementedError("checks of a schema depend on no address")
+
     def now(self) -> NoReturn:
         """See World."""
         raise NotImplementedError("checks of a schema depend on no time")

@@ -13,7 +13,6 @@ __all__ = ["KUBERNETES_PORT", "bootstrap"]
 
 _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 _PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-KUBERNETES_ADDRESS: Final = "10.96.0.1"
 KUBERNETES_PORT: Final = 6443
 
 
@@ -26,8 +25,10 @@ def bootstrap(core: Core) -> None:
         priority = {"metadata": {"name": name}, "value": value, "description": description}
         _ensure(core, "priorityclasses", priority)
     labels = {"component": "apiserver", "provider": "kubernetes"}
-    ports = [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": KUBERNETES_PORT}]
-    spec = {"clusterIP": KUBERNETES_ADDRESS, "ports": ports}
+    ports = [
+        {"name": "https", "protocol": "TCP", "port": core.addresses.kubernetes_port, "targetPort": KUBERNETES_PORT}
+    ]
+    spec = {"clusterIP": core.addresses.kubernetes, "ports": ports}
     _ensure(
         core, "services", {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "spec": spec}
     )

@@ -6,10 +6,12 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import IPv4Network
 from typing import Final
 
 import orjson
 
+from localcluster.addresses import IN_A_CELL, AddressPlan
 from localcluster.api import Json, Refusal
 from localcluster.apiserver.kinds.base import Kind
 from localcluster.apiserver.kinds.events import EVENTS, to_events_view
@@ -40,14 +42,22 @@ class Core:
     It is also the `World` that kinds may look at.
     """
 
-    def __init__(self, *, now: Callable[[], datetime], chance: random.Random, store: Store) -> None:
+    def __init__(
+        self, *, now: Callable[[], datetime], chance: random.Random, store: Store, addresses: AddressPlan = IN_A_CELL
+    ) -> None:
         self.now = now
+        self.addresses = addresses
         self.chance = chance
         self.store = store
         self.registry = Registry()
         self._prefixes: dict[ResourceInfo, int] = {}
 
     # -- World
+
+    @property
+    def services(self) -> IPv4Network:
+        """The range of services' addresses."""
+        return self.addresses.services
 
     def letters(self, count: int) -> str:
         """Random letters of a generated name."""

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import orjson
 
+from localcluster.addresses import IN_A_CELL, AddressPlan
 from localcluster.api import Json
 from localcluster.apiserver.admission import Webhooks
 from localcluster.apiserver.admission_calls import Call
@@ -50,9 +51,10 @@ class ApiServer:
         chance: random.Random,
         admission: Admission | None = None,
         store: Store | None = None,
+        addresses: AddressPlan = IN_A_CELL,
     ) -> None:
         self.admission = admission
-        self._core = Core(now=now, chance=chance, store=store or Store())
+        self._core = Core(now=now, chance=chance, store=store or Store(), addresses=addresses)
         self._definitions = Definitions(self._core)
         self._tokens = Tokens(self._core)
         admitting = Admitting(lambda: self.admission)

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from localcluster.mirror import Key
 
-__all__ = ["BadQuery", "Question", "answer", "names_of", "question", "serving_names"]
+__all__ = ["BadQuery", "Lookup", "Question", "answer", "names_of", "question", "serving_names"]
 
 Json: TypeAlias = dict[str, Any]
 Lookup: TypeAlias = Callable[[str], "list[str] | None"]

@@ -38,6 +38,7 @@ class Sandbox:
     ip: str
     host_ip: str = ""  # "": the node's own address
     directory: str = ""
+    warnings: tuple[str, ...] = ()  # what the pod asked for and does not get here, a sentence each
 
 
 @dataclass(frozen=True, slots=True)

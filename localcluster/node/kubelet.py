@@ -30,6 +30,7 @@ __all__ = ["Kubelet", "NodeSettings"]
 _log = logging.getLogger(__name__)
 
 WRITE_RETRY = 1.0  # seconds until a refused status write is tried again
+NOT_PROVIDED = "NotProvided"  # reason of the event about what a pod asked for and does not get here
 HOOK_LIMIT = 3600.0  # of a postStart hook, which has no limit of its own
 
 
@@ -267,6 +268,8 @@ class Kubelet:
         except Fault as fault:
             self._feed(pod, model.SandboxFailed(fault.reason, fault.message))
         else:
+            for sentence in sandbox.warnings:
+                self._announce(pod, model.Announce("Warning", NOT_PROVIDED, sentence))
             self._feed(pod, model.SandboxReady(sandbox.ip, sandbox.host_ip or self.settings.ip))
 
     async def _contents(self, pod: _Pod) -> dict[str, VolumeContents]:

@@ -17,12 +17,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["GATEWAY", "NETMASK", "Addresses", "Link", "Network", "networking"]
+from localcluster.addresses import IN_A_CELL
+
+__all__ = ["NETMASK", "Addresses", "Link", "Network", "networking"]
 
 BRIDGE: Final = "manta0"
-PODS: Final = ipaddress.IPv4Network("10.244.0.0/16")
-SERVICES: Final = "10.96.0.0/16"  # as the API server assigns them
-GATEWAY: Final = str(PODS[1])
+PODS: Final = IN_A_CELL.pods
 NETMASK: Final = str(PODS.netmask)
 LOCAL_TABLE: Final = 255
 
@@ -98,9 +98,11 @@ async def networking() -> AsyncIterator[Network]:
         await netlink.link("add", ifname=BRIDGE, kind="bridge")
         bridge, loopback = await _index(netlink, BRIDGE), await _index(netlink, "lo")
         await netlink.link("set", index=loopback, state="up")
-        await netlink.addr("add", index=bridge, address=GATEWAY, prefixlen=PODS.prefixlen)
+        await netlink.addr("add", index=bridge, address=IN_A_CELL.node, prefixlen=PODS.prefixlen)
         await netlink.link("set", index=bridge, state="up")
-        await netlink.route("add", dst=SERVICES, oif=loopback, type="local", table=LOCAL_TABLE, scope="host")
+        await netlink.route(
+            "add", dst=str(IN_A_CELL.services), oif=loopback, type="local", table=LOCAL_TABLE, scope="host"
+        )
         yield Network(netlink, bridge)
 
 

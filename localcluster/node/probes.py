@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
@@ -15,6 +15,7 @@ from localcluster.node.interfaces import ProbeAnswer
 __all__ = ["Prober", "port_of"]
 
 Json: TypeAlias = dict[str, Any]
+Reach: TypeAlias = Callable[[str, int], tuple[str, int]]
 
 AGENT: Final = "kube-probe/1.36"
 BODY_LIMIT: Final = 10 * 1024
@@ -30,7 +31,10 @@ def port_of(given: int | str, named: Mapping[str, int]) -> int:
 
 
 class Prober:
-    """Asks pods. Entered as a block; connections are not kept."""
+    """Asks pods. Entered as a block; connections are not kept. `reach`: where a pod's port really is."""
+
+    def __init__(self, reach: Reach = lambda address, port: (address, port)) -> None:
+        self._reach = reach
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=False)
@@ -48,15 +52,15 @@ class Prober:
             if "httpGet" in probe:
                 return await self._get(probe["httpGet"], address, named, limit_seconds)
             if "tcpSocket" in probe:
-                return await _connect(probe["tcpSocket"], address, named, limit_seconds)
+                return await self._connect(probe["tcpSocket"], address, named, limit_seconds)
             if "grpc" in probe:
-                return await _grpc(probe["grpc"], address, limit_seconds)
+                return await _grpc(probe["grpc"], self._reach(address, int(probe["grpc"]["port"])), limit_seconds)
         except LookupError as error:
             return ProbeAnswer(False, str(error.args[0]))
         return ProbeAnswer(False, "missing probe handler")
 
     async def _get(self, given: Json, address: str, named: Mapping[str, int], limit: float) -> ProbeAnswer:
-        host, port = given.get("host") or address, port_of(given["port"], named)
+        host, port = self._reach(given.get("host") or address, port_of(given["port"], named))
         path = given.get("path") or "/"
         url = f"{given.get('scheme', 'HTTP').lower()}://{host}:{port}{path if path.startswith('/') else f'/{path}'}"
         headers = {"User-Agent": AGENT, "Accept": "*/*"}
@@ -74,22 +78,21 @@ class Prober:
             return ProbeAnswer(True, body)
         return ProbeAnswer(False, f"HTTP probe failed with statuscode: {status}")
 
+    async def _connect(self, given: Json, address: str, named: Mapping[str, int], limit: float) -> ProbeAnswer:
+        host, port = self._reach(given.get("host") or address, port_of(given["port"], named))
+        try:
+            async with asyncio.timeout(limit):
+                _, writer = await asyncio.open_connection(host, port)
+        except TimeoutError:
+            return ProbeAnswer(False, f"dial tcp {host}:{port}: i/o timeout")
+        except OSError as error:
+            return ProbeAnswer(False, f"dial tcp {host}:{port}: {_cause(error)}")
+        writer.transport.abort()
+        return ProbeAnswer(True)
 
-async def _connect(given: Json, address: str, named: Mapping[str, int], limit: float) -> ProbeAnswer:
-    host, port = given.get("host") or address, port_of(given["port"], named)
-    try:
-        async with asyncio.timeout(limit):
-            _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
-        return ProbeAnswer(False, f"dial tcp {host}:{port}: i/o timeout")
-    except OSError as error:
-        return ProbeAnswer(False, f"dial tcp {host}:{port}: {_cause(error)}")
-    writer.transport.abort()
-    return ProbeAnswer(True)
 
-
-async def _grpc(given: Json, address: str, limit: float) -> ProbeAnswer:
-    port = int(given["port"])
+async def _grpc(given: Json, where: tuple[str, int], limit: float) -> ProbeAnswer:
+    address, port = where
     try:
         async with asyncio.timeout(limit):
             await ask_health(address, port, given.get("service") or "")

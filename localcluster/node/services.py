@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 from localcluster.mirror import Key, Mirror
 from localcluster.node.forward import carry
+from localcluster.node.ground import Ground
 from localcluster.worklist import Worklist
 
 __all__ = ["Backends", "backends", "proxying"]
@@ -28,8 +29,11 @@ KUBERNETES: Final = ("default", "kubernetes")  # the API server's own service: i
 OWNER: Final = "kubernetes.io/service-name"
 
 
-def backends(service: Json, slices: Iterable[Json]) -> Backends:
-    """For each (address, port) of the service, in order, what stands behind it and is ready. TCP only."""
+def backends(service: Json, slices: Iterable[Json], host: str = "127.0.0.1") -> Backends:
+    """For each (address, port) of the service, in order, what stands behind it and is ready. TCP only.
+
+    `host` is where the API server listens, for its own service.
+    """
     spec = service["spec"]
     address = spec.get("clusterIP") or "None"
     if address == "None" or spec.get("type") == "ExternalName":
@@ -42,7 +46,7 @@ def backends(service: Json, slices: Iterable[Json]) -> Backends:
     metadata = service["metadata"]
     if (metadata["namespace"], metadata["name"]) == KUBERNETES:
         for port in spec.get("ports") or ():
-            found[address, port["port"]] = (("127.0.0.1", int(port.get("targetPort") or port["port"])),)
+            found[address, port["port"]] = ((host, int(port.get("targetPort") or port["port"])),)
     return found
 
 
@@ -59,9 +63,10 @@ def _behind(name: str, slices: Sequence[Json]) -> Iterable[Target]:
 class _Listener:
     """One (address, port) of a service."""
 
-    def __init__(self, server: asyncio.Server | None = None) -> None:
+    def __init__(self, reach: Callable[[str, int], Target]) -> None:
         self.targets: tuple[Target, ...] = ()
-        self.server = server
+        self.server: asyncio.Server | None = None
+        self.reach = reach
         self._turns = itertools.count()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +74,7 @@ class _Listener:
         targets = self.targets
         first = next(self._turns)
         for number in range(len(targets)):
-            host, port = targets[(first + number) % len(targets)]
+            host, port = self.reach(*targets[(first + number) % len(targets)])
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     inner = await asyncio.open_connection(host, port)
@@ -81,8 +86,8 @@ class _Listener:
 
 
 class _Proxy:
-    def __init__(self, services: Mirror, slices: Mirror) -> None:
-        self._services, self._slices = services, slices
+    def __init__(self, services: Mirror, slices: Mirror, ground: Ground) -> None:
+        self._services, self._slices, self._ground = services, slices, ground
         self._listeners: dict[Key, dict[Target, _Listener]] = {}
         self.work: Worklist[Key] = Worklist(self._look, workers=1)
 
@@ -105,7 +110,7 @@ class _Proxy:
             if not targets:
                 continue
             if place not in listeners:
-                listener = _Listener()
+                listener = _Listener(self._ground.reach)
                 listener.server = await asyncio.start_server(listener.serve, *place)
                 listeners[place] = listener
             listeners[place].targets = targets
@@ -121,7 +126,7 @@ class _Proxy:
             for (where, _), item in self._slices.objects.items()
             if where == namespace and (item["metadata"].get("labels") or {}).get(OWNER) == name
         ]
-        return backends(service, own)
+        return backends(service, own, self._ground.addresses.host)
 
     def close(self) -> None:
         for listeners in self._listeners.values():
@@ -135,9 +140,9 @@ def _close(listener: _Listener) -> None:
 
 
 @asynccontextmanager
-async def proxying(services: Mirror, slices: Mirror) -> AsyncIterator[None]:
+async def proxying(services: Mirror, slices: Mirror, ground: Ground) -> AsyncIterator[None]:
     """Services have their addresses while the block lasts."""
-    proxy = _Proxy(services, slices)
+    proxy = _Proxy(services, slices, ground)
     services.subscribe(proxy.service_changed)
     slices.subscribe(proxy.slice_changed)
     async with asyncio.TaskGroup() as group:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from ipaddress import IPv4Network
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -40,6 +41,11 @@ class DecodeError(ValueError):
 
 class World(Protocol):
     """What a kind may know beyond the object at hand."""
+
+    @property
+    def services(self) -> IPv4Network:
+        """The range of services' addresses."""
+        ...
 
     def now(self) -> datetime:
         """The time."""

@@ -14,9 +14,8 @@ from localcluster.apiserver.metadata import service_name
 from localcluster.apiserver.refusals import Cause, invalid, invalid_value, not_supported, required
 from localcluster.resources import BUILT_IN
 
-__all__ = ["SERVICE_RANGE", "ServiceKind"]
+__all__ = ["ServiceKind"]
 
-SERVICE_RANGE: Final = ipaddress.ip_network("10.96.0.0/16")
 _FIRST_PORT: Final = 30_000
 _LAST_PORT: Final = 32_767
 _SERVICES: Final = next(one for one in BUILT_IN if one.name == "services")
@@ -127,7 +126,7 @@ def _set_address(obj: Json, world: World, *, changed: bool) -> None:
         return  # refused by validate_update
     if address != _HEADLESS:
         taken = {fields["spec.clusterIP"] for fields in world.fields("services")}
-        address = _checked_address(obj, address, taken) if address else _free_address(world, taken)
+        address = _checked_address(obj, address, taken, world) if address else _free_address(world, taken)
     spec["clusterIP"], spec["clusterIPs"] = address, [address]
     if address == _HEADLESS and not spec.get("selector"):
         spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
@@ -137,9 +136,9 @@ def _set_address(obj: Json, world: World, *, changed: bool) -> None:
         spec.setdefault("ipFamilyPolicy", "SingleStack")
 
 
-def _checked_address(obj: Json, address: str, taken: set[str]) -> str:
+def _checked_address(obj: Json, address: str, taken: set[str], world: World) -> str:
     try:
-        inside = ipaddress.ip_address(address) in SERVICE_RANGE
+        inside = ipaddress.ip_address(address) in world.services
     except ValueError:
         text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
         causes = [invalid_value("spec.clusterIPs[0]", address, text)]
@@ -156,13 +155,13 @@ def _checked_address(obj: Json, address: str, taken: set[str]) -> str:
 
 def _free_address(world: World, taken: set[str]) -> str:
     """A random one; the first and the last of the range are no addresses of hosts."""
-    size = SERVICE_RANGE.num_addresses
+    size = world.services.num_addresses
     start = world.number(size - 2)
     for step in range(size - 2):
-        address = str(SERVICE_RANGE[1 + (start + step) % (size - 2)])
+        address = str(world.services[1 + (start + step) % (size - 2)])
         if address not in taken:
             return address
-    raise RuntimeError(f"all {size} addresses of {SERVICE_RANGE} are taken")
+    raise RuntimeError(f"all {size} addresses of {world.services} are taken")
 
 
 def _set_node_ports(obj: Json, old: Json | None, world: World) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from localcluster.addresses import IN_A_CELL
 from localcluster.api import Json, Refusal
-from localcluster.apiserver.kinds.services import SERVICE_RANGE
 from localcluster.apiserver.local import LocalApi
 
 
@@ -29,7 +29,7 @@ async def test_a_service_is_given_an_address_of_its_own(api: LocalApi) -> None:
 
     addresses = {one["clusterIP"] for one in made}
     assert len(addresses) == 20
-    assert all(ipaddress.ip_address(one) in SERVICE_RANGE for one in addresses)
+    assert all(ipaddress.ip_address(one) in IN_A_CELL.services for one in addresses)
     spec = made[0]
     assert spec["ports"] == [{"port": 80, "protocol": "TCP", "targetPort": 80}]
     assert (spec["type"], spec["ipFamilies"], spec["ipFamilyPolicy"]) == ("ClusterIP", ["IPv4"], "SingleStack")
