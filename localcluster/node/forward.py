@@ -43,7 +43,9 @@ async def dialing(path: str, resolve: Callable[[str], Awaitable[str]] | None = N
         writer.write(b"ok\n")
         await carry((reader, writer), inner)
 
-    async with _serving(await asyncio.start_unix_server(serve, path)):
+    connections = _Connections(serve)
+    server = await asyncio.start_unix_server(connections.accept, path, start_serving=False)
+    async with connections.of(server):
         yield
 
 
@@ -77,23 +79,45 @@ async def relaying(connect: Callable[[], Awaitable[Streams]], *, port: int = 0) 
             return
         await carry((reader, writer), inner)
 
+    connections = _Connections(serve)
     try:
-        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        server = await asyncio.start_server(connections.accept, "127.0.0.1", port, start_serving=False)
     except OSError as error:
         raise PortTaken(port) from error
-    async with _serving(server):
+    async with connections.of(server):
         yield int(server.sockets[0].getsockname()[1])
 
 
-@asynccontextmanager
-async def _serving(server: asyncio.Server) -> AsyncIterator[None]:
-    """Connections end with the block."""
-    try:
-        yield
-    finally:
-        server.close()
-        if hasattr(server, "abort_clients"):  # Python 3.13
-            server.abort_clients()
+class _Connections:
+    """The connections of a server: a task each, which asyncio's own servers would leave behind when they close."""
+
+    def __init__(self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._group.create_task(self._one(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def of(self, server: asyncio.Server) -> AsyncIterator[None]:
+        """The server takes connections while the block lasts; they end with it."""
+        async with asyncio.TaskGroup() as self._group:
+            await server.start_serving()
+            try:
+                yield
+            finally:
+                server.close()
+                for task in list(self._tasks):
+                    task.cancel()
 
 
 async def carry(one: Streams, other: Streams) -> None:
