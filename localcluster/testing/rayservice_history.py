@@ -218,11 +218,14 @@ class RayServiceHistory:
         if head is None:
             return ClusterView(cluster)
         uid = cluster["metadata"]["uid"]
+        target = Target(uid, head.pod.uid, "default", f"http://{name}-head-svc:8265")
         session = self.sessions.get(uid)
+        if session is not None and session.target.head_run != target.head_run:
+            session = None
         return ClusterView(
             cluster,
             head=head.pod,
-            target=Target(uid, head.pod.uid, "default", f"http://{name}-head-svc:8265"),
+            target=target,
             doors=head.doors,
             ungated=frozenset(door for door in head.doors if head.ungated and door != head.pod.door),
             known=session.known(KEY) if session is not None else Known(),

@@ -224,6 +224,9 @@ class Sessions(Protocol):
         """Replace all that `key` wants by these, one a dashboard; None is nothing. What was not yet sent is dropped."""
         ...
 
-    def known(self, key: Ref, cluster_uid: str = "") -> Known:
-        """What is known for `key`'s wants of that cluster, or of its only one; empty before the first answer."""
+    def known(self, key: Ref, target: Target | None = None) -> Known:
+        """What is known for `key`'s wants of that run of a head; empty before anything is wanted of it and answered.
+
+        Without a target: of the only one that `key` asks, whether or not that head still runs.
+        """
         ...

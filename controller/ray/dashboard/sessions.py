@@ -38,6 +38,7 @@ from controller.ray.dashboard.protocol import (
     PutServe,
     StopJob,
     SubmitJob,
+    Target,
     Wants,
 )
 from controller.ray.dashboard.serve import applications, ask_proxy, configure
@@ -97,7 +98,7 @@ class DashboardSessions:
 
     def want(self, key: Ref, *wants: Wants | None) -> None:
         """See Sessions.want."""
-        now = {(one.target.cluster_uid, one.target.head_run): one for one in wants if one is not None}
+        now = {place_of(one.target): one for one in wants if one is not None}
         for place in self.places.pop(key, set()) - now.keys():
             self.sessions[place].leave(key)
         if self.group is None or not now:
@@ -111,10 +112,11 @@ class DashboardSessions:
                 session.task = self.group.create_task(self.keep(place, session), name=name)
             session.want(key, one)
 
-    def known(self, key: Ref, cluster_uid: str = "") -> Known:
+    def known(self, key: Ref, target: Target | None = None) -> Known:
         """See Sessions.known."""
-        places = [place for place in self.places.get(key, ()) if not cluster_uid or place[0] == cluster_uid]
-        session = self.sessions.get(places[0]) if places else None
+        places = self.places.get(key, set())
+        place = next(iter(places), None) if target is None else place_of(target)
+        session = self.sessions.get(place) if place in places else None
         return session.known(key) if session else Known()
 
     async def keep(self, place: Place, session: Session) -> None:
@@ -283,3 +285,8 @@ class DashboardSessions:
         """Those who have news."""
         for key in keys:
             self.wake(key)
+
+
+def place_of(target: Target) -> Place:
+    """Where a session stands: what another run of that head said is no answer of this one."""
+    return target.cluster_uid, target.head_run

@@ -90,13 +90,14 @@ async def _cluster(
     head = heads[0] if len(heads) == 1 else None
     # The proxies that the serve Service would send requests to.
     doors = {door: pod for pod in pods if pod.ready and pod.label == "true" and (door := pod.door) is not None}
+    target = await _target(reader, cluster, head, options) if head is not None else None
     return ClusterView(
         object=cluster,
         head=head,
-        target=await _target(reader, cluster, head, options) if head is not None else None,
+        target=target,
         doors=tuple(doors),
         ungated=frozenset(door for door, pod in doors.items() if not (pod.is_head or pod.asks_proxy)),
-        known=sessions.known(key, cluster["metadata"]["uid"]) if head is not None else Known(),
+        known=sessions.known(key, target) if target is not None else Known(),
         tells=options.gates.ray_cluster_status_conditions,
     )
 

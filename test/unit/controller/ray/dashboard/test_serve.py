@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from controller.ray.dashboard.protocol import (
     ApplicationInfo,
     DeploymentInfo,
     EffectState,
+    Known,
     Proxy,
     ProxyInfo,
     PutServe,
@@ -201,7 +203,7 @@ async def test_one_object_watches_two_clusters_and_leaves_one() -> None:
     async with a_desk(heads) as desk:
         desk.sessions.want(KEY, Wants(OLD, serve=True), Wants(NEW, serve=True, effects=(PUT,)))
         await rounds(2)
-        old, new = desk.sessions.known(KEY, "old").serve, desk.sessions.known(KEY, "new").serve
+        old, new = desk.sessions.known(KEY, OLD).serve, desk.sessions.known(KEY, NEW).serve
         desk.sessions.want(KEY, Wants(NEW, serve=True))
         await rounds(1)
         asked = len([one for one in heads.asked if "old" in one])
@@ -213,6 +215,25 @@ async def test_one_object_watches_two_clusters_and_leaves_one() -> None:
     assert [one.applications["app"].status for one in (old, new)] == ["RUNNING", "DEPLOYING"]
     assert len([one for one in heads.asked if "old" in one]) == asked
     assert desk.sessions.places == {}
+
+
+async def test_of_a_head_that_runs_anew_nothing_is_known_of_the_run_before() -> None:
+    """Before anything is wanted of it, too: the pass that sees it first must not judge by what another one said."""
+    heads = Heads()
+    heads.run("old:8265", "RUNNING")
+    again = replace(OLD, head_run="head-1/1")
+    async with a_desk(heads) as desk:
+        desk.sessions.want(KEY, Wants(OLD, serve=True, effects=(PUT,), mark="d1"))
+        await rounds(2)
+        before, first = desk.sessions.known(KEY, OLD), desk.sessions.known(KEY, again)
+        desk.sessions.want(KEY, Wants(again, serve=True))
+        await rounds(1)
+        after, late = desk.sessions.known(KEY, again), desk.sessions.known(KEY, OLD)
+
+    assert before.serve is not None
+    assert (before.mark, before.effects[PUT][0]) == ("d1", EffectState.DONE)
+    assert first == late == Known()
+    assert (after.serve, after.mark, after.effects) == (before.serve, "", {})
 
 
 async def test_a_door_is_watched_and_one_that_hangs_delays_no_other() -> None:

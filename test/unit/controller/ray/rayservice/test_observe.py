@@ -56,8 +56,15 @@ class Silent:
     def want(self, key: Ref, *wants: Wants | None) -> None:
         raise AssertionError("a look wants nothing")
 
-    def known(self, key: Ref, cluster_uid: str = "") -> Known:
+    def known(self, key: Ref, target: Target | None = None) -> Known:
         return Known()
+
+
+class Told(Silent):
+    """Sessions that know which run of which head they were asked about."""
+
+    def known(self, key: Ref, target: Target | None = None) -> Known:
+        return Known(mark=f"{key.name}, {target.cluster_uid}, {target.head_run}" if target else "whoever")
 
 
 def an_object(kind: str, name: str, labels: Json, **more: Any) -> Json:
@@ -213,6 +220,24 @@ async def test_without_a_port_named_dashboard_nobody_is_asked() -> None:
     target = (await the_cluster(a_pod("head"), a_head_service(*ports, {"name": "dashboard", "port": 8266}))).target
     assert isinstance(target, Target)
     assert target.url == "http://web-a-head-svc.default.svc.cluster.local:8266"
+
+
+async def test_what_is_known_is_what_was_asked_of_the_head_that_runs_now() -> None:
+    """Its container may have begun anew since the last answer; and of whom nobody can ask nothing is known."""
+    kind, head = a_pod("head")
+    head["status"]["containerStatuses"] = [{"name": "ray", "restartCount": 3}]
+    service = a_head_service({"name": "dashboard", "port": 8265})
+    objects = ((wire.RAY_SERVICES, rayservice()), a_cluster())
+
+    async def mark(*more: tuple[Resource, Json]) -> str:
+        seen = await observe(Shelf(*objects, *more), Told(), KEY, Options(), "fresh", Views(PodView.of))
+        assert seen is not None
+        (found,) = seen.clusters
+        return found.known.mark
+
+    assert await mark((kind, head), service) == "web, uid-web-a, uid-head/3"
+    assert await mark((kind, head)) == ""
+    assert await mark(service) == ""
 
 
 @pytest.mark.spec("rayservice:E57")
