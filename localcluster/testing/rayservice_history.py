@@ -35,6 +35,7 @@ from controller.ray.options import Options
 from controller.ray.rayservice.decide import Course, Decision, decide
 from controller.ray.rayservice.seen import ClusterView, PodView, Seen, goal_of, spec_of
 from controller.ray.rayservice.status import OWN_CONDITIONS, Report, report
+from controller.ray.rayservice.upgrade import Unwanted
 from controller.ray.rayservice.validation import complaint
 from controller.runtime.diff import merged
 from controller.runtime.errors import Forbidden
@@ -44,6 +45,7 @@ from controller.runtime.publish import status_patch
 __all__ = ["START", "FakeHead", "RayServiceHistory", "config", "rayservice"]
 
 START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
+AT_ONCE: Final = timedelta(0)
 KEY: Final = Ref("RayService", "default", "web")
 HEAD_TEMPLATE: Final[Json] = {"spec": {"containers": [{"name": "ray-head", "image": "rayproject/ray:2.52.0"}]}}
 
@@ -140,7 +142,7 @@ class RayServiceHistory:
         self.events: list[Announcement] = []
         self.status_writes = 0
         self.sessions: dict[str, Session] = {}  # by cluster UID
-        self.unwanted: dict[str, datetime] = {}
+        self.unwanted = Unwanted()
         self.fresh = (f"{number:05}" for number in count(1))
         self.error: Exception | None = None
         self.requeue_after: timedelta | None = None
@@ -247,19 +249,17 @@ class RayServiceHistory:
         return self
 
     def settle(self, most: int = 30) -> RayServiceHistory:
-        """Passes and answers until nothing is written or learned any more."""
+        """Passes and answers until nothing is written or learned any more, and no pass asks for another at once."""
         for _ in range(most):
             before = (len(self.writes), self.status_writes)
             self.run()
-            if not self.talk() and before == (len(self.writes), self.status_writes):
+            if not self.talk() and before == (len(self.writes), self.status_writes) and self.requeue_after != AT_ONCE:
                 return self
         raise AssertionError(f"still at work after {most} passes")
 
     def run_on(self, look: Seen) -> None:
         """One pass on this look, which may be older than the world."""
-        uids = {one.uid for one in look.unnamed}
-        self.unwanted = {uid: self.unwanted.get(uid, self.now) for uid in uids}
-        seen = replace(look, unwanted_since=dict(self.unwanted))
+        seen = replace(look, unwanted_since=self.unwanted.noticed(look, self.now))
         decision = decide(seen, self.now, complaint(seen))
         self.error, self.requeue_after = None, decision.plan.result.requeue_after
         if decision.plan.record is not None:
@@ -360,7 +360,7 @@ class RayServiceHistory:
 
     def restart(self) -> RayServiceHistory:
         """Another process takes over: what was only in memory is gone."""
-        self.sessions, self.unwanted = {}, {}
+        self.sessions, self.unwanted = {}, Unwanted()
         return self
 
     def edit(self, *, annotations: Json | None = None, **spec: Any) -> RayServiceHistory:

@@ -14,6 +14,7 @@ from api.v1 import wire
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.looking import Views
 from controller.ray.options import Options
+from controller.ray.rayservice import upgrade
 from controller.ray.rayservice.decide import Course, decide
 from controller.ray.rayservice.observe import LABEL_SERVICE_NAME, is_originated, observe
 from controller.ray.rayservice.seen import PodView, Seen
@@ -57,8 +58,7 @@ class RayServiceReconciler:
     ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
-        # When a cluster was first seen to be unwanted; an operator that starts anew starts its delay anew (§9.6).
-        self._unwanted: dict[Ref, dict[str, datetime]] = {}
+        self._unwanted: dict[Ref, upgrade.Unwanted] = {}
         self._views: dict[Ref, Views[PodView]] = {}
 
     async def reconcile(self, key: Ref) -> Result:
@@ -90,14 +90,8 @@ class RayServiceReconciler:
         return told.result
 
     def _unwanted_since(self, key: Ref, seen: Seen, now: datetime) -> Mapping[str, datetime]:
-        """Cluster UID -> when it was first seen to be unwanted; forgotten for those that are named again, or gone."""
-        noted = self._unwanted.setdefault(key, {})
-        uids = {one.uid for one in seen.unnamed}
-        for uid in noted.keys() - uids:
-            del noted[uid]
-        for uid in uids:
-            noted.setdefault(uid, now)
-        return dict(noted)
+        """Cluster UID -> when an earlier pass saw that nobody names it."""
+        return self._unwanted.setdefault(key, upgrade.Unwanted()).noticed(seen, now)
 
     def _suffix(self) -> str:
         return "".join(self._rng.choices(wire.SAFE_ALPHABET, k=SUFFIX_LENGTH))

@@ -77,8 +77,8 @@ def _result(decision: Decision, refused: Outcome | None) -> Result:
         error = RuntimeError(decision.problem)
     else:
         return decision.plan.result
-    wait = decision.plan.result.requeue_after
-    return Result(LONGEST_WAIT if wait is None else min(wait, LONGEST_WAIT), error)
+    wait = decision.plan.result.requeue_after or LONGEST_WAIT  # at once is the next try, whose time the back-off says
+    return Result(min(wait, LONGEST_WAIT), error)
 
 
 def _names(status: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ __all__ = [
     "RULES",
     "Act",
     "Stage",
+    "Unwanted",
     "act_of",
     "created",
     "let_go",
@@ -233,28 +234,39 @@ def _as_scaled(group: Json, before: Json | None) -> Json:
 # Clusters that nobody names any more
 
 
+class Unwanted:
+    """Since when each cluster of one service is named by nobody. An operator that starts anew starts anew (§9.6)."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, datetime] = {}
+
+    def noticed(self, seen: Seen, now: datetime) -> Mapping[str, datetime]:
+        """Cluster UID -> when an earlier pass noticed it. One that this pass is the first to notice comes with the
+        next; one that is named again, or gone, is forgotten.
+        """
+        uids = [one.uid for one in seen.unnamed]
+        earlier = {uid: self._since[uid] for uid in uids if uid in self._since}
+        self._since = dict.fromkeys(uids, now) | earlier
+        return earlier
+
+
 def let_go(seen: Seen, now: datetime) -> Iterator[Delete]:
-    """Those whose time is over (spec rayservice §9.6)."""
-    for cluster in seen.unnamed:
-        due = _due(seen, cluster)
-        if not cluster.deleting and due is not None and due <= now:
-            yield delete(cluster)
+    """Those whose time is over, never in the pass that notices them (spec rayservice §9.6)."""
+    return (delete(one) for one in seen.unnamed if not one.deleting and _is_due(seen, one, now))
 
 
 def next_deletion(seen: Seen, now: datetime) -> timedelta | None:
-    """When to look again for the next of them; at once for one that was not noticed before."""
-    waits = [
-        (due - now if (due := _due(seen, cluster)) is not None else timedelta(0))
-        for cluster in seen.unnamed
-        if not cluster.deleting
-    ]
-    later = [one for one in waits if one > timedelta(0)]
-    return min(later, default=None)
+    """When to look again for the next of them that this pass leaves; without a delay at once."""
+    left = [one for one in seen.unnamed if not one.deleting and not _is_due(seen, one, now)]
+    return min((_due(seen, one, now) - now for one in left), default=None)
 
 
-def _due(seen: Seen, cluster: ClusterView) -> datetime | None:
-    since = seen.unwanted_since.get(cluster.uid)
-    return since + seen.deletion_delay if since is not None else None
+def _is_due(seen: Seen, cluster: ClusterView, now: datetime) -> bool:
+    return cluster.uid in seen.unwanted_since and _due(seen, cluster, now) <= now
+
+
+def _due(seen: Seen, cluster: ClusterView, now: datetime) -> datetime:
+    return seen.unwanted_since.get(cluster.uid, now) + seen.deletion_delay
 
 
 def delete(cluster: ClusterView, why: str = DELETE) -> Delete:

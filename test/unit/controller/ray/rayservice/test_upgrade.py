@@ -12,8 +12,9 @@ from api.meta import Json
 from api.v1 import wire
 from controller.ray.desired.hashes import goal_hash
 from controller.ray.options import Options
+from controller.ray.rayservice.upgrade import Unwanted
 from controller.runtime.plan import Create, MergePatch
-from localcluster.testing.rayservice_history import HEAD_TEMPLATE, RayServiceHistory, config, rayservice
+from localcluster.testing.rayservice_history import HEAD_TEMPLATE, START, RayServiceHistory, config, rayservice
 
 
 def group(name: str = "a", **more: Any) -> Json:
@@ -410,14 +411,50 @@ def test_a_replaced_cluster_is_kept_for_its_delay(delay: int | None, seconds: in
 
 
 @pytest.mark.spec("rayservice:E26")
-def test_without_a_delay_it_goes_in_the_next_pass() -> None:
+def test_without_a_delay_it_goes_in_the_pass_after_the_one_that_noticed_it() -> None:
+    """One look alone, which may be an odd one, deletes no cluster; the next one is taken at once."""
     life, _ = serving(rayClusterDeletionDelaySeconds=0)
     old, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers = "RUNNING", 1
+    while life.name("active") != new:
+        life.run().talk()
 
-    life.serves(new)
+    life.run()
+    assert (old in life.clusters, life.requeue_after) == (True, timedelta(0))
 
-    assert list(life.clusters) == [new]
-    assert old not in life.heads
+    life.run()
+    assert (list(life.clusters), life.requeue_after) == ([new], None)
+
+
+@pytest.mark.spec("rayservice:E26")
+def test_a_cluster_that_is_named_again_is_forgotten_as_unwanted() -> None:
+    """An older look must not shorten its time, should it be let go one day (spec rayservice §9.6)."""
+    life, name = serving()
+    named, unwanted = life.see(), Unwanted()
+    nameless = replace(named, service={**named.service, "status": {}})
+
+    assert unwanted.noticed(nameless, START) == {}
+    assert unwanted.noticed(nameless, START + timedelta(seconds=9)) == {f"uid-{name}": START}
+    assert unwanted.noticed(named, START + timedelta(seconds=10)) == {}
+    assert unwanted.noticed(nameless, START + timedelta(seconds=60)) == {}
+
+
+def test_a_pass_that_fails_keeps_the_old_cluster_no_longer_than_half_a_minute_beyond_its_time() -> None:
+    """The look that would come at once is the next try."""
+    life, _ = serving(rayClusterDeletionDelaySeconds=0)
+    _, new = life.replaced()
+    head = life.head_starts(new)
+    head.deploys, head.workers = "RUNNING", 1
+    while life.name("active") != new:
+        life.run().talk()
+    life.refuse = {"head label"}
+    head.healthy = False
+    life.talk()
+
+    life.run()
+
+    assert (life.error is not None, life.requeue_after) == (True, timedelta(seconds=30))
 
 
 @pytest.mark.spec("rayservice:E26")
