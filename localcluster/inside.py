@@ -27,7 +27,7 @@ from localcluster.apiserver.http import serving
 from localcluster.certificates import Certified, certified, names_on
 from localcluster.faults import Faults
 from localcluster.kubeconfig import write_kubeconfig
-from localcluster.node.forward import dialing
+from localcluster.node.forward import Reach, dialing, just_there
 from localcluster.node.interfaces import Runtime
 from localcluster.node.kubelet import Kubelet, NodeSettings
 from localcluster.running import Running, running
@@ -87,7 +87,7 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
                 chance=chance,
                 token=inside.token,
                 addresses=inside.addresses,
-                port=PORT,
+                port=PORT if inside.addresses is IN_A_CELL else 0,  # others of the machine may have it
                 faults=faults,
                 authority=own.authority,
             )
@@ -99,8 +99,8 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
         await stack.enter_async_context(serving(cluster.face, socket=directory / "api.sock"))
         for file in inside.preload:
             await create_all(cluster, json.loads(file.read_text()))
-        await stack.enter_async_context(node(inside, cluster))
-        await stack.enter_async_context(dialing(str(directory / "dial.sock")))
+        reach = await stack.enter_async_context(node(inside, cluster))
+        await stack.enter_async_context(dialing(str(directory / "dial.sock"), reach=reach))
         write_kubeconfig(directory / "kubeconfig", cluster.url, inside.token)
         if inside.account:
             token = await token_of(cluster.api, *inside.account.split("/"))
@@ -138,8 +138,8 @@ async def token_of(api: Api, namespace: str, name: str) -> str:
 
 
 @asynccontextmanager
-async def node(inside: Inside, cluster: Running) -> AsyncIterator[None]:
-    """The one node, and what runs its pods."""
+async def node(inside: Inside, cluster: Running) -> AsyncIterator[Reach]:
+    """The one node, and what runs its pods; yields where a connection to a pod really has to go."""
     settings = NodeSettings(
         name="manta",
         ip=inside.addresses.host,
@@ -148,20 +148,20 @@ async def node(inside: Inside, cluster: Running) -> AsyncIterator[None]:
         | inside.capacity,
     )
     async with (
-        runtime_of(inside, cluster) as runtime,
+        runtime_of(inside, cluster) as (runtime, reach),
         Kubelet(cluster.api, cluster.mirrors, runtime, settings, now=wall_clock).running() as kubelet,
     ):
         cluster.face.logs = kubelet.logs
-        yield
+        yield reach
 
 
 @asynccontextmanager
-async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[Runtime]:
+async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[tuple[Runtime, Reach]]:
     """Real processes, or a table that says how pods live."""
     if inside.node == "scripted":
         from localcluster.node.scripted import Scripted
 
-        yield Scripted()
+        yield Scripted(), just_there
         return
     from localcluster.node.celled import in_namespaces
     from localcluster.node.processes import OpenGround, process_runtime
@@ -172,7 +172,7 @@ async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[Runtime]
 
         ground = SharedMachine(inside.addresses).opened
     async with process_runtime(cluster.mirrors, inside.directory, inside.images, ground) as runtime:
-        yield runtime
+        yield runtime, runtime.reach
 
 
 def machine_memory() -> str:

@@ -12,6 +12,7 @@ __all__ = ["interrupted_early", "main"]
 
 Output = Literal["auto", "plain", "json"]
 Node = Literal["processes", "scripted"]
+Isolation = Literal["auto", "cell", "shared-host"]
 Form = Literal["text", "json", "sarif", "github"]
 Profile = Literal["compat", "standard", "strict"]
 FailOn = Literal["deny", "warn"]
@@ -20,7 +21,8 @@ ABOUT = "Ray on this machine, from the YAML that Kubernetes takes: the API, the 
 ENDING = "Full story, images and limits: docs/local.md. Files to begin with: config/samples/."
 RUN = """Run what is in FILE, follow it, and clean up: a local cluster of its own comes and goes with it.
 
-No Kubernetes is needed, nor root where user namespaces are allowed. What is wrong with FILE is told before it starts.
+No Kubernetes is needed, nor root. Where namespaces are allowed, pods are kept from this machine, elsewhere they share
+it (--isolation, docs/shared-host.md). What is wrong with FILE is told before it starts.
 Pods become processes; an image such as rayproject/ray:2.52.0 is an environment with that Ray, made once from PyPI.
 
     manta run config/samples/rayjob.yaml
@@ -55,6 +57,8 @@ HELP = {
     "keep": "Stay when it is over, to look around, until Ctrl-C.",
     "output": "auto: a live table on a terminal, plain lines elsewhere. json: an object a line, for scripts.",
     "node": "processes: pods are real processes, with real Ray. scripted: nothing runs in them, to try YAML out.",
+    "isolation": "cell: pods live in namespaces. shared-host: they share this machine, without privileges and with "
+    "limits: docs/shared-host.md. auto: a cell if there is one to be had.",
     "node_resources": "What this machine shall claim to have besides, such as nvidia.com/gpu=8. May be repeated.",
     "port": "Port of the Kubernetes API on 127.0.0.1; 0 takes any that is free.",
     "kubeconfig": "Where to write the kubeconfig, a new file that is gone at the end; by default a private one.",
@@ -103,6 +107,9 @@ def command() -> None:
     NodeResources = Annotated[  # noqa: N806 - a type
         list[str] | None, typer.Option(metavar="NAME=AMOUNT", help=HELP["node_resources"])
     ]
+    IsolationOption = Annotated[  # noqa: N806
+        Isolation, typer.Option(help=HELP["isolation"], envvar="MANTA_ISOLATION")
+    ]
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -120,6 +127,7 @@ def command() -> None:
         keep: Annotated[bool, typer.Option("--keep", help=HELP["keep"])] = False,
         output: Annotated[Output, typer.Option(help=HELP["output"])] = "auto",
         node: Annotated[Node, typer.Option(help=HELP["node"])] = "processes",
+        isolation: IsolationOption = "auto",
         node_resources: NodeResources = None,
         port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help=HELP["port"])] = 0,
         kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help=HELP["kubeconfig"])] = None,
@@ -128,7 +136,7 @@ def command() -> None:
         from manta.run import Wishes
         from manta.run import run as run_file
 
-        wishes = Wishes(node, amounts(node_resources), port, output, keep, kubeconfig)
+        wishes = Wishes(node, amounts(node_resources), port, output, keep, kubeconfig, isolation)
         raise typer.Exit(run_file(file, wishes))
 
     @app.command(help=UP, epilog=ENDING)
@@ -136,6 +144,7 @@ def command() -> None:
         apply: Annotated[list[str] | None, typer.Option(metavar="FILE", help=HELP["apply"])] = None,
         output: Annotated[Output, typer.Option(help=HELP["output"])] = "auto",
         node: Annotated[Node, typer.Option(help=HELP["node"])] = "processes",
+        isolation: IsolationOption = "auto",
         node_resources: NodeResources = None,
         data: Annotated[Path | None, typer.Option(metavar="FOLDER", help=HELP["data"])] = None,
         port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help=HELP["port"])] = 8001,
@@ -149,7 +158,7 @@ def command() -> None:
             raise typer.BadParameter(
                 "not supported yet: state lives in memory and ends with manta", param_hint="--data"
             )
-        wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig)
+        wishes = Wishes(node, amounts(node_resources), port, output, False, kubeconfig, isolation)
         raise typer.Exit(stay_up(apply or [], wishes))
 
     @app.command(help=LINT, epilog=LINT_ENDING)

@@ -1,29 +1,33 @@
 """A local cluster with the operator on it, for the length of a block: what `manta up` and `manta run` stand on.
 
-Three processes: this one, and inside a cell the local cluster and the operator. What is inside is reached through
-Unix sockets in one private folder, which goes with the block.
+Three processes: this one, and inside a cell the local cluster and the operator; where there is no cell to be had, they
+share the machine (isolation.py). What is inside is reached through Unix sockets in one private folder, which goes with
+the block.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from localcluster.addresses import IN_A_CELL, shared_machine
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
 from manta.api import Api, connected
 from manta.folder import clear_away, held, new_folder
 from manta.gates import OPENED
+from manta.isolation import Isolation, NoBlock, a_block, a_port, falling_back, way_out
 
-__all__ = ["Local", "NotStarted", "local_cluster"]
+__all__ = ["Level", "Local", "NotStarted", "local_cluster"]
 
 START_SECONDS = 60.0
 CLUSTER = ("localcluster.inside",)  # the module that is the local cluster
@@ -34,8 +38,6 @@ ACCOUNT = ("kube-system", "manta-operator")  # who the operator is, so that its 
 # Bad objects are refused at once, as with an installed operator. It and the API server share a loopback, so the
 # webhooks need no Service; the Secret with their certificates goes where nobody looks.
 WEBHOOKS = (
-    f"--webhook-bind-address=127.0.0.1:{WEBHOOK_PORT}",
-    f"--webhook-url=https://127.0.0.1:{WEBHOOK_PORT}",
     "--webhook-certificates=self-managed",
     "--webhook-lame-duck=0s",
     f"--leader-election-namespace={ACCOUNT[0]}",
@@ -59,6 +61,21 @@ class NotStarted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """How a cluster is kept from the machine, and where its own programs listen; `block`: see addresses.py."""
+
+    isolation: Isolation = "cell"
+    block: int | None = None
+    health_port: int = HEALTH_PORT
+    webhook_port: int = WEBHOOK_PORT
+
+    @property
+    def host(self) -> str:
+        """The address of the cluster's own programs."""
+        return (IN_A_CELL if self.block is None else shared_machine(self.block)).host
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """A running local cluster."""
 
@@ -66,6 +83,7 @@ class Local:
     directory: Path
     cell: Cell
     token: str
+    level: Level = Level()
 
     @property
     def api_socket(self) -> str:
@@ -86,11 +104,14 @@ async def local_cluster(
     told: Callable[[str], None],
     log_lines: int = 20,
     cluster: Sequence[str] = CLUSTER,
+    isolation: Isolation = "auto",
+    said: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Local]:
     """Cluster and operator run inside the block, and nothing of them is left behind. Raises NotStarted.
 
-    `told` gets the lines of progress of images that are made. `cluster` is the module that is the local cluster, with
-    arguments of its own: another one than usual is what tests bring.
+    `told` gets the lines of progress of images that are made; `said` the sentence that tells what follows when `auto`
+    finds no cell. `cluster` is the module that is the local cluster, with arguments of its own: another one than usual
+    is what tests bring.
     """
     from localcluster.node.images import Images, serving_images
 
@@ -99,13 +120,17 @@ async def local_cluster(
     with held(directory):
         token = secrets.token_urlsafe(24)
         prepare(directory, token)
+
+        def programs_at(level: Level) -> list[Program]:
+            return programs(directory, node, capacity, cluster, level)
+
         async with (
             serving_images(directory / "images.sock", Images(cache()), told),  # the cell has no network for it
-            in_a_cell(programs(directory, node, capacity, cluster)) as cell,
+            started(programs_at, isolation, said or told) as (cell, level),
         ):
-            await until_ready(cell, directory, log_lines)
+            await until_ready(cell, directory, log_lines, level)
             async with connected(str(directory / "api.sock"), token) as api:
-                yield Local(api, directory, cell, token)
+                yield Local(api, directory, cell, token, level)
 
 
 def prepare(directory: Path, token: str) -> None:
@@ -117,27 +142,37 @@ def prepare(directory: Path, token: str) -> None:
     (directory / "crds.json").write_bytes(b"[" + b",".join(texts) + b"]")
 
 
-def programs(directory: Path, node: str, capacity: Mapping[str, str], module: Sequence[str] = CLUSTER) -> list[Program]:
+def programs(
+    directory: Path, node: str, capacity: Mapping[str, str], module: Sequence[str] = CLUSTER, level: Level = Level()
+) -> list[Program]:
     """The local cluster, and the operator once that is ready; an operator that dies is started again."""
     cluster = [sys.executable, "-m", *module, "--directory", str(directory), "--node", node]
     cluster += ["--preload", str(directory / "crds.json"), "--images", str(cache()), "--account", "/".join(ACCOUNT)]
+    cluster += [] if level.block is None else ["--block", str(level.block)]
     for name, amount in capacity.items():
         cluster += ["--capacity", f"{name}={amount}"]
-    operator = [sys.executable, "-c", OPERATOR, str(directory / "ready")]
-    operator += ["--kubeconfig", f"{directory}/operator.kubeconfig", *WEBHOOKS]
-    operator += ["--enable-leader-election=false", "--metrics-addr=0"]
-    operator += [f"--health-probe-bind-address=:{HEALTH_PORT}"]
-    operator += [f"--feature-gates={','.join(f'{gate}=true' for gate in OPENED)}"]
     return [
         Program("local cluster", tuple(cluster), log=str(directory / "cluster.log")),
         Program(
             "operator",
-            tuple(operator),
+            tuple(operator(directory, level)),
             environment={"ENABLE_WEBHOOKS": "true"},
             log=str(directory / "operator.log"),
             essential=False,
         ),
     ]
+
+
+def operator(directory: Path, level: Level) -> list[str]:
+    """Its command."""
+    words = [sys.executable, "-c", OPERATOR, str(directory / "ready")]
+    words += ["--kubeconfig", f"{directory}/operator.kubeconfig", *WEBHOOKS]
+    webhooks = f"{level.host}:{level.webhook_port}"
+    words += [f"--webhook-bind-address={webhooks}", f"--webhook-url=https://{webhooks}"]
+    words += ["--enable-leader-election=false", "--metrics-addr=0"]
+    words += [f"--health-probe-bind-address={level.host}:{level.health_port}"]
+    words += [f"--feature-gates={','.join(f'{gate}=true' for gate in OPENED)}"]
+    return words
 
 
 def cache() -> Path:
@@ -146,20 +181,40 @@ def cache() -> Path:
 
 
 @asynccontextmanager
-async def in_a_cell(inside: Sequence[Program]) -> AsyncIterator[Cell]:
-    """`a_cell`, with its refusal as NotStarted."""
-    try:
-        async with a_cell(inside) as cell:
-            yield cell
-    except CellRefused as error:
-        raise NotStarted(str(error)) from error
+async def started(
+    programs_at: Callable[[Level], Sequence[Program]], isolation: Isolation, said: Callable[[str], None]
+) -> AsyncIterator[tuple[Cell, Level]]:
+    """The programs run, in a cell if there is one to be had and nothing else is wished for. Raises NotStarted."""
+    async with AsyncExitStack() as stack:
+        if isolation != "shared-host":
+            try:
+                cell = await stack.enter_async_context(a_cell(programs_at(Level())))
+            except CellRefused as refused:
+                if isolation == "cell":
+                    raise NotStarted(way_out(str(refused))) from refused
+                said(falling_back(refused.reason))
+            else:
+                yield cell, Level()
+                return
+        try:
+            block = stack.enter_context(a_block(random.Random(os.urandom(16))))
+            level = on_the_machine(block)
+        except NoBlock as error:
+            raise NotStarted(str(error)) from error
+        yield await stack.enter_async_context(a_cell(programs_at(level), shared=True)), level
 
 
-async def until_ready(cell: Cell, directory: Path, log_lines: int) -> None:
+def on_the_machine(block: int) -> Level:
+    """The level of a run that has that block."""
+    host = shared_machine(block).host
+    return Level("shared-host", block, a_port(host, HEALTH_PORT), a_port(host, WEBHOOK_PORT))
+
+
+async def until_ready(cell: Cell, directory: Path, log_lines: int, level: Level) -> None:
     """Waits until cluster and operator say so. Raises NotStarted with the end of the log of what failed."""
     try:
         async with asyncio.timeout(START_SECONDS):
-            ended = await ended_before(cell, all_ready(directory))
+            ended = await ended_before(cell, all_ready(directory, level))
     except TimeoutError:
         told = last_lines(directory, log_lines)
         raise NotStarted(f"the local cluster was not ready within {START_SECONDS:g} s\n{told}") from None
@@ -178,16 +233,16 @@ async def ended_before(cell: Cell, other: Coroutine[Any, Any, None]) -> str:
     return "" if end.cancelled() else end.result()
 
 
-async def all_ready(directory: Path) -> None:
+async def all_ready(directory: Path, level: Level) -> None:
     """Until both say so. The cluster makes a file, the operator answers a request: both take but a few looks."""
-    while not (directory / "ready").exists() or not await operator_ready(directory):  # noqa: ASYNC110 - files of others tell no event
+    while not (directory / "ready").exists() or not await operator_ready(directory, level):  # noqa: ASYNC110 - files of others tell no event
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def operator_ready(directory: Path) -> bool:
+async def operator_ready(directory: Path, level: Level) -> bool:
     """GET /readyz of the operator, through the dialer."""
     try:
-        reader, writer = await dial(str(directory / "dial.sock"), "127.0.0.1", HEALTH_PORT)
+        reader, writer = await dial(str(directory / "dial.sock"), level.host, level.health_port)
     except OSError:
         return False
     try:

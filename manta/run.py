@@ -25,6 +25,7 @@ from manta.documents import Document, Unusable, read_documents
 from manta.doors import sharing
 from manta.ending import Stopped, heeding_signals
 from manta.follow import follow
+from manta.isolation import Isolation
 from manta.kubeconfig import kept_for
 from manta.lines import Verdict
 from manta.local import Local, NotStarted, local_cluster
@@ -56,6 +57,7 @@ class Wishes:
     output: str = "auto"
     keep: bool = False
     kubeconfig: Path | None = None
+    isolation: Isolation = "auto"
 
 
 class Refusal(Exception):
@@ -139,7 +141,8 @@ async def running(documents: Sequence[Document], followed: Document, advice: Ite
     with chosen(wishes.output, progress) as show:
         async with reachable(wishes, show) as (local, url):
             show.stage("")
-            show.say(f"local cluster on {url}; kubectl --kubeconfig {kubeconfig_of(wishes, local)} get pods")
+            kubectl = f"kubectl --kubeconfig {kubeconfig_of(wishes, local)}"
+            show.say(f"local cluster on {url}; {kubectl} get pods", isolation=local.level.isolation)
             warn(advice, show)
             created = await apply(local, documents, show)
             followed = created[documents.index(followed)]
@@ -181,7 +184,8 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
     output = "plain" if wishes.output == "auto" else wishes.output
     with chosen(output, Progress("", "")) as show:
         async with reachable(wishes, show) as (local, url):
-            show.say(f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}")
+            where = f"local cluster on {url}\nexport KUBECONFIG={kubeconfig_of(wishes, local)}"
+            show.say(where, isolation=local.level.isolation)
             warn(advice, show)
             await apply(local, documents, show)
             async with (
@@ -206,7 +210,13 @@ async def reachable(wishes: Wishes, show: Show) -> AsyncIterator[tuple[Local, st
     with kept_for(wishes.kubeconfig):
         async with relaying(connect, port=wishes.port) as port:
             show.stage("starting the local cluster")
-            async with local_cluster(node=wishes.node, capacity=wishes.capacity, told=show.stage) as local:
+            async with local_cluster(
+                node=wishes.node,
+                capacity=wishes.capacity,
+                told=show.stage,
+                isolation=wishes.isolation,
+                said=show.say,
+            ) as local:
                 url = f"http://127.0.0.1:{port}"
                 write_kubeconfig(kubeconfig_of(wishes, local), url, local.token)
                 yield local, url

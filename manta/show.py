@@ -36,8 +36,8 @@ class Show(Protocol):
         """A line of the job's own output; what is no news is kept for programs and not shown to people."""
         ...
 
-    def say(self, text: str) -> None:
-        """A sentence of ours."""
+    def say(self, text: str, **members: str) -> None:
+        """A sentence of ours; `members` are for programs."""
         ...
 
     def stage(self, text: str) -> None:
@@ -71,7 +71,7 @@ class Plain:
         if news:
             self.write(f"         | {uncoloured(text)}")
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, **members: str) -> None:
         """See Show."""
         self.write(text)
 
@@ -106,9 +106,9 @@ class Json:
         """See Show."""
         self.write(what="log", text=uncoloured(text), news=news)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, **members: str) -> None:
         """See Show."""
-        self.write(what="note", text=text)
+        self.write(what="note", text=text, **members)
 
     def stage(self, text: str) -> None:
         """See Show."""
@@ -190,7 +190,7 @@ class Rich:
         bar = Text("         │ ", "cyan")
         self.hang(bar, bar, Text.from_ansi(text))
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, **members: str) -> None:
         """See Show. Long lines are left to the terminal, so that a command in them can be copied."""
         self.console.print(text, markup=False, soft_wrap=True)
 

@@ -11,6 +11,10 @@ and that one dies when its parent does (PR_SET_PDEATHSIG) and when the lifeline 
 
 As an ordinary user there is a user namespace around it in which that user is root.
 
+Where no namespace is to be had, the same programs run on the machine itself, `shared`: the launcher is what PID 1 is
+in a cell. It adopts every orphan below it and kills all that is left when it ends; the kernel kills the programs when
+it is killed itself, and their own supervisors end the containers.
+
 `python -m localcluster.node.cell LIFELINE REPORT < description` is the launcher; nobody calls it by hand.
 """
 
@@ -33,7 +37,11 @@ GRACE_SECONDS = 5.0  # between asking the programs to end and killing them
 
 
 class CellRefused(Exception):
-    """The machine does not let us make the namespaces; the message says which, and the way out."""
+    """The machine does not let us make the namespaces; the message says why, and the way out. `reason`: in short."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +71,16 @@ class Cell:
 
 
 @asynccontextmanager
-async def a_cell(programs: Sequence[Program], *, hostname: str = "manta") -> AsyncIterator[Cell]:
-    """The programs run in a cell of their own while the block is open. Raises CellRefused.
+async def a_cell(programs: Sequence[Program], *, hostname: str = "manta", shared: bool = False) -> AsyncIterator[Cell]:
+    """The programs run in a cell of their own while the block is open; `shared`: without one. Raises CellRefused.
 
     Left, they get SIGTERM and GRACE_SECONDS, then nothing of the cell is left. Must be entered in the main thread:
     the parent-death signal follows the thread that forks.
     """
     alive_read, alive_write = os.pipe()
     report_read, report_write = os.pipe()
-    description = json.dumps({"hostname": hostname, "programs": [asdict(program) for program in programs]})
+    described = [asdict(program) for program in programs]
+    description = json.dumps({"hostname": hostname, "shared": shared, "programs": described})
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -108,11 +117,20 @@ async def _reported(descriptor: int, process: asyncio.subprocess.Process) -> dic
     finally:
         transport.close()
     if line:
-        pids: dict[str, int] = json.loads(line)
+        told = json.loads(line)
+        if "refused" in told:
+            raise CellRefused(_in_a_sentence(told["refused"]), told["refused"])
+        pids: dict[str, int] = told["pids"]
         return pids
     assert process.stderr is not None
-    said = (await process.stderr.read()).decode(errors="replace").strip()
-    raise CellRefused(said or "the cell ended before it began")
+    said = (await process.stderr.read()).decode(errors="replace").strip() or "the cell ended before it began"
+    raise CellRefused(said, said)
+
+
+def _tell(report: int, **what: object) -> None:
+    """The one line that `_reported` reads."""
+    os.write(report, json.dumps(what).encode() + b"\n")
+    os.close(report)
 
 
 async def _gone(process: asyncio.subprocess.Process) -> None:
@@ -137,7 +155,7 @@ def refusal() -> str | None:
         os._exit(code)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    return None if code == 0 else _in_a_sentence(OSError(code, os.strerror(code)))
+    return None if code == 0 else _in_a_sentence(os.strerror(code))
 
 
 # The launcher and init: they run in the process that a_cell starts
@@ -158,10 +176,10 @@ def _separate() -> None:
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
-def _in_a_sentence(error: OSError) -> str:
+def _in_a_sentence(reason: str) -> str:
     who = "root" if os.geteuid() == 0 else "an ordinary user"
     return (
-        f"this machine does not let {who} make namespaces ({error.strerror}), and pods need some of their own. "
+        f"this machine does not let {who} make namespaces ({reason}), and pods need some of their own. "
         "In a container, run it with --privileged or with a seccomp profile that allows unshare and mount; on a "
         "machine, set the sysctls user.max_user_namespaces above 0 and kernel.unprivileged_userns_clone or "
         "kernel.apparmor_restrict_unprivileged_userns so that unprivileged user namespaces are allowed; or run as root."
@@ -172,11 +190,13 @@ def launch(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
     """Make the namespaces, fork init into them, and end as it ends."""
     from localcluster.node import kernel
 
+    if description["shared"]:
+        return _on_the_machine(lifeline, report, description)
     kernel.die_with_parent()
     try:
         _separate()
     except OSError as error:
-        sys.stderr.write(_in_a_sentence(error))
+        _tell(report, refused=str(error.strerror))
         return 1
     kernel.die_with_parent()  # a new user namespace made the kernel forget it
     if _closed(lifeline):  # manta died before the kernel knew that we follow it
@@ -191,6 +211,21 @@ def launch(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
     os.close(report)
     _, status = os.waitpid(init, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def _on_the_machine(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
+    """This process is the init of programs without a cell."""
+    from localcluster.node import kernel
+    from localcluster.node.descent import end_all_below
+
+    kernel.adopt_orphans()
+    kernel.die_with_parent(signal.SIGTERM)  # in order, unlike PID 1: the kernel would not end the others with us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    init = Init(lifeline, [Program(**one) for one in description["programs"]], pid=os.getpid())
+    try:
+        return init.run(report)
+    finally:
+        end_all_below()
 
 
 def _closed(pipe: int) -> bool:
@@ -212,17 +247,20 @@ def _init(lifeline: int, report: int, description: Mapping[str, Any]) -> int:
         kernel.set_hostname(description["hostname"])
         kernel.loopback_up()
     except OSError as error:
-        sys.stderr.write(_in_a_sentence(OSError(error.errno or 1, str(error.strerror))))
+        _tell(report, refused=str(error.strerror))
         return 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return Init(lifeline, [Program(**one) for one in description["programs"]]).run(report)
 
 
 class Init:
-    """Starts the programs, reaps what nobody else does, and ends all when the lifeline or an essential one ends."""
+    """Starts the programs, reaps what nobody else does, and ends all when the lifeline or an essential one ends.
 
-    def __init__(self, lifeline: int, programs: Sequence[Program]) -> None:
-        self.lifeline = lifeline
+    `pid`: its own, as those outside know it. Programs die with it.
+    """
+
+    def __init__(self, lifeline: int, programs: Sequence[Program], *, pid: int = 1) -> None:
+        self.lifeline, self.pid = lifeline, pid
         self.programs = list(programs)
         self.running: dict[int, Program] = {}
         self.ending = False
@@ -236,16 +274,19 @@ class Init:
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         for program in self.programs:
             self.start(program)
-        outside = {"init": 1} | {program.name: pid for pid, program in self.running.items()}
-        os.write(report, json.dumps(outside).encode() + b"\n")
-        os.close(report)
+        _tell(report, pids={"init": self.pid} | {program.name: pid for pid, program in self.running.items()})
         return self.watch(wake_read)
 
     def start(self, program: Program) -> None:
         """Fork and exec one program, its output into its log."""
+        from localcluster.node import kernel
+
         pid = os.fork()
         if pid == 0:
             try:
+                kernel.die_with_parent()
+                if os.getppid() != self.pid:  # it died before the kernel knew that we follow it
+                    os._exit(1)
                 os.setsid()
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -279,7 +320,7 @@ class Init:
             if self.ending and deadline is None:
                 deadline = time.monotonic() + GRACE_SECONDS
             if deadline is not None and time.monotonic() >= deadline:
-                return code  # the kernel kills what is left with us
+                return code  # what is left is killed with us
         return code
 
     def reap(self) -> int:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
-__all__ = ["PortTaken", "carry", "dial", "dialing", "forwarding", "relaying"]
+__all__ = ["PortTaken", "Reach", "carry", "dial", "dialing", "forwarding", "just_there", "relaying"]
 
+Reach: TypeAlias = Callable[[str, int], tuple[str, int]]  # where a connection to an address and port really has to go
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CONNECT_SECONDS = 10.0
 CHUNK = 256 * 1024
@@ -26,16 +28,20 @@ class PortTaken(Exception):
         self.port = port
 
 
+def just_there(host: str, port: int) -> tuple[str, int]:
+    """Where all is as it seems."""
+    return host, port
+
+
 @asynccontextmanager
-async def dialing(path: str, resolve: Callable[[str], Awaitable[str]] | None = None) -> AsyncIterator[None]:
+async def dialing(path: str, *, reach: Reach = just_there) -> AsyncIterator[None]:
     """Inside: serves the socket at `path`; every connection is carried to the address that its first line names."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             host, _, port = (await reader.readline()).decode().strip().rpartition(":")
-            address = await resolve(host) if resolve is not None else host
             async with asyncio.timeout(CONNECT_SECONDS):
-                inner = await asyncio.open_connection(address, int(port))
+                inner = await asyncio.open_connection(*reach(host, int(port)))
         except (OSError, ValueError, TimeoutError) as error:
             writer.write(f"error {str(error) or type(error).__name__}\n".encode())
             await _close(writer)

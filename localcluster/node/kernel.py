@@ -28,6 +28,7 @@ __all__ = [
     "MS_RDONLY",
     "MS_REC",
     "MS_REMOUNT",
+    "adopt_orphans",
     "die_with_parent",
     "loopback_up",
     "mount",
@@ -58,6 +59,7 @@ MS_PRIVATE: Final = 0x40000
 
 MNT_DETACH: Final = 0x2
 PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
 SYS_MOUNT_SETATTR: Final = (
     442  # the same on every architecture; since Linux 5.12, and in no libc wrapper we may rely on
 )
@@ -159,3 +161,8 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     To be called again after anything that changes credentials (a new user namespace does): the kernel then forgets it.
     """
     _checked(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent ends become children of this process. Children do not inherit it."""
+    _checked(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")

@@ -58,6 +58,10 @@ class ProcessRuntime:
     def on_stir(self, stirred: Callable[[str, str], None]) -> None:
         """Real processes are never steady: nobody is told."""
 
+    def reach(self, address: str, port: int) -> tuple[str, int]:
+        """Where a connection to that port of a pod really has to go."""
+        return self._ground.reach(address, port)
+
     def has_image(self, image: str) -> bool:
         return self._images.find(image) is not None
 
