@@ -13,6 +13,7 @@ from api.meta import Json, Ref, Resource
 from api.meta import controller_of as controller_owner
 from api.v1 import wire
 from controller.admission import context_of
+from controller.ray.concerns import Concerns
 from controller.ray.dashboard.http import RayTransport
 from controller.ray.dashboard.sessions import DashboardSessions
 from controller.ray.metrics import JobDurations, RaySeries
@@ -158,6 +159,7 @@ def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str
         rng=kit.rng,
         options=settings.options,
         secret=secret,
+        concerns=concerns(settings, wire.RAY_CLUSTERS),
     )
     return controller_of(kit, settings, raycluster.NAME, reconciler, raycluster.sources())
 
@@ -179,6 +181,7 @@ def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions,
         rng=kit.rng,
         options=settings.options,
         durations=durations,
+        concerns=concerns(settings, wire.RAY_JOBS),
     )
     return controller_of(kit, settings, rayjob.NAME, reconciler, rayjob.sources(users_of))
 
@@ -206,6 +209,7 @@ def rayservice_controller(kit: Kit, settings: Settings, sessions: DashboardSessi
         clock=kit.clock,
         rng=kit.rng,
         options=settings.options,
+        concerns=concerns(settings, wire.RAY_SERVICES),
     )
     return controller_of(kit, settings, rayservice.NAME, reconciler, rayservice.sources(owner_of_pod, owner_of_slice))
 
@@ -218,8 +222,14 @@ def raycronjob_controller(kit: Kit, settings: Settings) -> Controller:
         recorder=kit.recorder,
         clock=kit.clock,
         options=settings.options,
+        concerns=concerns(settings, wire.RAY_CRON_JOBS),
     )
     return controller_of(kit, settings, raycronjob.NAME, reconciler, raycronjob.sources())
+
+
+def concerns(settings: Settings, resource: Resource) -> Concerns:
+    """What admission would say of that kind, whether or not this operator serves webhooks."""
+    return Concerns(resource.kind, context_of(settings.options, settings.admission))
 
 
 def controller_of(

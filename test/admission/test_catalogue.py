@@ -6,7 +6,7 @@ of admission are asked, as by an ordinary user in a cluster with cert-manager an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -15,10 +15,27 @@ import pytest
 import yaml
 
 from api.v1.gates import DEFAULT_GATES
+from api.v1.raycluster import RayCluster
+from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
+from api.v1.rules.settings import AdmissionSettings
+from api.v1.wire import MANAGER
+from controller.admission import context_of
+from controller.ray.concerns import concern_of
+from controller.ray.options import Options
+from controller.ray.raycluster import validation as raycluster
+from controller.ray.raycluster.seen import Seen
+from controller.ray.raycronjob import validation as raycronjob
+from controller.ray.rayjob import validation as rayjob
+from controller.ray.rayservice import validation as rayservice
+from controller.runtime.plan import Announcement
+from controller.settings import options_from
 from localcluster.apiserver.kinds.base import DecodeError
 from localcluster.apiserver.metadata import decode_metadata
+from localcluster.testing.raycronjob_history import RayCronJobHistory
+from localcluster.testing.rayjob_history import RayJobHistory
+from localcluster.testing.rayservice_history import RayServiceHistory
 from manta.documents import read_documents
 from manta.findings import UNPLACED, Target, findings
 from manta.served import Nowhere, ServedKind, served_kind
@@ -124,6 +141,58 @@ def test_lint_tells_the_same_of_what_is_created(path: Path) -> None:
     lines = {f"{one.rule or SCHEMA} {one.weight} {one.path}" for one in found}
     refused = {line for line in lines if line.startswith(SCHEMA)}
     assert sorted(refused or lines) == sorted(case.expected)
+
+
+@pytest.mark.parametrize("path", told(CREATED))
+@pytest.mark.spec("admission:P1")
+def test_the_reconcile_loop_refuses_what_the_reference_refuses_and_runs_the_rest(path: Path) -> None:
+    """With the reference's event, of the first thing that is wrong. What admission alone refuses is told of.
+
+    What this operator cannot do yet it refuses as well, and says that it cannot.
+    """
+    case = case_of(path)
+    kind, new = taken(case)
+    if new is None:
+        return
+    rules = {rule.id: rule for rule in RULES_BY_KIND[kind]}
+    options = options_from({}, {}, case.gates, cron_backfill_limit=0)
+    webhook = context_of(options, AdmissionSettings())
+    denials = [one.rule for one in judge(kind, new, None, webhook).denials]
+    refusing = [one for one in denials if rules[one].enforced]
+
+    event, concern = REFUSALS[kind](new, options), concern_of(kind, new, webhook)
+
+    if refusing:
+        assert event is not None
+        assert (event.type, event.action, event.reason) == ("Warning", "Validate", rules[refusing[0]].reason)
+        assert f"[{refusing[0]}]" in event.note
+    else:
+        assert event is None or "not supported yet" in event.note
+    silent = [one for one in denials if not rules[one].fixed and f"[{one}]" not in concern and "more" not in concern]
+    assert silent == []
+    assert bool(concern) == any(not rules[one].fixed for one in denials)
+
+
+def taken(case: Case) -> tuple[str, Json | None]:
+    """The kind, and the object as it is stored; None if it is not, or is another's to work on."""
+    kind = str(case.new["kind"])
+    try:
+        served, new = shaped(case.new)
+    except DecodeError:
+        return kind, None
+    if served.rules.validate(new, Nowhere()) or new["spec"].get("managedBy", MANAGER) != MANAGER:
+        return kind, None
+    metadata = {"namespace": "default", "uid": "u", "generation": 1, **new["metadata"]}
+    metadata.setdefault("name", metadata.get("generateName", "") + "xxxxx")
+    return kind, {**new, "metadata": metadata}
+
+
+REFUSALS: Final[Mapping[str, Callable[[Json, Options], Announcement | None]]] = {
+    "RayCluster": lambda new, options: raycluster.refusal(Seen(object=new, cluster=RayCluster.from_json(new)), options),
+    "RayJob": lambda new, options: rayjob.complaint(RayJobHistory(new, options).see()),
+    "RayService": lambda new, options: rayservice.complaint(RayServiceHistory(new, options).see()),
+    "RayCronJob": lambda new, options: raycronjob.complaint(RayCronJobHistory(new, options).see()),
+}
 
 
 def test_the_catalogue_is_as_large_as_it_was_meant_to_be() -> None:

@@ -12,6 +12,7 @@ from api.meta import Ref
 from api.v1 import wire
 from api.v1.common import Malformed
 from api.v1.raycluster import RayCluster
+from controller.ray.concerns import Concerns
 from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
@@ -67,9 +68,11 @@ class RayClusterReconciler:
         rng: random.Random,
         options: Options,
         secret: Callable[[], str],
+        concerns: Concerns,
     ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._clock, self._rng, self._options, self._secret = clock, rng, options, secret
+        self._concerns = concerns
         self._memories: dict[Ref, Memory] = {}
         self._views: dict[Ref, Views[PodView]] = {}
 
@@ -79,6 +82,7 @@ class RayClusterReconciler:
         if seen is None:
             self._memories.pop(key, None)
             self._views.pop(key, None)
+            self._concerns.forget(key)
             return DONE  # owner references clean up
         fresh = self._fresh()
         plan = decide(seen, self._options, fresh)
@@ -93,7 +97,7 @@ class RayClusterReconciler:
             return Result(requeue_after=CONFLICT_PAUSE)
         said = report(seen, plan, outcomes, self._clock.now(), self._options)
         announce = self._recorder.about(wire.RAY_CLUSTERS, seen.object, NAME)
-        for event in said.events:
+        for event in (*said.events, *(self._concerns.news(key, seen.object) if plan.notes.get(REPORTED) else ())):
             announce(event)
         if said.status is not None:
             seen = await self._keep_ticket(seen, outcomes)
@@ -109,7 +113,7 @@ class RayClusterReconciler:
             return None
         seen = self._memories.get(key, Memory()).recall(seen)
         self._memories[key] = Memory.after(seen)
-        return seen
+        return replace(seen, concern=self._concerns.about(key, seen.object))
 
     def _fresh(self) -> Fresh:
         return Fresh(ticket="".join(self._rng.choices(wire.SAFE_ALPHABET, k=TICKET_LENGTH)), token=self._secret())

@@ -131,6 +131,7 @@ class Seen:
     spent: Filled = frozenset()  # what this process saw filled earlier, under the present ticket, and is empty now
     known: bool = False  # did this process look at the cluster before?
     accepted: bool = False  # did it judge this very spec, with these labels and annotations, and found it good?
+    concern: str = ""  # what admission would refuse, and the reference runs
 
     @property
     def name(self) -> str:

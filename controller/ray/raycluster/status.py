@@ -15,6 +15,7 @@ from typing import Any, Final
 from api.core import PODS
 from api.meta import Condition, ConditionStatus, Json, condition, format_time, parse_time, set_condition
 from api.v1.raycluster import HeadInfo, RayClusterCondition, RayClusterState, RayClusterStatus
+from controller.ray.concerns import DOUBTFUL, doubtful
 from controller.ray.desired.facts import Facts, facts_of
 from controller.ray.desired.resources import desired_resources
 from controller.ray.options import Options
@@ -25,7 +26,7 @@ from controller.runtime.plan import Announcement, Create, Delete, Outcome, Plan,
 
 __all__ = ["OWN_CONDITIONS", "SETTLING", "Report", "report", "seen_after"]
 
-OWN_CONDITIONS: Final = frozenset({RayClusterCondition.REPLICA_FAILURE.value})  # taken away when it is over
+OWN_CONDITIONS: Final = frozenset({RayClusterCondition.REPLICA_FAILURE.value, DOUBTFUL})  # taken away when it is over
 # Longest time that a count may lag while pods are on their way. Ray's head answers its first probe after 10 s and
 # workers follow some seconds later, so a start is mostly two writes: begun, and ready.
 SETTLING: Final = timedelta(seconds=20)
@@ -212,8 +213,10 @@ def _conditions(seen: Seen, outcomes: Sequence[Outcome], now: datetime, *, clean
         conditions = set_condition(conditions, _new(RayClusterCondition.REPLICA_FAILURE, "True", *failed, now))
     elif clean:
         conditions = [one for one in conditions if one["type"] != RayClusterCondition.REPLICA_FAILURE]
+    if not seen.concern:
+        conditions = [one for one in conditions if one["type"] != DOUBTFUL]
     changes = [_head_pod_ready(seen, now), *_provisioned(seen, now), *_suspend_conditions(seen, now)]
-    for one in changes:
+    for one in (*changes, *doubtful(seen.concern, now)):
         conditions = set_condition(conditions, one)
     return conditions
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from api.meta import Ref
 from api.v1 import wire
+from controller.ray.concerns import Concerns
 from controller.ray.options import Options
 from controller.ray.raycronjob.decide import decide
 from controller.ray.raycronjob.observe import observe
@@ -28,20 +29,30 @@ WATCHED: Final = (Watched(wire.RAY_CRON_JOBS),)
 class RayCronJobReconciler:
     """`Reconciler` for RayCronJobs."""
 
-    def __init__(self, *, client: Client, reader: Reader, recorder: Recorder, clock: Clock, options: Options) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        reader: Reader,
+        recorder: Recorder,
+        clock: Clock,
+        options: Options,
+        concerns: Concerns,
+    ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
-        self._clock, self._options = clock, options
+        self._clock, self._options, self._concerns = clock, options, concerns
 
     async def reconcile(self, key: Ref) -> Result:
         """See Reconciler."""
         seen = await observe(self._reader, key, self._options)
         if seen is None:
+            self._concerns.forget(key)
             return DONE
         decision = decide(seen, self._clock.now(), complaint(seen))
         outcomes = await apply(self._client, decision.plan, seen.metadata["uid"])
         told = report(seen, decision, outcomes)
         announce = self._recorder.about(wire.RAY_CRON_JOBS, seen.cron, NAME)
-        for event in told.events:
+        for event in (*told.events, *(self._concerns.news(key, seen.cron) if decision.works else ())):
             announce(event)
         if told.status is not None:
             await publish(self._client, wire.RAY_CRON_JOBS, seen.cron, told.status)

@@ -30,6 +30,7 @@ class Decision:
     plan: Plan
     tick: datetime | None = None
     look_at: datetime | None = None
+    works: bool = False  # its spec is good, and ours to work on
 
 
 def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> Decision:
@@ -42,12 +43,12 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
     if invalid is not None:
         return Decision(Plan(events=(invalid,)))
     if seen.spec.suspend:
-        return Decision(Plan(events=(SUSPENDED,)))
+        return Decision(Plan(events=(SUSPENDED,)), works=True)
     ticks = ticks_of(seen, now)
     if ticks.first is None or ticks.first > now:
-        return Decision(Plan(), look_at=ticks.first)
+        return Decision(Plan(), look_at=ticks.first, works=True)
     step = Step.of(Create(wire.RAY_JOBS, desired_job(seen, ticks.first), why="tick"))
-    return Decision(Plan(steps=(step,), events=passed_over(seen, ticks)), ticks.first, ticks.then)
+    return Decision(Plan(steps=(step,), events=passed_over(seen, ticks)), ticks.first, ticks.then, works=True)
 
 
 def desired_job(seen: Seen, tick: datetime) -> Json:

@@ -9,6 +9,7 @@ from typing import Final
 from api.core import JOBS, SERVICES
 from api.meta import Ref
 from api.v1 import wire
+from controller.ray.concerns import Concerns
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.metrics import JobDurations
 from controller.ray.options import Options
@@ -44,10 +45,11 @@ class RayJobReconciler:
         rng: random.Random,
         options: Options,
         durations: JobDurations,
+        concerns: Concerns,
     ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
-        self._durations = durations
+        self._durations, self._concerns = durations, concerns
 
     async def reconcile(self, key: Ref) -> Result:
         """See Reconciler."""
@@ -55,6 +57,7 @@ class RayJobReconciler:
         if seen is None:
             self._sessions.want(key, None)  # what is gone wants nothing of Ray
             self._durations.forget(key)
+            self._concerns.forget(key)
             return DONE
         now = self._clock.now()
         decision = decide(seen, now, complaint(seen))
@@ -66,7 +69,7 @@ class RayJobReconciler:
         self._sessions.want(key, plan.wants)
         told = report(seen, decision, outcomes, now)
         announce = self._recorder.about(wire.RAY_JOBS, seen.job, NAME)
-        for event in told.events:
+        for event in (*told.events, *(self._concerns.news(key, seen.job) if decision.works else ())):
             announce(event)
         if told.status is not None:
             await publish(self._client, wire.RAY_JOBS, seen.job, told.status)

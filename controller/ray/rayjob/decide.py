@@ -51,6 +51,7 @@ class Decision:
     plan: Plan
     verdict: Verdict | None = None
     problem: str = ""  # why nothing more can be done now; the pass fails with it
+    works: bool = False  # its spec is good, and there is still something to do
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ def decide(seen: Seen, now: datetime, invalid: Announcement | None = None) -> De
         events=tuple(draft.events),
         result=look_again(seen, now),
     )
-    return Decision(plan, verdict, draft.problem)
+    return Decision(plan, verdict, draft.problem, works=seen.phase not in TERMINAL_DEPLOYMENT_STATUSES)
 
 
 def refused(seen: Seen, invalid: Announcement) -> Decision:

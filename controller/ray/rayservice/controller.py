@@ -11,6 +11,7 @@ from typing import Final
 from api.core import ENDPOINT_SLICES, PODS, SERVICES
 from api.meta import Ref, controller_of
 from api.v1 import wire
+from controller.ray.concerns import Concerns
 from controller.ray.dashboard.protocol import Sessions
 from controller.ray.looking import Views
 from controller.ray.options import Options
@@ -55,9 +56,11 @@ class RayServiceReconciler:
         clock: Clock,
         rng: random.Random,
         options: Options,
+        concerns: Concerns,
     ) -> None:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._sessions, self._clock, self._rng, self._options = sessions, clock, rng, options
+        self._concerns = concerns
         self._unwanted: dict[Ref, upgrade.Unwanted] = {}
         self._views: dict[Ref, Views[PodView]] = {}
 
@@ -69,9 +72,11 @@ class RayServiceReconciler:
             self._sessions.want(key)  # what is gone wants nothing of Ray
             self._unwanted.pop(key, None)
             self._views.pop(key, None)
+            self._concerns.forget(key)
             return DONE
         now = self._clock.now()
-        seen = replace(seen, unwanted_since=self._unwanted_since(key, seen, now))
+        concern = self._concerns.about(key, seen.service)
+        seen = replace(seen, unwanted_since=self._unwanted_since(key, seen, now), concern=concern)
         decision = decide(seen, now, complaint(seen))
         plan = decision.plan
         if plan.record is not None:
@@ -82,7 +87,8 @@ class RayServiceReconciler:
             self._sessions.want(key, *(plan.wants or ()))
         told = report(seen, decision, outcomes, now)
         announce = self._recorder.about(wire.RAY_SERVICES, seen.service, NAME)
-        for event in told.events:
+        news = self._concerns.news(key, seen.service) if decision.course is Course.RUNNING else ()
+        for event in (*told.events, *news):
             announce(event)
         if told.status is not None:
             own, anew = OWN_CONDITIONS, told.anew

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from api.meta import Condition, Json, format_time, set_condition
+from api.meta import Condition, Json, format_time, parse_time, set_condition
 from api.v1 import wire
 from api.v1.rayservice import RayServiceCondition
+from controller.ray.concerns import DOUBTFUL, doubtful
 from controller.ray.dashboard.protocol import ServeInfo
 from controller.ray.rayservice import upgrade
 from controller.ray.rayservice.decide import HEAD_SERVICE, SERVE_SERVICE, Course, Decision, initializing_due
@@ -24,11 +25,12 @@ from controller.runtime.plan import AGAIN, Announcement, Create, Delete, MergePa
 
 __all__ = ["OWN_CONDITIONS", "Report", "report"]
 
-OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value})  # ours to take away
+OWN_CONDITIONS: Final = frozenset({RayServiceCondition.ROLLBACK_IN_PROGRESS.value, DOUBTFUL})  # ours to take away
 EXCEPTION: Final = re.compile(r"[\w.]+(Error|Exception)\b")  # as a traceback ends
 ROLES: Final = ("activeServiceStatus", "pendingServiceStatus")
 PLAIN: Final = ("serviceStatus", "numServeEndpoints")  # left out where they are "" and 0 (spec rayservice §3)
 TIMED_OUT: Final = "InitializingTimeout"
+SHOWN_AFTER: Final = timedelta(seconds=5)  # since the last write, what the clusters say of themselves (§15.5)
 LONGEST_WAIT: Final = timedelta(seconds=30)  # a quota that was raised is found in time (spec rayservice §5.3)
 
 
@@ -60,7 +62,11 @@ def report(seen: Seen, decision: Decision, outcomes: Sequence[Outcome], now: dat
     told = (*decision.plan.events, *draft.events, *(event for one in outcomes for event in announced(one)))
     result = _result(decision, refused)
     if not _differs(seen.status, draft.status):
-        return Report(None, told, result)
+        wait = _until_shown(seen.status, draft.status, now)
+        if wait is None:
+            return Report(None, told, result)
+        if wait > timedelta(0):
+            return Report(None, told, _no_later(result, wait))
     status = {name: value for name, value in draft.status.items() if value or name not in PLAIN}
     status["lastUpdateTime"] = format_time(now)
     if result.error is None and _names(status) != _names(seen.status):
@@ -140,6 +146,7 @@ class _Draft:
         self.ready()
         self.upgrading()
         self.status["serviceStatus"] = "Running" if self.is_true(RayServiceCondition.READY) else ""
+        self.doubted()
 
     # Their parts
 
@@ -198,6 +205,14 @@ class _Draft:
             self.set(type_, "False", "NoPendingCluster", f"{active} serves")
         elif self.reason(type_) not in ("Initializing", TIMED_OUT):
             self.set(type_, "Unknown", "NoActiveCluster", "There is no active cluster")
+
+    def doubted(self) -> None:
+        """There only while there is something to say."""
+        if not self.seen.concern:
+            self.status["conditions"] = [one for one in self.conditions if one["type"] != DOUBTFUL]
+        for one in doubtful(self.seen.concern, self.now):
+            one["observedGeneration"] = self.status["observedGeneration"]
+            self.status["conditions"] = set_condition(self.conditions, one)
 
     def all_false(self, reason: str, message: str) -> None:
         for type_ in (
@@ -332,6 +347,39 @@ def _differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _telling(role: Mapping[str, Any] | None) -> tuple[Any, Any]:
     found = role or {}
     return found.get("rayClusterName") or "", found.get("applicationStatuses") or {}
+
+
+def _until_shown(old: Mapping[str, Any], new: Mapping[str, Any], now: datetime) -> timedelta | None:
+    """How long what the clusters say of themselves waits, where nothing else is new; None where that is none either.
+
+    Of a cluster that grows by hundreds of workers each is news: they are shown together (spec rayservice §15.5).
+    """
+    written = parse_time(old["lastUpdateTime"]) if old.get("lastUpdateTime") else None
+    if not any(_is_behind(_copy(old, role), _copy(new, role), written) for role in ROLES):
+        return None
+    if written is None or written > now:  # of another clock
+        return timedelta(0)
+    return max(written + SHOWN_AFTER - now, timedelta(0))
+
+
+def _is_behind(copy: Mapping[str, Any], own: Mapping[str, Any], written: datetime | None) -> bool:
+    """Does the copy lack what the cluster says? One of the same time does for a moment alone: two changes may come in
+    a second, but what the server does not keep, under an older schema, is no reason to write for ever.
+    """
+    time = own.get("lastUpdateTime")
+    if copy == own or time != copy.get("lastUpdateTime"):
+        return copy != own
+    return bool(time) and (written is None or written < parse_time(time) + SHOWN_AFTER)
+
+
+def _copy(status: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    return (status.get(role) or {}).get("rayClusterStatus") or {}
+
+
+def _no_later(result: Result, wait: timedelta) -> Result:
+    """The same, and a look after that time at the latest."""
+    earlier = wait if result.requeue_after is None else min(result.requeue_after, wait)
+    return replace(result, requeue_after=earlier)
 
 
 # The events
