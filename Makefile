@@ -83,10 +83,14 @@ deploy: ## The CRDs and the operator, on the cluster of your kubeconfig
 	@$(KUBECTL) apply --server-side -k config/default
 	@$(KUBECTL) rollout status deployment/kuberay-operator --namespace=default --timeout=90s
 
+deploy-with-webhooks: ## The same with webhooks that refuse what is wrong, in namespace ray-system
+	@$(KUBECTL) apply --server-side -k config/default-with-webhooks
+	@$(KUBECTL) rollout status deployment/kuberay-operator --namespace=ray-system --timeout=90s
+
 undeploy: ## Take the operator away again; CRDs and everybody's Ray clusters stay (docs/install.md says how they go)
 	@$(KUBECTL) delete -k config/default/operator
 
-.PHONY: e2e e2e-smoke image install deploy undeploy
+.PHONY: e2e e2e-smoke image install deploy deploy-with-webhooks undeploy
 
 faults: $(READY) ## Every write of every life going wrong in every way, and many random walks; `make test` has a sample
 	@MANTA_FAULTS=all MANTA_WALKS=0:100 $(BIN)/python -m pytest test/faults -n 2 --dist worksteal -q

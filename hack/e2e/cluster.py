@@ -25,7 +25,7 @@ from hack.image.making import make
 from hack.kube.bare import Node, NodeRefused, bare
 from hack.kube.build import CannotBuild, find
 
-__all__ = ["BARE_LOG", "PROVIDERS", "Cluster", "KubectlFailed", "NoCluster", "a_cluster", "choose"]
+__all__ = ["BARE_LOG", "PROVIDERS", "Answer", "Cluster", "KubectlFailed", "NoCluster", "a_cluster", "choose"]
 
 Json = dict[str, Any]
 LOAD_COMMAND = "E2E_LOAD"  # for `current`: a command that gets the path of an image archive
@@ -39,6 +39,21 @@ class NoCluster(Exception):
 
 class KubectlFailed(Exception):
     """kubectl ended with another exit code than 0; the message is what it complained about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How kubectl ended."""
+
+    good: bool
+    printed: str
+    beside: str  # on standard error: what was refused; what was warned of, a line each
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the server warned of, in its own words."""
+        lines = self.beside.splitlines()
+        return [line.removeprefix("Warning: ") for line in lines if line.startswith("Warning: ")]
 
 
 @dataclass(slots=True)
@@ -55,6 +70,13 @@ class Cluster:
 
     def kubectl(self, *arguments: str, said: str | None = None) -> str:
         """Run kubectl with `said` on its standard input; what it printed. Raises KubectlFailed."""
+        answer = self.asked(*arguments, said=said)
+        if not answer.good:
+            raise KubectlFailed(f"kubectl {' '.join(arguments)}: {answer.beside}")
+        return answer.printed
+
+    def asked(self, *arguments: str, said: str | None = None) -> Answer:
+        """The same for who wants to know what was refused, and in which words, or what was warned of."""
         done = subprocess.run(
             [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments],
             input=said,
@@ -63,9 +85,7 @@ class Cluster:
             check=False,
             stdin=subprocess.DEVNULL if said is None else None,
         )
-        if done.returncode != 0:
-            raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
+        return Answer(done.returncode == 0, done.stdout, done.stderr.strip())
 
     def apply(self, *objects: Json) -> None:
         """Server-side apply. Raises KubectlFailed."""

@@ -15,7 +15,7 @@ from typing import Any
 from hack.e2e.cluster import Cluster, KubectlFailed, NoCluster
 from hack.kube.configuration import RUNTIME_SOCKET
 
-__all__ = ["LEASE", "NAMESPACE", "PODS", "Installation", "an_installation"]
+__all__ = ["LEASE", "NAMESPACE", "NAMESPACES", "PODS", "Installation", "an_installation"]
 
 Json = dict[str, Any]
 CONFIG = Path(__file__).parent.parent.parent / "config"
@@ -26,7 +26,12 @@ LEASE = "ray-operator-leader"
 METRICS_PORT, HEALTH_PORT = 8080, 8082
 GATES = "--feature-gates="
 # What is applied for an overlay, in order: a namespaced operator needs the CRDs from an administrator.
-PARTS: Mapping[str, Sequence[str]] = {"default": ("default",), "namespaced": ("crd", "namespaced")}
+PARTS: Mapping[str, Sequence[str]] = {
+    "default": ("default",),
+    "namespaced": ("crd", "namespaced"),
+    "default-with-webhooks": ("default-with-webhooks",),
+}
+NAMESPACES: Mapping[str, str] = {"default-with-webhooks": "ray-system"}  # of an overlay that is not in NAMESPACE
 
 
 @dataclass(slots=True)
@@ -44,6 +49,11 @@ class Installation:
             return
         self.remove()
         self.install(overlay)
+
+    @property
+    def namespace(self) -> str:
+        """Where its pods are."""
+        return NAMESPACES.get(self.overlay, NAMESPACE)
 
     def install(self, overlay: str = "default") -> tuple[float, float]:
         """Apply the overlay; the seconds that took, and those until it was available. Raises KubectlFailed."""
@@ -70,12 +80,12 @@ class Installation:
         """It is taken away in this block, which ends when its pods have: its rights may go before they do."""
         began = datetime.now(UTC)
         yield
-        self.cluster.wait("delete", "pod", f"--selector={PODS}", f"--namespace={NAMESPACE}", seconds=60)
+        self.cluster.wait("delete", "pod", f"--selector={PODS}", f"--namespace={self.namespace}", seconds=60)
         self.away.append((began, datetime.now(UTC)))
 
     def until_available(self, seconds: int = 90) -> None:
         """As many replicas are ready as are wanted, all of the newest kind. Raises KubectlFailed."""
-        rollout = ("rollout", "status", "deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        rollout = ("rollout", "status", "deployment/kuberay-operator", f"--namespace={self.namespace}")
         self.cluster.kubectl(*rollout, f"--timeout={seconds}s")
 
     def remove(self) -> None:
@@ -91,7 +101,7 @@ class Installation:
         """
         (pod,) = self.pods()
         if self.cluster.node is None:
-            where = (pod["metadata"]["name"], f"--namespace={NAMESPACE}")
+            where = (pod["metadata"]["name"], f"--namespace={self.namespace}")
             self.cluster.kubectl("delete", "pod", *where, "--grace-period=0", "--force")
             return "its pod by force"
         (container,) = pod["status"]["containerStatuses"]
@@ -109,7 +119,7 @@ class Installation:
         if self.given:
             yield
             return
-        where = ("deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        where = ("deployment/kuberay-operator", f"--namespace={self.namespace}")
         (container,) = self.cluster.get(*where)["spec"]["template"]["spec"]["containers"]
         flags = [flag for flag in container["args"] if not flag.startswith(GATES)]
         before = ",".join(flag.removeprefix(GATES) for flag in container["args"] if flag.startswith(GATES))
@@ -122,29 +132,29 @@ class Installation:
 
     def _arguments(self, flags: Sequence[str]) -> None:
         patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": list(flags)}]
-        where = ("deployment/kuberay-operator", f"--namespace={NAMESPACE}")
+        where = ("deployment/kuberay-operator", f"--namespace={self.namespace}")
         self.cluster.kubectl("patch", *where, "--type=json", f"--patch={json.dumps(patch)}")
         self.until_available()
 
     def pods(self) -> list[Json]:
         """Those that are not about to end."""
-        found = self.cluster.get("pods", f"--selector={PODS}", f"--namespace={NAMESPACE}")["items"]
+        found = self.cluster.get("pods", f"--selector={PODS}", f"--namespace={self.namespace}")["items"]
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ask(self, path: str, port: int = METRICS_PORT) -> str:
         """What one of its pods answers to a GET. Raises KubectlFailed."""
         pod = self.pods()[0]["metadata"]["name"]
-        where = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy{path}"
+        where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
         return self.cluster.kubectl("get", "--raw", where)
 
     def leader(self) -> str:
         """The name of the pod that holds the lease; "" for none."""
-        lease = self.cluster.get(f"lease/{LEASE}", f"--namespace={NAMESPACE}")
+        lease = self.cluster.get(f"lease/{LEASE}", f"--namespace={self.namespace}")
         return str((lease.get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
 
     def log(self) -> list[Json]:
         """What its pods said, a record a line."""
-        said = self.cluster.kubectl("logs", f"--selector={PODS}", f"--namespace={NAMESPACE}", "--tail=-1")
+        said = self.cluster.kubectl("logs", f"--selector={PODS}", f"--namespace={self.namespace}", "--tail=-1")
         return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hack.e2e import audit
 from hack.e2e.cluster import BARE_LOG, Cluster, KubectlFailed, a_cluster
-from hack.e2e.operator import NAMESPACE, PODS, Installation, an_installation
+from hack.e2e.operator import NAMESPACE, NAMESPACES, PODS, Installation, an_installation
 
 SETUP_SECONDS = 900  # the first test pays for the cluster, and for images that were never made here
 RAY = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io", "raycronjobs.ray.io")
@@ -60,7 +60,8 @@ def installation(cluster: Cluster, tell: Callable[[str], None]) -> Iterator[Inst
         yield found
     if cluster.node is None:
         return  # the audit log is its API server's
-    done = audit.requests(cluster.node.audit_log, f"{NAMESPACE}:kuberay-operator")
+    accounts = [f"{namespace}:kuberay-operator" for namespace in (NAMESPACE, *NAMESPACES.values())]
+    done = [one for account in accounts for one in audit.requests(cluster.node.audit_log, account)]
     use = audit.judge(done, found.away)
     tell(f"the operator's rights: {use.report()}")
     assert (use.refused, use.beyond) == ((), ())
@@ -135,8 +136,10 @@ def keep(cluster: Cluster, namespace: str) -> None:
     for pod in asked(cluster, "get", "pods", f"--namespace={namespace}", "--output=name").split():
         said = asked(cluster, "logs", pod, f"--namespace={namespace}", "--all-containers", "--prefix")
         (folder / f"{pod.partition('/')[2]}.log").write_text(said)
-    said = asked(cluster, "logs", f"--selector={PODS}", f"--namespace={NAMESPACE}", "--tail=-1", "--prefix")
-    (folder / "operator.log").write_text(said)
+    where = (NAMESPACE, *NAMESPACES.values())
+    logs = ("logs", f"--selector={PODS}", "--tail=-1", "--prefix")
+    told_there = "".join(asked(cluster, *logs, f"--namespace={one}") for one in where)
+    (folder / "operator.log").write_text(told_there)
 
 
 def asked(cluster: Cluster, *arguments: str) -> str:
