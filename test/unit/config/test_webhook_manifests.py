@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from api.crds.installed import custom_resource_definitions
 from controller.rights import RIGHTS, WEBHOOK_CONFIGURATIONS, WEBHOOK_SECRET
 from controller.runtime.webhook import IN_FLIGHT_SECONDS
 from controller.settings import load
@@ -107,3 +109,25 @@ def test_with_cert_manager_those_rights_are_taken_away() -> None:
     assert {(one["kind"], one["metadata"]["name"]) for one in deleted} == {
         (one["kind"], one["metadata"]["name"]) for one in granted
     }
+
+
+@pytest.mark.spec("runtime:WH-11")
+@pytest.mark.parametrize("definition", custom_resource_definitions(), ids=lambda one: one["spec"]["names"]["kind"])
+def test_no_conversion_webhook_is_needed_since_an_older_version_s_spec_means_the_same_in_v1(definition: Any) -> None:
+    """The API server's own conversion changes the version and prunes: nothing of a spec may get lost by that."""
+    schemas = {one["name"]: one["schema"]["openAPIV3Schema"] for one in definition["spec"]["versions"]}
+    v1 = dict(fields(schemas.pop("v1")["properties"]["spec"]))
+
+    assert "conversion" not in definition["spec"]
+    for schema in schemas.values():
+        assert dict(fields(schema["properties"]["spec"])).items() <= v1.items()
+
+
+def fields(schema: Any, path: str = "spec") -> Iterator[tuple[str, Any]]:
+    """Every place of a schema with the type of what stands there."""
+    yield path, schema.get("type")
+    for name, inner in schema.get("properties", {}).items():
+        yield from fields(inner, f"{path}.{name}")
+    for word in ("items", "additionalProperties"):
+        if isinstance(schema.get(word), dict):
+            yield from fields(schema[word], f"{path}[]")
