@@ -14,6 +14,7 @@ from localcluster.testing.view import View
 pytestmark = pytest.mark.looptime
 
 BETTER = SERVED.replace("app:main", "app:better")
+EMPTY = {"desiredCPU": "0", "desiredGPU": "0", "desiredMemory": "0", "desiredTPU": "0", "head": {}}
 OTHER_IMAGE = {"rayVersion": "2.53.0"}
 
 
@@ -70,6 +71,25 @@ async def test_a_service_comes_up_and_then_costs_nothing() -> None:
     assert later["status"]["numServeEndpoints"] == 2
     assert set(told) == {"CreatedRayCluster", "UpdatedServeApplications", "UpdatedHeadPodServeLabel", "CreatedService"}
     assert len(cluster.dashboards.serve.configured) == 1
+
+
+async def test_the_status_shows_its_cluster_as_that_is_once_nothing_happens_any_more() -> None:
+    """Up, with a worker more, and with one less: the copy must not stay at what the last other change found."""
+    async with a_cluster() as cluster:
+        name = active(await up(cluster, workers=2))
+        shown = []
+        for replicas in (2, 3, 1):
+            groups = (await cluster.get("RayCluster", name))["spec"]["workerGroupSpecs"]
+            wanted = [{**groups[0], "replicas": replicas, "minReplicas": replicas}]
+            await cluster.patch("RayCluster", name, {"spec": {"workerGroupSpecs": wanted}})
+            await cluster.after(120)
+            own = (await cluster.get("RayCluster", name))["status"]
+            copy = (await cluster.get("RayService", "web"))["status"]["activeServiceStatus"]["rayClusterStatus"]
+            shown.append((copy["availableWorkerReplicas"], copy.get("state"), copy == {**EMPTY, **own}))
+        writes = await cluster.writes_during(3600)
+
+    assert shown == [(2, "ready", True), (3, "ready", True), (1, "ready", True)]
+    assert writes == []
 
 
 async def test_steady_services_write_nothing_for_an_hour_and_an_edit_is_acted_on_at_once() -> None:

@@ -366,10 +366,10 @@ def _is_behind(copy: Mapping[str, Any], own: Mapping[str, Any], written: datetim
     """Does the copy lack what the cluster says? One of the same time does for a moment alone: two changes may come in
     a second, but what the server does not keep, under an older schema, is no reason to write for ever.
     """
-    time = own.get("lastUpdateTime")
-    if copy == own or time != copy.get("lastUpdateTime"):
+    time = str(own.get("lastUpdateTime") or "")
+    if copy == own or time != (copy.get("lastUpdateTime") or ""):
         return copy != own
-    return bool(time) and (written is None or written < parse_time(time) + SHOWN_AFTER)
+    return time != "" and (written is None or written < parse_time(time) + SHOWN_AFTER)
 
 
 def _copy(status: Mapping[str, Any], role: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.meta import format_time
 from controller.ray.dashboard.protocol import ApplicationInfo, DeploymentInfo, ServeInfo
 from controller.ray.rayservice.status import _telling_line, applications_of
 from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
@@ -190,18 +191,97 @@ def test_a_steady_service_writes_nothing_whatever_the_clock_says() -> None:
     assert life.requeue_after is None
 
 
+def cluster_says(life: RayServiceHistory, name: str, cpu: str) -> RayServiceHistory:
+    life.clusters[name]["status"] |= {"desiredCPU": cpu, "lastUpdateTime": format_time(life.now)}
+    return life
+
+
+def shown_cpu(life: RayServiceHistory) -> Any:
+    return life.status["activeServiceStatus"]["rayClusterStatus"]["desiredCPU"]
+
+
 @pytest.mark.spec("rayservice:E80")
-def test_a_change_of_the_cluster_s_status_alone_is_no_reason_for_a_write() -> None:
+def test_a_change_of_the_cluster_s_status_alone_waits_for_five_seconds_after_the_last_write() -> None:
+    """It is shown with the next change, or then: it must not stay behind for ever, nor cost a write each time."""
+    life, name = serving()
+    before = life.status_writes
+    life.later(seconds=2)
+
+    cluster_says(life, name, "8").run()
+    assert (life.status_writes, life.requeue_after) == (before, timedelta(seconds=3))
+
+    life.application_is(name, "UNHEALTHY").later(seconds=1).settle()
+    assert (life.status_writes, shown_cpu(life)) == (before + 1, "8")
+    assert (life.status["lastUpdateTime"], life.requeue_after) == ("2026-01-01T12:00:03Z", None)
+
+    cluster_says(life, name, "16").later(seconds=5).run()
+    assert (life.status_writes, shown_cpu(life), life.requeue_after) == (before + 2, "16", None)
+
+
+@pytest.mark.spec("rayservice:E80")
+def test_a_cluster_that_changes_all_the_time_costs_a_write_every_five_seconds_and_the_last_change_is_shown() -> None:
     life, name = serving()
     before = life.status_writes
 
-    life.clusters[name]["status"]["desiredCPU"] = "8"
-    life.run()
-    assert life.status_writes == before
+    for cpu in range(60):
+        cluster_says(life.later(seconds=1), name, str(cpu)).run()
+    assert life.status_writes == before + 60 // 5
 
-    life.application_is(name, "UNHEALTHY").later(seconds=9).settle()
-    assert life.status["activeServiceStatus"]["rayClusterStatus"]["desiredCPU"] == "8"
-    assert life.status["lastUpdateTime"] == "2026-01-01T12:00:09Z"
+    life.later(seconds=5).run()
+    assert (life.status_writes, shown_cpu(life), life.requeue_after) == (before + 60 // 5, "59", None)
+
+
+def test_a_change_that_comes_in_the_second_of_another_is_shown_too() -> None:
+    """Its time is the same; what it says is not."""
+    life, name = serving()
+    life.later(seconds=60)
+    cluster_says(life, name, "8").run()
+
+    cluster_says(life, name, "16").run()
+    assert (shown_cpu(life), life.requeue_after) == ("8", timedelta(seconds=5))
+
+    life.later(seconds=5).run()
+    assert (shown_cpu(life), life.requeue_after) == ("16", None)
+
+
+def test_what_the_server_does_not_keep_of_the_copy_is_not_written_for_ever() -> None:
+    """The schema of RayServices may be older than that of RayClusters: it drops what it does not know."""
+    life, name = serving()
+    cluster_says(life.later(seconds=60), name, "8")
+    life.clusters[name]["status"]["newWord"] = "x"
+    before = life.status_writes
+
+    for _ in range(10):
+        life.run()
+        life.service["status"]["activeServiceStatus"]["rayClusterStatus"].pop("newWord", None)
+        life.later(minutes=1)
+
+    assert life.status_writes <= before + 2
+    assert life.requeue_after is None
+
+
+def test_a_time_of_the_last_write_that_is_yet_to_come_holds_nothing_up() -> None:
+    """Another clock wrote it."""
+    life, name = serving()
+    life.service["status"]["lastUpdateTime"] = "2026-01-01T13:00:00Z"
+
+    cluster_says(life, name, "8").run()
+
+    assert shown_cpu(life) == "8"
+    assert life.status["lastUpdateTime"] == "2026-01-01T12:00:00Z"
+
+
+def test_a_look_that_is_due_earlier_is_not_put_off_for_what_the_cluster_says() -> None:
+    life, _ = serving(rayClusterDeletionDelaySeconds=3)
+    _, new = life.replaced()
+    life.serves(new)
+    assert life.requeue_after == timedelta(seconds=3)
+
+    cluster_says(life, new, "8").run()
+    assert life.requeue_after == timedelta(seconds=3)
+
+    life.later(seconds=3).run()
+    assert life.requeue_after == timedelta(seconds=2)
 
 
 @pytest.mark.spec("rayservice:E80")
