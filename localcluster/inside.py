@@ -90,6 +90,7 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
                 port=PORT if inside.addresses is IN_A_CELL else 0,  # others of the machine may have it
                 faults=faults,
                 authority=own.authority,
+                tokens=inside.addresses is not IN_A_CELL and inside.node == "processes",
             )
         )
         tls = tls_of(own, directory)

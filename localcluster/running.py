@@ -18,6 +18,7 @@ from localcluster.apiserver.server import ApiServer
 from localcluster.controllers.manager import controlling, mirroring
 from localcluster.faults import Faults, FaultyFace, FaultyServer
 from localcluster.mirror import Mirrors
+from localcluster.raytokens import TokensByDefault
 
 __all__ = ["Running", "running"]
 
@@ -45,11 +46,12 @@ async def running(
     socket: Path | None = None,
     faults: Faults | None = None,
     authority: str = "",
+    tokens: bool = False,
 ) -> AsyncIterator[Running]:
     """Run a cluster on a port (0: any) or a Unix socket. Raises OSError for a port that is taken.
 
     `authority` is what clients of a server with TLS trust: pods find it beside their token. `faults` go wrong between
-    the server and whoever comes over HTTP.
+    the server and whoever comes over HTTP. `tokens`: Ray asks for one by default (raytokens.py).
     """
     server: ApiServer
     face: HttpFace
@@ -70,4 +72,6 @@ async def running(
         controlling(api, mirrors, now=now, certificate=authority),
     ):
         server.call_webhooks(call)
+        if tokens and server.admission is not None:
+            server.admission = TokensByDefault(server.admission)
         yield Running(url, server, face, api, mirrors)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import aiohttp
+from multidict import MultiMapping
 
 __all__ = ["Api", "Refused", "connected", "path_of"]
 
@@ -45,6 +47,7 @@ class Api:
 
     def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
         self.session = session
+        self.warnings: list[str] = []  # what the server warned of, each once
         self.headers = {"Authorization": f"Bearer {token}", "User-Agent": "manta"}
 
     async def request(
@@ -55,6 +58,7 @@ class Api:
             method, f"http://manta{path}", json=body, params=query, headers=self.headers
         ) as response:
             content = await response.read()
+            self.warnings += [one for one in warnings_in(response.headers) if one not in self.warnings]
             if response.status >= 400:
                 raise Refused(response.status, message_of(content))
             answer: Json = json.loads(content)
@@ -95,6 +99,12 @@ class Api:
                 raise Refused(response.status, message_of(await response.read()))
             async for chunk in response.content.iter_any():
                 yield chunk
+
+
+def warnings_in(headers: MultiMapping[str]) -> list[str]:
+    """The texts of the Warning headers (RFC 7234 §5.5), as an API server writes them: 299 - "text"."""
+    found = (re.fullmatch(r'299 \S+ "(.*)"', one, re.DOTALL) for one in headers.getall("Warning", []))
+    return [re.sub(r"\\(.)", r"\1", match[1]) for match in found if match]
 
 
 def message_of(content: bytes) -> str:

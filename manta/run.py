@@ -244,6 +244,9 @@ async def apply(local: Local, documents: Sequence[Document], show: Show) -> list
         named = {**document.body["metadata"], "name": body["metadata"]["name"]}  # it may have been generated
         created.append(replace(document, body={**document.body, "metadata": named}))
         show.say(f"{created[-1]} created")
+    for warning in local.api.warnings:
+        if warning.startswith(f"{local.level.isolation}: "):  # what is wrong with the file is told already
+            show.say(f"! {warning}")
     return created
 
 

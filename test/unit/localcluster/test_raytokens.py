@@ -1,0 +1,96 @@
+"""On a shared host Ray asks for a token unless its user says otherwise, and whoever made it is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from api.crds.installed import custom_resource_definitions
+from api.meta import Json
+from localcluster.raytokens import LOCKED, OPEN, SPECS
+from localcluster.running import running
+from localcluster.testing.factories import a_raycluster, a_raycronjob, a_rayjob, a_rayservice
+from manta.api import Api, connected, path_of
+
+CLUSTER = path_of("ray.io/v1", "RayCluster", "default", "c")
+MAKERS: dict[str, Callable[[], Json]] = {
+    "RayCluster": partial(a_raycluster, "c"),
+    "RayJob": partial(a_rayjob, "c"),
+    "RayService": partial(a_rayservice, "c"),
+    "RayCronJob": partial(a_raycronjob, "c", "@daily"),
+}
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """Of a cluster at this level, as `manta` speaks to it."""
+    chance, at = random.Random(1), datetime(2024, 1, 1, tzinfo=UTC)
+    socket = tmp_path / "s"
+    async with (
+        running(now=lambda: at, chance=chance, token="token", socket=socket, tokens=True) as cluster,
+        connected(str(socket), "token") as api,
+    ):
+        for definition in custom_resource_definitions():
+            await cluster.api.create("customresourcedefinitions.apiextensions.k8s.io", "", definition)
+        yield api
+
+
+def spec_of(body: Json) -> Json:
+    """The spec of the RayCluster in it."""
+    for name in SPECS[body["kind"]]:
+        body = body[name]
+    return body
+
+
+@pytest.mark.parametrize("kind", SPECS)
+async def test_who_says_nothing_of_authentication_gets_it(kind: str, api: Api) -> None:
+    """Whatever the kind: the cluster that comes of it has its spec."""
+    created = await api.create(MAKERS[kind]())
+
+    assert spec_of(created)["authOptions"] == {"mode": "token"}
+    assert api.warnings == [LOCKED]
+
+
+async def test_who_says_something_has_the_last_word(api: Api) -> None:
+    """It may be that he wants none."""
+    created = await api.create(a_raycluster("c", auth_options={"mode": "disabled"}))
+
+    assert created["spec"]["authOptions"] == {"mode": "disabled"}
+    assert api.warnings == []
+
+
+@pytest.mark.parametrize("version", ["2.51.9", "nightly", None])
+async def test_a_ray_that_may_not_know_tokens_is_left_alone_and_its_user_told(version: str | None, api: Api) -> None:
+    """The operator would refuse it."""
+    created = await api.create(a_raycluster("c", ray_version=version))
+
+    assert "authOptions" not in created["spec"]
+    assert api.warnings == [OPEN]
+
+
+async def test_who_replaces_it_by_what_says_nothing_keeps_it(api: Api) -> None:
+    """`kubectl replace` of the same file must not take the lock off a cluster that runs."""
+    created = await api.create(a_raycluster("c"))
+    again = a_raycluster("c", workers=0)
+    again["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+
+    replaced = await api.request("PUT", CLUSTER, body=again)
+
+    assert replaced["spec"]["authOptions"] == {"mode": "token"}
+    assert len(replaced["spec"].get("workerGroupSpecs") or ()) == 0
+
+
+async def test_who_takes_it_off_has_taken_it_off(api: Api) -> None:
+    """A replacement that says `disabled` is stored as it is."""
+    created = await api.create(a_raycluster("c"))
+    again = a_raycluster("c", auth_options={"mode": "disabled"})
+    again["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+
+    replaced = await api.request("PUT", CLUSTER, body=again)
+
+    assert replaced["spec"]["authOptions"] == {"mode": "disabled"}
