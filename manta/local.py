@@ -33,6 +33,7 @@ START_SECONDS = 60.0
 CLUSTER = ("localcluster.inside",)  # the module that is the local cluster
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
 HEALTH_PORT, WEBHOOK_PORT = 8082, 9443
+TABLE = "names.json"  # of the names of services, in the run's folder: localcluster/node/shared/ground.py
 ACCOUNT = ("kube-system", "manta-operator")  # who the operator is, so that its webhooks need not judge it
 
 # Bad objects are refused at once, as with an installed operator. It and the API server share a loopback, so the
@@ -43,10 +44,16 @@ WEBHOOKS = (
     f"--leader-election-namespace={ACCOUNT[0]}",
 )
 
-# The operator loads what it needs while the cluster comes up, and begins once that is ready.
+# The operator loads what it needs while the cluster comes up, and begins once that is ready. On a shared host it looks
+# names up as pods do there.
 OPERATOR = """# python -m controller, with a head start
 import os, runpy, sys, time
-ready = sys.argv.pop(1)
+ready, names = sys.argv.pop(1), sys.argv.pop(1)
+if names:
+    import socket
+    from localcluster.node.shared.hook.names import Names
+    from localcluster.node.shared.hook.sockets import patch_names
+    patch_names(Names(names), socket)
 from controller.__main__ import leave_rich_out
 leave_rich_out()
 import controller.process
@@ -165,7 +172,8 @@ def programs(
 
 def operator(directory: Path, level: Level) -> list[str]:
     """Its command."""
-    words = [sys.executable, "-c", OPERATOR, str(directory / "ready")]
+    names = "" if level.block is None else str(directory / TABLE)
+    words = [sys.executable, "-c", OPERATOR, str(directory / "ready"), names]
     words += ["--kubeconfig", f"{directory}/operator.kubeconfig", *WEBHOOKS]
     webhooks = f"{level.host}:{level.webhook_port}"
     words += [f"--webhook-bind-address={webhooks}", f"--webhook-url=https://{webhooks}"]

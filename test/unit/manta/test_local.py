@@ -16,7 +16,7 @@ def test_the_operator_registers_its_webhooks_and_is_an_account_of_its_own(tmp_pa
 
     cluster, operator = programs(tmp_path, "scripted", {})
 
-    settings = load(operator.arguments[4:], operator.environment)
+    settings = load(operator.arguments[5:], operator.environment)
     inside = Inside(arguments_of().parse_args(cluster.arguments[3:]))
     assert inside.account == "kube-system/manta-operator"
     assert settings.kubeconfig == str(tmp_path / "operator.kubeconfig")
@@ -33,7 +33,7 @@ def test_without_a_cell_everything_listens_on_the_block_of_this_run(tmp_path: Pa
 
     cluster, operator = programs(tmp_path, "scripted", {}, level=Level("shared-host", 71, 8099, 9444))
 
-    settings = load(operator.arguments[4:], operator.environment)
+    settings = load(operator.arguments[5:], operator.environment)
     inside = Inside(arguments_of().parse_args(cluster.arguments[3:]))
     assert inside.addresses == shared_machine(71)
     assert settings.health_address == "127.71.0.1:8099"
