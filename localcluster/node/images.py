@@ -27,6 +27,7 @@ from typing import Any, Final, TypeAlias
 from localcluster.node import wget
 from localcluster.node.interfaces import Fault
 from localcluster.node.references import parse, ray_tag
+from localcluster.node.shared.installing import hook_into
 
 __all__ = ["Environment", "Image", "Images", "serving_images"]
 
@@ -134,6 +135,7 @@ class Images:
                 await _ask(self._ask, image, said)
             else:
                 await _make(self.folder / wanted.name, wanted, self.environ, said)
+                hook_into(self.folder / wanted.name)
         found = self.find(image)
         if found is None:
             raise Fault("ErrImagePull", f"image {image} was made, and is not in {self.folder}")
@@ -210,12 +212,17 @@ class Images:
         return Image(id_, environment, home, entrypoint, arguments, (profile, *hidden))
 
     def furnish(self) -> None:
-        """Write what every image has: `wget`, and a profile that leaves PATH alone (`bash -l` reads it)."""
+        """Write what every image has: `wget`, and a profile that leaves PATH alone (`bash -l` reads it).
+
+        Environments that were made before get the hook of pods on a shared machine, which sleeps elsewhere.
+        """
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
         script = Path(wget.__file__).read_text()
         python = getattr(sys, "_base_executable", sys.executable)  # containers do not see the environment we run in
         _written(self.folder / "bin" / "wget", f"#!{python} -IS\n{script}", 0o755)
         _written(self.folder / "profile", "# The image's environment holds for login shells, too.\n", 0o644)
+        for done in self.folder.glob(f"*/{DONE}"):
+            hook_into(done.parent)
 
 
 def default_config(environ: Mapping[str, str]) -> Path:

@@ -2,8 +2,9 @@
 
     ground.py       SharedMachine: places, starts and ends pods here (implements ground.Ground)
     supervisor.py   the program around each container: nothing that the container started outlives it
-    hook.py         runs in every Python of a pod: its address, its names, its mounts
+    hook/           runs in every Python of a pod: its address, its names, its mounts
     tables.py       writes what the hook reads: names of services and pods, ports that had to move
+    installing.py   how the hook gets into interpreters; standin.py: curl, wget and their like in a pod
     texts.py        pure: names, `localhost` and mount paths in command, environment and probes
     limits.py       pure: what a pod or a service asks for that there is not here, in sentences
     sweep.py        finds and ends what a killed run has left

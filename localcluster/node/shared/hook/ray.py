@@ -1,0 +1,118 @@
+"""What is changed in Ray, gRPC and psutil once they are imported in a pod (spec ray-side §10.4's table).
+
+Each change takes a function by its name and leaves alone what a release does not have.
+"""
+
+from __future__ import annotations
+
+import os
+
+from localcluster.node.shared.hook.ports import LOOPBACKS, listens
+from localcluster.node.shared.hook.targets import gcs_target, target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+    from localcluster.node.shared.hook.pod import Pod
+
+__all__ = ["patch_channels", "patch_psutil", "patch_services"]
+
+
+def patch_services(pod: Pod, services: ModuleType) -> None:
+    """Addresses that users say, and the address of this node."""
+    for name in ("canonicalize_bootstrap_address", "canonicalize_bootstrap_address_or_die"):
+        _wrap(services, name, lambda original: _canonical(pod, original))
+    # Ray asks which way leads to the internet, and finds the machine's address.
+    _wrap(services, "node_ip_address_from_perspective", lambda original: lambda address=None: pod.address)
+    _wrap(services, "get_cached_node_ip_address", lambda original: _own_node_first(pod, original))
+    _wrap(services, "get_node_to_connect_for_driver", lambda original: _own_node(pod, original))
+
+
+def _canonical(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    """ray.init("FQDN:6379"), and what is found in the environment: C++ cannot see private names (S10-12)."""
+
+    def canonical(addr: Any = None, *rest: Any, **named: Any) -> Any:
+        found = original(gcs_target(pod, addr) if isinstance(addr, str) else addr, *rest, **named)
+        return gcs_target(pod, found) if isinstance(found, str) else found
+
+    return canonical
+
+
+def _own_node_first(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A driver takes the head's session folder from GCS, and finds the head's address in it (S10-20)."""
+
+    def address_of(session: str, *rest: Any, **named: Any) -> Any:
+        return pod.address if _has_a_raylet(pod) else original(session, *rest, **named)
+
+    return address_of
+
+
+def _own_node(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A driver in a pod with a raylet attaches to that one, not to the head's (S10-20)."""
+
+    def node_of(gcs_address: str, node_ip_address: str, *rest: Any, **named: Any) -> Any:
+        return original(gcs_address, pod.address if _has_a_raylet(pod) else node_ip_address, *rest, **named)
+
+    return node_of
+
+
+def _has_a_raylet(pod: Pod) -> bool:
+    sockets = f"{pod.temporary}/ray/session_latest/sockets"
+    try:
+        return any(name.startswith("raylet") for name in os.listdir(sockets))  # noqa: PTH208
+    except FileNotFoundError:
+        return False
+
+
+def patch_psutil(pod: Pod, psutil: ModuleType) -> None:
+    """A look at all processes sees those of this container: `ray stop` ends what it sees (S5-12), and `auto` connects
+    to the GCS that it sees."""
+    _wrap(psutil, "process_iter", lambda original: lambda *given, **named: _own_ones(original(*given, **named)))
+
+
+def _own_ones(processes: Iterator[Any]) -> Iterator[Any]:
+    from localcluster.node.shared.hook import POD
+
+    marker = f"{POD}={os.environ[POD]}".encode()
+    return (one for one in processes if _carries(one.pid, marker) or _carries(_session_of(one.pid), marker))
+
+
+def _session_of(pid: int) -> int:
+    """Ray's agents write their title over their environment (S10-26); the container's first process leads their
+    session."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return pid
+
+
+def _carries(pid: int, marker: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            return marker in file.read().split(b"\0")
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return False  # it has ended, or is somebody else's
+
+
+def patch_channels(pod: Pod, grpc: ModuleType) -> None:
+    """gRPC's C core does not see names of ours: ray.init("ray://FQDN:10001")."""
+    for name in ("insecure_channel", "secure_channel"):
+        _wrap(grpc, name, lambda original: lambda to, *given, **named: original(_place(pod, to), *given, **named))
+
+
+def _place(pod: Pod, to: str) -> str:
+    host, _, port = to.rpartition(":")
+    if host in LOOPBACKS and port.isdigit() and listens(pod.address, int(port)):
+        return f"{pod.address}:{port}"
+    return target(pod, to)
+
+
+def _wrap(module: ModuleType, name: str, with_: Callable[[Any], Any]) -> None:
+    original = getattr(module, name, None)
+    if original is not None:
+        instead = with_(original)
+        instead.__dict__.update(getattr(original, "__dict__", {}))  # psutil hangs a function on one of its own
+        setattr(module, name, instead)
