@@ -106,42 +106,37 @@ def of_ray_job(facts: Facts, job: str, owner: Mapping[str, Any], options: Option
     not reach it, and its selector does not follow the head template: both as in the reference.
     """
     selector = labels.plain_head_selector(facts.name)
-    body = _custom_head(facts, selector) if facts.head_service is not None else _plain_head(facts, selector, options)
-    user = ((facts.head_service or {}).get("metadata") or {}).get("annotations") or {}
-    metadata: Json = {
-        "name": names.head_service(job),
-        "namespace": facts.namespace,
-        "labels": {
-            wire.LABEL_ORIGIN_NAME: job,
-            wire.LABEL_ORIGIN_KIND: "RayJob",
-            wire.LABEL_NODE_TYPE: wire.HEAD,
-            wire.LABEL_IDENTIFIER: labels.identifier(facts.name, wire.HEAD),
-        },
-        "ownerReferences": [dict(owner)],
-    }
-    if user:
-        metadata["annotations"] = dict(user)
-    return _service(metadata, body["spec"])
+    return _staying_head(facts, selector, job, labels.identifier(facts.name, wire.HEAD), owner, options)
 
 
 def head_of_service(facts: Facts, service: str, owner: Mapping[str, Any], options: Options) -> Json:
     """A RayService's head Service, before the head of the cluster of `facts`; `owner` refers to the RayService.
 
-    headServiceAnnotations do not reach it, and its selector does not follow the head template, as in the reference.
+    headServiceAnnotations do not reach it, as in the reference. Its selector follows the head template, as that of the
+    cluster's own does: the reference's finds no head that bears another application's name.
     """
-    selector = labels.plain_head_selector(facts.name)
+    selector = labels.head_selector(facts)
+    return _staying_head(facts, selector, service, labels.identifier(service, wire.HEAD), owner, options)
+
+
+def _staying_head(
+    facts: Facts, selector: Mapping[str, str], name: str, identifier: str, owner: Mapping[str, Any], options: Options
+) -> Json:
+    """The head Service of what `owner` refers to. Of a user's Service the annotations stay, the labels go."""
     body = _custom_head(facts, selector) if facts.head_service is not None else _plain_head(facts, selector, options)
     metadata: Json = {
-        "name": names.head_service(service),
+        "name": names.head_service(name),
         "namespace": facts.namespace,
         "labels": {
-            wire.LABEL_ORIGIN_NAME: service,
-            wire.LABEL_ORIGIN_KIND: "RayService",
+            wire.LABEL_ORIGIN_NAME: name,
+            wire.LABEL_ORIGIN_KIND: owner["kind"],
             wire.LABEL_NODE_TYPE: wire.HEAD,
-            wire.LABEL_IDENTIFIER: labels.identifier(service, wire.HEAD),
+            wire.LABEL_IDENTIFIER: identifier,
         },
         "ownerReferences": [dict(owner)],
     }
+    if user := ((facts.head_service or {}).get("metadata") or {}).get("annotations"):
+        metadata["annotations"] = dict(user)
     return _service(metadata, body["spec"])
 
 

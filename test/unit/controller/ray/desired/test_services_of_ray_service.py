@@ -38,6 +38,40 @@ def test_the_head_service_bears_the_service_s_name_and_selects_the_cluster_s_hea
     assert made["spec"]["clusterIP"] == "None"
 
 
+def test_the_head_service_keeps_the_annotations_of_a_user_s_and_is_headless_where_the_user_says_so(
+    facts: FactsOf,
+) -> None:
+    """A load balancer, say, is told by annotations what it is to be (spec rayservice §12.2)."""
+    metadata = {"labels": {"x": "y"}, "annotations": {"a": "1"}, "namespace": "elsewhere"}
+    custom = {"metadata": metadata, "spec": {"type": "LoadBalancer", "selector": {"q": "r"}}}
+
+    made = head_of_service(
+        facts(head={"headService": custom}, headServiceAnnotations={"b": "2"}), "web", OWNER, Options()
+    )
+
+    assert made["metadata"] == {
+        "name": "web-head-svc",
+        "namespace": "ns",
+        "labels": {**ORIGIN, "ray.io/node-type": "head", "ray.io/identifier": "web-head"},
+        "annotations": {"a": "1"},
+        "ownerReferences": [OWNER],
+    }
+    assert (made["spec"]["type"], "clusterIP" in made["spec"]) == ("LoadBalancer", False)
+    assert (made["spec"]["selector"]["ray.io/cluster"], "q" in made["spec"]["selector"]) == ("r", False)
+
+
+def test_the_head_service_finds_a_head_whose_template_bears_another_application_s_name(
+    facts: FactsOf, a_template: Maker
+) -> None:
+    """The cluster's own head Service does; the reference's for the service selects nobody (spec rayservice §12.2)."""
+    template = a_template(metadata={"labels": {"app.kubernetes.io/name": "shop"}})
+
+    made = head_of_service(facts(head={"template": template}), "web", OWNER, Options())
+
+    assert made["spec"]["selector"]["app.kubernetes.io/name"] == "shop"
+    assert made["spec"]["selector"]["app.kubernetes.io/created-by"] == "kuberay-operator"
+
+
 def test_the_serve_service_selects_open_doors_of_the_cluster(facts: FactsOf) -> None:
     made = serving(facts())
 
