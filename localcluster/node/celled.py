@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from localcluster.addresses import IN_A_CELL, AddressPlan
+from localcluster.mirror import Mirror
 from localcluster.node import kernel, volumes
-from localcluster.node.dns import Lookup, serving_names
+from localcluster.node.dns import names_of, serving_names
 from localcluster.node.ground import Place, Start
 from localcluster.node.interfaces import Fault, VolumeContents
 from localcluster.node.launching import Launch, Launched, enter, launch, place
@@ -119,9 +120,10 @@ def _name_server_of_the_cell(file: Path) -> None:
 
 
 @asynccontextmanager
-async def in_namespaces(directory: Path, lookup: Lookup) -> AsyncIterator[CellGround]:
+async def in_namespaces(directory: Path, services: Mirror, slices: Mirror) -> AsyncIterator[CellGround]:
     """Network and name server are up while the block lasts. Must run in a cell, since it mounts and makes interfaces
     as if the machine were its own. Raises OSError elsewhere."""
     _name_server_of_the_cell(directory / "resolv.conf")
+    lookup = names_of(services.objects, slices.objects)
     async with networking() as network, serving_names(lookup, GATEWAY), serving_names(lookup, IN_A_CELL.host):
         yield CellGround(network, directory / "claims")

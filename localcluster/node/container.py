@@ -15,15 +15,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import resource
-import signal
 import socket
 import struct
 import sys
-from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
 from localcluster.node import kernel
+from localcluster.node.becoming import NOT_STARTED, execute, exit_code_of, go_to, redirect
 from localcluster.node.rootfs import Mount, enter_root
 
 __all__ = ["main"]
@@ -37,9 +35,7 @@ _SIOCSIFADDR: Final = 0x8916
 _SIOCSIFNETMASK: Final = 0x891C
 _IFF_UP: Final = 0x1
 _RTF_UP_GATEWAY: Final = 0x3
-_NOT_STARTED: Final = 128
 _CHUNK: Final = 64 * 1024
-_FILES: Final = 1048576  # open files at most, where the machine allows as many: what container runtimes give
 
 
 def main(arguments: list[str]) -> int:
@@ -152,42 +148,12 @@ def _become(asked: Json, report: int, output: int) -> NoReturn:
         kernel.die_with_parent()
         enter_root(asked["scratch"], [Mount(**one) for one in asked["mounts"]])
         os.setsid()
-        _redirect(output, output)
-        _go_to(asked["directory"])
-        _execute(asked["command"], asked["environment"])
+        redirect(output, output)
+        go_to(asked["directory"])
+        execute(asked["command"], asked["environment"])
     except OSError as error:
         os.write(report, str(error if error.filename else error.strerror).encode())
-    os._exit(_NOT_STARTED)
-
-
-def _redirect(output: int, errors: int) -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(errors, 2)
-
-
-def _go_to(directory: str) -> None:
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    os.chdir(directory)
-
-
-def _execute(command: list[str], environment: dict[str, str]) -> None:
-    """Only returns by raising."""
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
-        signal.signal(ignored, signal.SIG_DFL)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    os.umask(0o022)
-    try:
-        os.execvpe(command[0], command, environment)  # noqa: S606
-    except FileNotFoundError:
-        where = "no such file or directory" if "/" in command[0] else "executable file not found in $PATH"
-        raise OSError(2, f'exec: "{command[0]}": {where}') from None
-    except OSError as error:
-        raise OSError(error.errno, f'exec: "{command[0]}": {str(error.strerror).lower()}') from None
+    os._exit(NOT_STARTED)
 
 
 # enter -------------------------------------------------------------------------------------------------------------
@@ -206,15 +172,14 @@ def _enter() -> int:
     if child == 0:
         try:
             kernel.die_with_parent()
-            _redirect(1, 2)
+            redirect(1, 2)
             os.chdir(asked["directory"])
-            _execute(asked["command"], asked["environment"])
+            execute(asked["command"], asked["environment"])
         except OSError as error:
             os.write(2, f"{error.strerror}\n".encode())
         os._exit(127)
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return exit_code_of(status)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from localcluster.mirror import Key
 
-__all__ = ["BadQuery", "Lookup", "Question", "answer", "names_of", "question", "serving_names"]
+__all__ = ["BadQuery", "Lookup", "Question", "answer", "listed", "names_of", "question", "serving_names"]
 
 Json: TypeAlias = dict[str, Any]
 Lookup: TypeAlias = Callable[[str], "list[str] | None"]
@@ -34,6 +34,7 @@ NO_SUCH_NAME: Final = 3
 OPCODE_MASK: Final = 0x7800
 _HEADER: Final = struct.Struct(">HHHHHH")
 _SUFFIX: Final = ".cluster.local"
+_OWNER: Final = "kubernetes.io/service-name"
 
 
 class BadQuery(Exception):
@@ -73,6 +74,27 @@ def names_of(services: Mapping[Key, Json], slices: Mapping[Key, Json]) -> Lookup
     return lookup
 
 
+def listed(services: Mapping[Key, Json], slices: Mapping[Key, Json]) -> dict[str, list[str]]:
+    """Every name that those objects give, with what `names_of` says of it. Of addresses spelled out, the endpoints'."""
+    behind: dict[Key, dict[Key, Json]] = {}
+    for key, item in slices.items():
+        owner = (item["metadata"].get("labels") or {}).get(_OWNER)
+        behind.setdefault((key[0], owner or ""), {})[key] = item
+    found: dict[str, list[str]] = {}
+    for (namespace, name), service in services.items():
+        own = behind.get((namespace, name), {})
+        of_service = f"{name}.{namespace}.svc{_SUFFIX}"
+        if addresses := _service(service, own):
+            found[of_service] = addresses
+        for one in _ready(service, own):
+            dashed = one["addresses"][0].replace(".", "-")
+            found[f"{dashed}.{namespace}.pod{_SUFFIX}"] = one["addresses"][:1]
+            for host in (dashed, one.get("hostname")):
+                if host:
+                    found.setdefault(f"{host}.{of_service}", list(one["addresses"]))
+    return found
+
+
 def _service(service: Json | None, slices: Mapping[Key, Json]) -> list[str] | None:
     if service is None or service["spec"].get("type") == "ExternalName":
         return None
@@ -96,7 +118,7 @@ def _ready(service: Json, slices: Mapping[Key, Json]) -> Iterable[Json]:
     metadata = service["metadata"]
     for (namespace, _), item in slices.items():
         labels = item["metadata"].get("labels") or {}
-        if namespace == metadata["namespace"] and labels.get("kubernetes.io/service-name") == metadata["name"]:
+        if namespace == metadata["namespace"] and labels.get(_OWNER) == metadata["name"]:
             yield from (one for one in item.get("endpoints") or () if (one.get("conditions") or {}).get("ready", True))
 
 

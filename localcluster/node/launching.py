@@ -1,4 +1,8 @@
-"""Starts the programs of container.py and talks to them. The namespaces of a pod are held as open descriptors."""
+"""Starts the programs of container.py, and on a shared machine those of supervisor.py, and talks to them.
+
+Both sets of programs speak alike, so what runs in either way is a `Launched`. The namespaces of a pod are held as open
+descriptors.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,11 @@ from typing import Any, TypeAlias
 from localcluster.node.interfaces import Exit, Fault
 from localcluster.node.rootfs import Mount
 
-__all__ = ["Launch", "Launched", "enter", "launch", "place"]
+__all__ = ["Launch", "Launched", "enter", "enter_supervised", "launch", "launch_supervised", "place"]
 
 Json: TypeAlias = dict[str, Any]
 
+CONTAINER, SUPERVISOR = "localcluster.node.container", "localcluster.node.shared.supervisor"
 OUTPUT_LIMIT = 16 * 1024  # bytes of a probe's or hook's output that anybody will read
 KILLED = Exit(137, "Error")
 
@@ -31,9 +36,9 @@ class Launch:
     command: Sequence[str]
     environment: Mapping[str, str]
     directory: str
-    mounts: Sequence[Mount]
     log: str
-    scratch: str  # an empty folder
+    mounts: Sequence[Mount] = ()
+    scratch: str = ""  # an empty folder
 
 
 class Launched:
@@ -69,7 +74,7 @@ class Launched:
             self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """KILL to all of it: the kernel ends a PID namespace with its first process."""
+        """KILL to all of it: the kernel ends a PID namespace with its first process, a supervisor what is below it."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:
@@ -89,10 +94,22 @@ def _exit(status: int) -> Exit:
 
 async def launch(what: Launch, namespaces: Sequence[int]) -> Launched:
     """Start a container in the pod's namespaces; returns once its program runs. Raises Fault StartError."""
-    process = await _started("run", pass_fds=namespaces)
+    process = await _started(CONTAINER, "run", pass_fds=namespaces)
+    return await _launched(process, what, namespaces=list(namespaces))
+
+
+async def launch_supervised(what: Launch, marker: Mapping[str, str]) -> Launched:
+    """Start a container as a process of this machine, with nothing around it but its supervisor; else as `launch`.
+
+    `marker` is the supervisor's environment, by which it can be known later.
+    """
+    process = await _started(SUPERVISOR, "run", env=marker, start_new_session=True)
+    return await _launched(process, what)
+
+
+async def _launched(process: asyncio.subprocess.Process, what: Launch, **more: Any) -> Launched:
     try:
-        asked = asdict(what) | {"namespaces": list(namespaces)}
-        _send(process, asked, end=True)
+        _send(process, asdict(what) | more, end=True)
         answer = await _answer(process)
     except OSError as error:
         raise Fault("StartError", str(error)) from error
@@ -109,7 +126,7 @@ async def place(hostname: str, attach: Callable[[int], Awaitable[Json]] | None) 
     `attach` gets the PID whose network namespace is to have eth0, and answers its address, netmask and gateway; None:
     the pod has the network of the cell.
     """
-    process = await _started("sandbox")
+    process = await _started(CONTAINER, "sandbox")
     held: list[int] = []
     try:
         _send(process, {"hostname": hostname, "network": attach is not None})
@@ -134,19 +151,11 @@ async def enter(launched: Launched, command: Sequence[str], *, timeout_seconds: 
     if launched.pidfd is None or launched.ended.done():
         raise Fault("NotRunning", "the container does not run")
     process = await _started(
-        "enter", pass_fds=[launched.pidfd], stderr=asyncio.subprocess.STDOUT, start_new_session=True
+        CONTAINER, "enter", pass_fds=[launched.pidfd], stderr=asyncio.subprocess.STDOUT, start_new_session=True
     )
-    asked = {
-        "pidfd": launched.pidfd,
-        "command": list(command),
-        "environment": dict(launched.what.environment),
-        "directory": launched.what.directory,
-    }
+    asked = _entering(launched, command) | {"pidfd": launched.pidfd}
     try:
-        async with asyncio.timeout(timeout_seconds):
-            _send(process, asked, end=True)
-            output = await _read(process)
-            return await process.wait(), output
+        return await _output(process, asked, timeout_seconds)
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -154,12 +163,42 @@ async def enter(launched: Launched, command: Sequence[str], *, timeout_seconds: 
             await process.wait()
 
 
-async def _started(name: str, **options: Any) -> asyncio.subprocess.Process:
+async def enter_supervised(
+    launched: Launched, command: Sequence[str], marker: Mapping[str, str], *, timeout_seconds: float
+) -> tuple[int, bytes]:
+    """As `enter`, for a container of `launch_supervised`. Nothing that the command started outlives it."""
+    if launched.ended.done():
+        raise Fault("NotRunning", "the container does not run")
+    process = await _started(SUPERVISOR, "enter", env=marker, stderr=asyncio.subprocess.STDOUT, start_new_session=True)
+    try:
+        return await _output(process, _entering(launched, command), timeout_seconds)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()  # it ends the command and all that this started
+            await process.wait()
+
+
+def _entering(launched: Launched, command: Sequence[str]) -> Json:
+    return {
+        "command": list(command),
+        "environment": dict(launched.what.environment),
+        "directory": launched.what.directory,
+    }
+
+
+async def _output(process: asyncio.subprocess.Process, asked: Json, limit_seconds: float) -> tuple[int, bytes]:
+    async with asyncio.timeout(limit_seconds):
+        _send(process, asked, end=True)
+        output = await _read(process)
+        return await process.wait(), output
+
+
+async def _started(
+    module: str, name: str, *, env: Mapping[str, str] | None = None, **options: Any
+) -> asyncio.subprocess.Process:
     root = str(Path(__file__).parents[2])
-    code = (
-        f"import sys; sys.path.append({root!r}); from localcluster.node.container import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
+    code = f"import sys; sys.path.append({root!r}); from {module} import main; sys.exit(main(sys.argv[1:]))"
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-ISc",  # the standard library and us: what else is installed would only take time
@@ -167,7 +206,7 @@ async def _started(name: str, **options: Any) -> asyncio.subprocess.Process:
         name,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={},
+        env=env or {},
         **options,
     )
 

@@ -28,17 +28,19 @@ LOCAL_TABLE: Final = 255
 
 
 class Addresses:
-    """Which pod addresses are free. One given back is used again last, so that nobody meets an old acquaintance."""
+    """Which pod addresses are free; the network's first is the node's. One given back is used again last, so that
+    nobody meets an old acquaintance."""
 
-    def __init__(self) -> None:
-        self._fresh: Iterator[int] = iter(range(2, PODS.num_addresses - 1))
+    def __init__(self, pods: ipaddress.IPv4Network = PODS) -> None:
+        self._pods = pods
+        self._fresh: Iterator[int] = iter(range(2, pods.num_addresses - 1))
         self._returned: deque[str] = deque()
 
     def take(self) -> str:
         """One that nobody has. Raises LookupError when there is none."""
         number = next(self._fresh, None)
         if number is not None:
-            return str(PODS[number])
+            return str(self._pods[number])
         if not self._returned:
             raise LookupError("all pod addresses are taken")
         return self._returned.popleft()

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from localcluster.mirror import Mirrors
+from localcluster.mirror import Mirror, Mirrors
 from localcluster.node import kernel, volumes
 from localcluster.node.celled import in_namespaces
-from localcluster.node.dns import Lookup, names_of
 from localcluster.node.ground import Ground, Place, Start
 from localcluster.node.images import Image, Images
 from localcluster.node.interfaces import Container, Exit, Fault, ProbeAnswer, Sandbox, VolumeContents
@@ -28,7 +27,7 @@ from localcluster.node.services import proxying
 __all__ = ["OpenGround", "ProcessRuntime", "process_runtime"]
 
 Json: TypeAlias = dict[str, Any]
-OpenGround: TypeAlias = Callable[[Path, Lookup], AbstractAsyncContextManager[Ground]]
+OpenGround: TypeAlias = Callable[[Path, Mirror, Mirror], AbstractAsyncContextManager[Ground]]  # services, slices
 
 CHUNK = 64 * 1024
 
@@ -245,7 +244,7 @@ async def process_runtime(
     kept.furnish()
     services, slices = mirrors.of("services"), mirrors.of("endpointslices.discovery.k8s.io")
     async with (
-        on(directory, names_of(services.objects, slices.objects)) as ground,
+        on(directory, services, slices) as ground,
         proxying(services, slices, ground),
         Prober(ground.reach) as prober,
         asyncio.TaskGroup() as group,

@@ -8,7 +8,8 @@ Everything of a pod is in one folder, which goes with the pod:
     POD/shm                 what /dev/shm is unless a volume is mounted there; in memory
     POD/containers/C-N/...  of the N-th start of container C: its home, its /tmp, an empty folder for its root
 
-What a PersistentVolumeClaim stands for is a folder outside, that stays.
+What a PersistentVolumeClaim stands for is a folder outside, that stays. Where nothing can be mounted, what would be in
+memory is a plain folder for this user alone: secrets are on the disk then, for as long as the pod is there.
 """
 
 from __future__ import annotations
@@ -130,21 +131,31 @@ def _sub_path(given: Json, env: Mapping[str, str]) -> str:
 
 
 def provide(
-    pod: Json, contents: Mapping[str, VolumeContents], folder: Path, claims: Path, etc: Mapping[str, str]
+    pod: Json,
+    contents: Mapping[str, VolumeContents],
+    folder: Path,
+    claims: Path,
+    etc: Mapping[str, str] | None,
 ) -> PodFiles:
-    """Make all of it below `folder`. Raises Fault FailedMount; then nothing stays."""
+    """Make all of it below `folder`. Raises Fault FailedMount; then nothing stays.
+
+    `etc` None: nothing is mounted here, and nothing needs to be covered; only volumes are made.
+    """
     covers: list[str] = []
 
     def in_memory(path: Path, size: str) -> None:
         path.mkdir(parents=True)
+        if etc is None:
+            path.chmod(0o700)
+            return
         kernel.mount("tmpfs", str(path), "tmpfs", _TMPFS, f"mode=1777,size={size}" if size else "mode=1777")
         covers.append(str(path))
 
     try:
-        (folder / "etc").mkdir(parents=True)
-        for name, text in etc.items():
-            (folder / "etc" / name).write_text(text)
-        in_memory(folder / "shm", SHM_SIZE)
+        folder.mkdir(parents=True)
+        if etc is not None:
+            _etc(folder / "etc", etc)
+            in_memory(folder / "shm", SHM_SIZE)
         if contents:
             in_memory(folder / "api", API_SIZE)
         sources = {
@@ -157,6 +168,12 @@ def provide(
         remove(PodFiles(folder, {}, tuple(covers)))
         raise
     return PodFiles(folder, sources, tuple(covers))
+
+
+def _etc(folder: Path, texts: Mapping[str, str]) -> None:
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text)
 
 
 def remove(files: PodFiles) -> None:

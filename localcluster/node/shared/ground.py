@@ -1,15 +1,48 @@
-"""A machine that pods share: where they are placed, started and ended."""
+"""A machine that pods share: where they are placed, started and ended.
+
+    RUN/names.json       the table of names (tables.py)
+    RUN/ports/           moved ports
+    RUN/sessions/        what a later start needs to find what was left (records.py)
+    RUN/pods/UID/        a pod's files, as on every ground (volumes.py)
+    RUN/p/N/             the pod's short folder (described.py), N for its address
+
+Nothing is mounted and nothing needs a privilege. Where RUN is so long that Ray's sockets would find no room below it,
+the short folders are reached through a link in /tmp, of which RUN/short tells.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import json
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 from localcluster.addresses import AddressPlan
-from localcluster.node.dns import Lookup
-from localcluster.node.ground import Ground
+from localcluster.mirror import Mirror
+from localcluster.node import volumes
+from localcluster.node.ground import Ground, Place, Start
+from localcluster.node.interfaces import Fault, VolumeContents
+from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
+from localcluster.node.network import Addresses
+from localcluster.node.shared import described
+from localcluster.node.shared.described import Cluster, Private
+from localcluster.node.shared.tables import MovedPorts, telling_names
+from localcluster.node.volumes import PodFiles, Source
 
-__all__ = ["SharedMachine"]
+__all__ = ["SharedGround", "SharedMachine"]
+
+Json: TypeAlias = dict[str, Any]
+
+LONGEST: Final = 39  # bytes of a pod's short folder; "/ray" and then 64 of a socket's path follow (S10-18)
+LARGEST_POD: Final = "32767"  # the highest number of an address in a block
+SHORT: Final = Path("/tmp")  # noqa: S108 - for a link with a name that nobody can guess
+POINTER: Final = "short"
 
 
 class SharedMachine:
@@ -18,6 +51,133 @@ class SharedMachine:
     def __init__(self, addresses: AddressPlan) -> None:
         self._addresses = addresses
 
-    def opened(self, directory: Path, lookup: Lookup) -> AbstractAsyncContextManager[Ground]:
-        """Names are told to pods while the block lasts. `directory` is the run's."""
-        raise NotImplementedError
+    def opened(self, directory: Path, services: Mirror, slices: Mirror) -> AbstractAsyncContextManager[Ground]:
+        """Names are told to pods while the block lasts. `directory` is the run's. Raises OSError."""
+        return _opened(self._addresses, Path(os.path.abspath(directory)), services, slices)  # noqa: PTH100 - no link
+
+
+@asynccontextmanager
+async def _opened(addresses: AddressPlan, run: Path, services: Mirror, slices: Mirror) -> AsyncIterator[SharedGround]:
+    table = run / "names.json"
+    short = _short(run)
+    try:
+        async with telling_names(table, services, slices):
+            yield SharedGround(addresses, Cluster(str(run), str(table), str(run / "ports")), short)
+    finally:
+        if short.is_symlink():
+            short.unlink()
+
+
+def _short(run: Path) -> Path:
+    """Where pods' short folders are, by a path that is short enough."""
+    real = run / "p"
+    real.mkdir(exist_ok=True)
+    if len(str(real / LARGEST_POD)) <= LONGEST:
+        return real
+    link = SHORT / f"manta-{secrets.token_hex(4)}"
+    link.symlink_to(real)
+    (run / POINTER).write_text(str(link))
+    return link
+
+
+class SharedGround:
+    """Implements `Ground`. Entered as a block by `SharedMachine.opened`."""
+
+    def __init__(self, addresses: AddressPlan, cluster: Cluster, short: Path) -> None:
+        self._plan, self._cluster, self._short = addresses, cluster, short
+        self._addresses = Addresses(addresses.pods)
+        self._ports = MovedPorts(Path(cluster.ports))
+        self._marker = described.marker(cluster.run)
+        self._starts: dict[str, int] = {}  # of a pod's containers
+
+    @property
+    def addresses(self) -> AddressPlan:
+        """The block's."""
+        return self._plan
+
+    def reach(self, address: str, port: int) -> tuple[str, int]:
+        """A head's GCS has another number than its pod says."""
+        return address, self._ports.find(address, port)
+
+    async def settle(self, pod: Json, contents: Mapping[str, VolumeContents], folder: Path) -> Place:
+        """An address and some folders."""
+        try:
+            address = self._addresses.take()
+        except LookupError as error:
+            raise Fault("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}") from error
+        temporary = self._temporary(address)
+        try:
+            files = volumes.provide(pod, contents, folder, Path(self._cluster.run) / "claims", None)
+            try:
+                (temporary / "ray").mkdir(parents=True)
+            except OSError as error:
+                volumes.remove(files)
+                raise Fault("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}") from error
+        except BaseException:
+            self._addresses.give_back(address)
+            raise
+        self._starts[pod["metadata"]["uid"]] = 0
+        return Place(pod, address, _with_ray(pod, files, temporary / "ray"))
+
+    def _temporary(self, address: str) -> Path:
+        return self._short / str(int(IPv4Address(address)) - int(self._plan.pods[0]))
+
+    async def leave(self, place: Place) -> None:
+        """What came from the API goes first: secrets are among it."""
+        del self._starts[place.uid]
+        volumes.remove(place.files)
+        shutil.rmtree(self._temporary(place.address), ignore_errors=True)
+        self._ports.forget(place.address)
+        self._addresses.give_back(place.address)
+
+    async def launch(self, place: Place, start: Start) -> Launched:
+        """A process of this machine, that is told who it is."""
+        try:
+            what = self._prepared(place, start)
+        except OSError as error:
+            raise Fault("StartError", str(error)) from error
+        return await launch_supervised(what, self._marker)
+
+    def _prepared(self, place: Place, start: Start) -> Launch:
+        private = self._private(place, start)
+        given = volumes.mounts_of(start.container, place.files.sources)
+        every = described.mounts(given, start.image.home, private, self._cluster.run)
+        about = described.description(place, start, self._cluster, private, every)
+        file = start.own / "pod.json"
+        file.write_text(json.dumps(about))
+        told = described.environment(start, self._cluster, private, str(file))
+        (start.own / "home" / ".bash_profile").write_text(described.login_profile(told))
+        directory = described.real_path(start.container.working_dir or start.image.home, every)
+        if not Path(directory).is_dir() and not Path(directory).is_relative_to(self._cluster.run):
+            directory = f"{private.own}/root{directory}"  # of the machine it is not made
+        return Launch(start.command, told, directory, str(start.log))
+
+    def _private(self, place: Place, start: Start) -> Private:
+        temporary = self._temporary(place.address)
+        number = self._starts[place.uid] = self._starts[place.uid] + 1
+        own = temporary / str(number)
+        own.symlink_to(start.own)
+        return Private(str(temporary), str(own))
+
+    async def enter(self, launched: Launched, command: Sequence[str], *, timeout_seconds: float) -> tuple[int, bytes]:
+        """As the container itself, in a session of its own."""
+        return await enter_supervised(launched, command, self._marker, timeout_seconds=timeout_seconds)
+
+
+def _with_ray(pod: Json, files: PodFiles, ray: Path) -> PodFiles:
+    """An emptyDir at /tmp/ray is where Ray's files are: containers share it to read one another's logs."""
+    spec = pod["spec"]
+    every = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    at_ray = {
+        mount["name"]
+        for container in every
+        for mount in container.get("volumeMounts") or ()
+        if mount["mountPath"].rstrip("/") == described.RAY and not mount.get("subPath") and not mount.get("subPathExpr")
+    }
+    made = str(files.folder / "volumes")
+    moved = {
+        name: Source(str(ray))
+        for name, source in files.sources.items()
+        if name in at_ray and source.path.startswith(f"{made}/")
+    }
+    return replace(files, sources={**files.sources, **moved})

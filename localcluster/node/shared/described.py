@@ -1,0 +1,105 @@
+"""Pure: what a container of a shared machine is told, in its environment and in its description (hook.py reads that).
+
+Paths are a matter of their length here: Ray's sockets stand below its temporary folder, those of Python's
+multiprocessing below TMPDIR, and a socket's path ends at 107 bytes (S10-18). So a pod has a short folder, `temporary`:
+
+    RUN/p/N/ray    what Ray keeps, and what the container finds at /tmp/ray
+    RUN/p/N/1      a link to what is private to the pod's first start of a container, and so on: home, tmp, root
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from localcluster.node.ground import Place, Start
+from localcluster.node.rootfs import Mount
+from localcluster.node.shared.hook import POD
+from localcluster.node.shared.records import RUN
+from localcluster.node.volumes import hostname_of
+from localcluster.quantities import quantity
+
+__all__ = ["RAY", "Cluster", "Private", "description", "environment", "login_profile", "marker", "mounts", "real_path"]
+
+Json: TypeAlias = dict[str, Any]
+
+RAY: Final = "/tmp/ray"  # noqa: S108 - where Ray is without being told otherwise
+HOME: Final = "HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What all pods of a run share: its folder, and the files of tables.py."""
+
+    run: str
+    table: str
+    ports: str
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """Of one start of a container, by short paths: `temporary` is the pod's, `own` this start's."""
+
+    temporary: str
+    own: str
+
+
+def marker(run: str) -> dict[str, str]:
+    """By which every process of a run can be known that did not throw its environment away (S10-26)."""
+    return {RUN: run}
+
+
+def mounts(given: Sequence[Mount], image_home: str, private: Private, run: str) -> list[Mount]:
+    """Where paths of the container are on this machine, the longest first.
+
+    Above the run's own folder nothing can be mounted: every path of a pod would lead there.
+    """
+    found = {RAY: Mount(f"{private.temporary}/ray", RAY), image_home: Mount(f"{private.own}/home", image_home)}
+    found |= {one.target: one for one in given if not _above(one.target, run)}
+    return sorted(found.values(), key=lambda one: (-len(one.target), one.target))
+
+
+def _above(path: str, run: str) -> bool:
+    return posixpath.commonpath([path, run]) == path
+
+
+def real_path(path: str, every: Iterable[Mount]) -> str:
+    """Where that is on the machine; `every` as `mounts` gives them."""
+    for one in every:
+        if path == one.target or path.startswith(f"{one.target}/"):
+            return one.source + path[len(one.target) :]
+    return path
+
+
+def description(place: Place, start: Start, cluster: Cluster, private: Private, every: Sequence[Mount]) -> Json:
+    """What the hook reads in every interpreter of the container."""
+    limits = start.container.resources.get("limits") or {}
+    return {
+        "address": place.address,
+        "hostname": hostname_of(place.pod),
+        "namespace": place.pod["metadata"].get("namespace", "default"),
+        "folder": str(place.files.folder),
+        "temporary": private.temporary,
+        "table": cluster.table,
+        "ports": cluster.ports,
+        "mounts": [[one.target, one.source, one.read_only] for one in every],
+        "memory": int(quantity(limits.get("memory") or 0)),
+        "cpus": float(quantity(limits.get("cpu") or 0)),
+    }
+
+
+def environment(start: Start, cluster: Cluster, private: Private, described: str) -> Mapping[str, str]:
+    """The container's, and what makes it keep to its own: its description, its home, folders for what is temporary."""
+    own = {"TMPDIR": f"{private.own}/tmp", "RAY_TMPDIR": private.temporary}  # noqa: S108 - the container's
+    told = own | dict(start.environment) | marker(cluster.run) | {POD: described}
+    if told.get(HOME, start.image.home) == start.image.home:  # a home that the pod itself chose is its own affair
+        told[HOME] = f"{private.own}/home"
+    return told
+
+
+def login_profile(told: Mapping[str, str]) -> str:
+    """For `bash -l`, whose /etc/profile is the machine's and forgets PATH."""
+    quoted = told.get("PATH", "").replace("'", "'\\''")
+    return f"export PATH='{quoted}'\n"
