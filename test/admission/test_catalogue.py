@@ -46,6 +46,8 @@ BAD: Final = sorted((HERE / "bad").glob("*.yaml"))
 GOOD: Final = sorted((HERE / "good").glob("*.yaml"))
 CREATED: Final = [path for path in (*BAD, *GOOD) if "\n# operation: update\n" not in path.read_text()]
 SCHEMA: Final = "SCHEMA"
+# The catalogue is of objects that any operator may meet. What ours does not do yet is one rule with a test of its own.
+ANY_OPERATOR: Final = AdmissionSettings(rules={"XC17": "off"})
 
 Json: TypeAlias = dict[str, Any]
 
@@ -86,7 +88,7 @@ def found_in(case: Case) -> frozenset[str]:
         causes = served.rules.validate_changed(new, old, Nowhere(), status=False)
     if causes:
         return refused_by_schema(cause.field for cause in causes if cause.field != UNPLACED)
-    verdict = judge(str(new["kind"]), new, old, Context(case.gates))
+    verdict = judge(str(new["kind"]), new, old, Context(case.gates, admission=ANY_OPERATOR))
     return frozenset(f"{one.rule} {one.severity.value} {one.path}" for one in (*verdict.denials, *verdict.warnings))
 
 
@@ -136,7 +138,7 @@ def test_lint_tells_the_same_of_what_is_created(path: Path) -> None:
     """
     case = case_of(path)
 
-    found = findings(read_documents(str(path)), Target(Context(case.gates)))
+    found = findings(read_documents(str(path)), Target(Context(case.gates, admission=ANY_OPERATOR)))
 
     lines = {f"{one.rule or SCHEMA} {one.weight} {one.path}" for one in found}
     refused = {line for line in lines if line.startswith(SCHEMA)}

@@ -90,6 +90,13 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "From about 1.5 MiB on it cannot be stored, and every status makes it larger.",
         "Put large scripts and configurations into an image or a ConfigMap.",
     ),
+    "XC17": Entry(
+        "The object asks for something that the API has and this operator does not do yet: GCS fault tolerance, mutual "
+        "TLS, a NetworkPolicy, the history server, `SidecarMode`, `deletionStrategy`, an incremental upgrade.",
+        "The operator leaves a cluster or a job alone that it could only serve by half, and says so by an event; a "
+        "RayService runs, but an incremental upgrade never begins.",
+        "Do without, as the finding says, or turn the rule off where another operator works on the object.",
+    ),
     "IM01": Entry(
         "Templates, start parameters or `rayVersion` of a cluster that runs are changed, and its `upgradeStrategy` "
         "is not `Recreate`.",

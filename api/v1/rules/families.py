@@ -17,6 +17,7 @@ from api.v1.rules import (
     immutable,
     job_content,
     minimum_versions,
+    not_yet,
     offered,
     pod_content,
     ray_versions,
@@ -47,6 +48,7 @@ BEYOND: Final[tuple[Rule, ...]] = (  # in the order of the specification's secti
     *serve_content.RULES,
     *cron_content.RULES,
     *crosscutting.RULES,
+    *not_yet.RULES,
     *pod_content.RULES,
     *immutable.RULES,
 )

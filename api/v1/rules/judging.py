@@ -28,7 +28,7 @@ SKIPPED: Final = "P4"  # the id of the warning that an annotation could not sile
 MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
 # What is judged by gates, APIs and objects of this cluster: nothing to those that run in another one (P10).
 OF_THIS_CLUSTER: Final = frozenset(
-    {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15"}
+    {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15", "XC17"}
 )
 
 LONGEST_INDEX: Final = 9  # digits

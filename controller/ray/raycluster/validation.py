@@ -1,23 +1,22 @@
 """What keeps a RayCluster from being worked on, and what its user is warned of (spec raycluster §5.4-5.8). Pure.
 
-The rules themselves are the API's (`api.v1.rules`); here they become events. `NOT_YET` is the one list of what the
-API has and this operator does not do yet: such a cluster is left alone, and its user told, rather than half served.
+The rules themselves are the API's (`api.v1.rules`); here they become events. A cluster that asks for what the API has
+and this operator does not do yet (`api.v1.rules.not_yet`) is left alone, and its user told, rather than half served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
-from api.v1 import wire
-from api.v1.raycluster import RayClusterSpec
 from api.v1.rules.model import Context, Finding, Severity, all_findings, first_denial
+from api.v1.rules.not_yet import LEFT_ALONE, lacks_of_cluster
+from api.v1.rules.places import cluster_of
 from api.v1.rules.raycluster import ENFORCED
 from controller.ray.options import Options
 from controller.ray.raycluster.seen import Seen
 from controller.runtime.plan import Announcement
 
-__all__ = ["NOT_YET", "STATUS_REASON", "advice", "refusal"]
+__all__ = ["STATUS_REASON", "advice", "refusal"]
 
 METADATA_REASON: Final = "InvalidRayClusterMetadata"
 SPEC_REASON: Final = "InvalidRayClusterSpec"
@@ -25,19 +24,6 @@ STATUS_REASON: Final = "InvalidRayClusterStatus"
 ADVISORY: Final = tuple(rule for rule in ENFORCED if rule.severity is Severity.WARN)
 OF_THE_STATUS: Final = tuple(rule for rule in ENFORCED if rule.reason == STATUS_REASON)
 UPGRADE_RULES: Final = frozenset({"C67", "C68"})  # these have words of their own in the reference
-
-
-def _fault_tolerant(spec: RayClusterSpec, annotations: Mapping[str, str]) -> bool:
-    legacy = annotations.get(wire.ANNOTATION_FT_ENABLED, "").lower() == "true"
-    return legacy or spec.gcs_fault_tolerance_options is not None
-
-
-NOT_YET: Final[Mapping[str, Callable[[RayClusterSpec, Mapping[str, str]], bool]]] = {
-    "GCS fault tolerance (spec.gcsFaultToleranceOptions, annotation ray.io/ft-enabled)": _fault_tolerant,
-    "mutual TLS (spec.tlsOptions)": lambda spec, _: bool(spec.tls_options and spec.tls_options.enabled),
-    "a NetworkPolicy (spec.networkPolicy)": lambda spec, _: spec.network_policy is not None,
-    "the history server (spec.historyServerOptions)": lambda spec, _: spec.history_server_options is not None,
-}
 
 
 def refusal(seen: Seen, options: Options) -> Announcement | None:
@@ -49,13 +35,12 @@ def refusal(seen: Seen, options: Options) -> Announcement | None:
     denial = first_denial(OF_THE_STATUS if seen.accepted else ENFORCED, seen.object, None, _context(options))
     if denial is not None:
         return _warning(denial.reason or SPEC_REASON, f"{_opening(denial, where)} {denial}")
-    spec = seen.cluster.spec
-    if spec is None:
+    if seen.cluster.spec is None:
         return _warning(SPEC_REASON, f"The RayCluster spec is invalid {where}: there is none")
-    missing = [name for name, asked in NOT_YET.items() if asked(spec, seen.cluster.annotations)]
+    missing = [one.message for one in lacks_of_cluster(cluster_of(seen.object, "spec"))]
     if missing:
         asked_for = "; ".join(missing)
-        return _warning(SPEC_REASON, f"The RayCluster spec is invalid {where}: not supported yet: {asked_for}")
+        return _warning(SPEC_REASON, f"The RayCluster spec is invalid {where}: {LEFT_ALONE}: {asked_for}")
     return None
 
 

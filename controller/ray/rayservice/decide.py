@@ -13,6 +13,7 @@ from api.meta import Json, owner_reference, owns, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayCluster
 from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
+from api.v1.rules.not_yet import INCREMENTAL, USE_NEW_CLUSTER
 from controller.ray.dashboard.protocol import Wants
 from controller.ray.desired.facts import facts_of
 from controller.ray.desired.services import head_of_service, serve_of_service
@@ -42,10 +43,6 @@ SERVE_SERVICE: Final = "serve service"
 EXPOSED: Final = ("NodePort", "LoadBalancer")
 ADDRESSES: Final = ("clusterIP", "clusterIPs")  # of a Service stay, all else of its spec is replaced (§12.4)
 ALLOTTED: Final = ("ipFamilies", "ipFamilyPolicy")  # by the API server, where the user says nothing
-INCREMENTAL_NOT_YET: Final = (
-    "upgradeStrategy NewClusterWithIncrementalUpgrade needs the feature gate RayServiceIncrementalUpgrade, which this "
-    "version does not have yet: no new cluster is made when the spec changes; use NewCluster"
-)
 
 
 class Course(Enum):
@@ -158,7 +155,8 @@ def _running(seen: Seen, now: datetime, draft: Draft, suspension: Suspension) ->
     if seen.spec.upgrade_strategy is not None and (
         seen.spec.upgrade_strategy.type == RayServiceUpgradeType.INCREMENTAL
     ):
-        draft.events.append(Announcement("Warning", "IncrementalUpgradeUnavailable", "Reconcile", INCREMENTAL_NOT_YET))
+        note = f"{INCREMENTAL}; {USE_NEW_CLUSTER}"
+        draft.events.append(Announcement("Warning", "IncrementalUpgradeUnavailable", "Reconcile", note))
     return _decided(
         seen,
         now,
