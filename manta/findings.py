@@ -10,6 +10,7 @@ to the server. Pure, but for the definitions that come with the package.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -40,6 +41,7 @@ UNPLACED: Final = "<nil>"  # the field of causes that only say that others stood
 MISTYPED: Final = "FieldValueTypeInvalid"
 MISSING: Final = "FieldValueRequired"
 NOWHERE: Final[Steps] = ()
+HALF: Final = re.compile("[\ud800-\udfff]")  # of a character beyond the first 65,536: YAML's escapes can write it alone
 GENERATED: Final = 5  # letters that the server appends to generateName, of which it keeps at most 58
 LONGEST_PREFIX: Final = 58
 
@@ -188,7 +190,7 @@ def no_json(value: Any, at: Steps = ()) -> Iterator[tuple[Steps, str]]:
     match value:
         case dict():
             for key, one in value.items():
-                yield from no_json(one, (*at, key))
+                yield from no_json(one if HALF.search(str(key)) is None else key, (*at, key))
         case list():
             for index, one in enumerate(value):
                 yield from no_json(one, (*at, index))
@@ -196,6 +198,8 @@ def no_json(value: Any, at: Steps = ()) -> Iterator[tuple[Steps, str]]:
             yield at, f"the number {value}"
         case int() if not -(2**63) <= value < 2**64:
             yield at, "a number of more than 64 bits"
+        case str() if not value.isascii() and HALF.search(value):
+            yield at, "half a character"
         case None | bool() | int() | float() | str():
             return
         case _:

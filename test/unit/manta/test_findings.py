@@ -443,16 +443,22 @@ def test_a_mode_that_nobody_knows_is_told(mode: str, hint: str) -> None:
         (".inf", "found the number inf"),
         ("!!binary aGk=", "found binary data"),
         (r'"\ud800"', "found half a character"),
-        (r'{"\udfff": 1}', "found half a character"),
     ],
 )
 def test_what_is_no_json_is_a_finding_like_any_other(value: str, words: str) -> None:
     """YAML can say more."""
-    first, second = told(f"{JOB}  backoffLimit: {value}\n  suspended: true\n")
+    assert told(f"{JOB}  backoffLimit: {value}\n  suspended: true\n") == [
+        f"job.yaml:11:3: spec.backoffLimit: {words}, which JSON cannot hold",
+        "job.yaml:12:3: spec.suspended: there is no such field",
+    ]
 
-    assert first.startswith("job.yaml:11:")
-    assert first.endswith(f": {words}, which JSON cannot hold")
-    assert second == "job.yaml:12:3: spec.suspended: there is no such field"
+
+def test_a_key_that_json_cannot_hold_is_a_finding_too() -> None:
+    """An escape of YAML's can write one half of a character alone."""
+    (said,) = told(JOB + r'  metadata: {"\udfff": x}')
+
+    assert said.startswith("job.yaml:11:")
+    assert said.endswith("found half a character, which JSON cannot hold")
 
 
 JUNK: tuple[Any, ...] = (None, 3, "x", [], {}, True, 1.5, [None], {"a": None}, -1, "")
