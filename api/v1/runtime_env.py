@@ -6,6 +6,7 @@ text, keys that are no text become text, and a number of integral value loses it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final
@@ -15,8 +16,10 @@ import yaml
 from api.meta import Json
 from api.yamltext import QuickLoader
 
-__all__ = ["RuntimeEnvError", "parse_runtime_env"]
+__all__ = ["NOT_READ", "RuntimeEnvError", "first_document", "normalized", "one_line", "parse_runtime_env"]
 
+# What a text may raise that is no YAML, or whose tags say of it what it is not ("!!bool x").
+NOT_READ: Final = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 MOST_VALUES: Final = 100_000  # of one text; more are aliases of aliases, which double and double
 
 
@@ -28,7 +31,7 @@ def parse_runtime_env(text: str) -> Json | None:
     """The mapping; None for an empty, blank, comment-only or null text. Raises RuntimeEnvError."""
     try:
         content = normalized(first_document(QuickLoader, text))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except NOT_READ as error:
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
     if content is not None and not isinstance(content, dict):
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
@@ -45,7 +48,9 @@ def first_document(loading: Callable[[str], Any], text: str) -> Any:
 
 
 def normalized(value: Any) -> Any:
-    """JSON-ready: integral numbers are integers. Raises ValueError or RecursionError for aliases without end."""
+    """As JSON has it: integral numbers are integers. Raises ValueError for what it has no place for, and that or
+    RecursionError for aliases without end.
+    """
     return _normalized(value, count())
 
 
@@ -59,8 +64,14 @@ def _normalized(value: Any, seen: Iterator[int]) -> Any:
             return [_normalized(member, seen) for member in value]
         case float() if value.is_integer() and abs(value) < 2**63:
             return int(value)
-        case _:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"{value} has no place in JSON")
+        case bytes():
+            return value.decode()  # of !!binary
+        case str() | int() | float() | None:  # a truth is a number, too
             return value
+        case _:
+            raise ValueError(f"a {type(value).__name__} has no place in JSON")
 
 
 def one_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from api.meta import Json
-from api.v1.runtime_env import first_document, normalized, one_line
+from api.v1.runtime_env import NOT_READ, first_document, normalized, one_line
 from api.yamltext import QuickLoader
 
 __all__ = ["ServeConfigError", "canonical", "digest_of", "parse_serve_config", "routes_of"]
@@ -44,7 +44,7 @@ def parse_serve_config(text: str) -> Json:
     """The mapping; {} for an empty, comment-only or null text. Raises ServeConfigError."""
     try:
         content = normalized(first_document(_GoLoader, text))
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except NOT_READ as error:
         raise ServeConfigError(f"serveConfigV2 is no YAML: {one_line(error)}") from error
     if content is None:
         return {}

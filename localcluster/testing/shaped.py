@@ -29,6 +29,14 @@ UNREADABLE: Final[Mapping[str, str]] = {
     "null byte": "a: \x00",
     "half a character": "a: \ud800",
     "deep": "{a: " * 5000,
+    "set": "a: !!set {x, y}",
+    "date": "a: !!timestamp 2001-01-01",
+    "no date": "a: !!timestamp x",
+    "no truth": "a: !!bool x",
+    "no number": "a: [!!int x]",
+    "endless number": "a: !!float .inf",
+    "bytes": "a: !!binary /w==",
+    "no bytes": "a: !!binary ä",
 }
 
 KINDS: Final = tuple(definition.resource.kind for definition in DEFINITIONS)

@@ -39,6 +39,8 @@ from localcluster.testing.shaped import UNREADABLE
         ("+7", 7),
         ("!foo 1", "1"),
         ("!foo [1, y]", [1, True]),
+        ("!!str 1", "1"),
+        ("!!binary aGk=", "hi"),
         ("'1'", "1"),
         ('"y"', "y"),
         ("~", None),
@@ -53,6 +55,11 @@ def test_scalars_mean_what_they_mean_to_the_reference(text: str, value: Any) -> 
 
     assert found == value
     assert type(found) is type(value)
+
+
+def test_json_with_tabs_is_read_and_a_tab_may_stand_before_a_value() -> None:
+    assert parse_serve_config('{\n\t"a": [\n\t\t{"b": 1}\n\t]\n}') == {"a": [{"b": 1}]}
+    assert parse_serve_config("a:\t1\n") == {"a": 1}
 
 
 def test_keys_become_text_and_the_last_of_two_wins() -> None:
