@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from re import fullmatch
 from typing import Any
 
 import pytest
@@ -160,6 +161,46 @@ def with_port(config: Any, port: int) -> Any:
         ports = [{"name": "dashboard", "containerPort": 8265}, {"name": "serve", "containerPort": port}]
         group["template"]["spec"]["containers"][0]["ports"] = ports
     return config
+
+
+CUSTOM = {
+    "metadata": {"name": "custom"},
+    "spec": {"type": "NodePort", "ports": [{"name": "custom-8000", "port": 8000}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "port", "served_by", "offers"),
+    [
+        ({}, 0, "web-serve-svc", ("serve", 8000)),
+        ({"serve_service": CUSTOM}, 8000, "custom", ("serve", 8000)),
+        ({"serve": SERVED + "http_options: {port: 9000}\n"}, 9000, "web-serve-svc", ("serve", 9000)),
+        ({"exclude_head_pod_from_serve_svc": True}, 0, "web-serve-svc", ("serve", 8000)),
+    ],
+    ids=["plain", "through a service of the user's", "on another port", "without its head"],
+)
+async def test_a_service_as_users_write_them_comes_up(
+    spec: dict[str, Any], port: int, served_by: str, offers: tuple[str, int]
+) -> None:
+    """Running, with all applications, and somebody behind its Service; and it writes nothing more."""
+    async with a_cluster() as cluster:
+        made = a_rayservice("web", **spec)
+        if port:
+            made["spec"]["rayClusterConfig"] = with_port(made["spec"]["rayClusterConfig"], port)
+        await cluster.create(made)
+        await cluster.until("RayService", "web", condition="Ready")
+        await cluster.after(60)
+        writes = await cluster.writes_during(3600)
+        service = await cluster.get("RayService", "web")
+        serve = await cluster.get("Service", served_by)
+
+    status = service["status"]
+    applications = status["activeServiceStatus"]["applicationStatuses"]
+    assert fullmatch(r"web-[bcdfghjklmnpqrstvwxz2456789]{5}", active(service))
+    assert (status["serviceStatus"], {one["status"] for one in applications.values()}) == ("Running", {"RUNNING"})
+    assert status["numServeEndpoints"] == (1 if spec.get("exclude_head_pod_from_serve_svc") else 2)
+    assert [(one["name"], one["port"]) for one in serve["spec"]["ports"]] == [offers]
+    assert writes == []
 
 
 async def test_a_service_on_another_port_and_through_a_service_of_the_user_s() -> None:
