@@ -1,0 +1,117 @@
+"""What `ray` and `serve` are told in a pod."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.node.shared.hook.pod import Pod
+from localcluster.node.shared.hook.programs import arguments
+from localcluster.testing.hooked import Neighbours
+
+GENERATED = ["start", "--head", "--block", "--dashboard-host=0.0.0.0", "--metrics-export-port=8080", "--num-cpus=1"]
+
+
+def a_pod(tmp_path: Path, **described: Any) -> tuple[Neighbours, Pod]:
+    cluster = Neighbours(tmp_path)
+    return cluster, cluster.pod("one", 5, None, temporary="/tmp/short", **described).pod
+
+
+def effective(words: list[str]) -> dict[str, str]:
+    """The last of equal flags wins."""
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def test_what_the_user_said_stays_and_ours_comes_after_it(tmp_path: Path) -> None:
+    """The last of two equal flags wins."""
+    _, pod = a_pod(tmp_path)
+    told = arguments(pod, "ray", GENERATED)
+    assert told[: len(GENERATED)] == GENERATED
+    assert effective(told)["--dashboard-host"] == pod.address
+
+
+@pytest.mark.spec("ray-side:S10-13", "ray-side:S10-2", "ray-side:S10-4")
+def test_a_node_shares_nothing_with_those_beside_it(tmp_path: Path) -> None:
+    """Address, GCS's port, workers' ports, temporary files, memory."""
+    _, pod = a_pod(tmp_path, memory=2**30, cpus=2.0)
+    flags = effective(arguments(pod, "ray", ["start", "--head"]))
+    assert flags["--node-ip-address"] == pod.address
+    assert flags["--port"] == str(pod.ports.real(pod.address, 6379)) != "6379"
+    assert (flags["--min-worker-port"], flags["--max-worker-port"]) == ("0", "0")
+    assert flags["--temp-dir"] == "/tmp/short/ray"
+    assert (flags["--memory"], flags["--object-store-memory"]) == (str(2**30), str(int(2**30 * 0.3)))
+    assert flags["--num-cpus"] == "2"
+
+
+def test_memory_and_processors_that_the_pod_says_are_kept(tmp_path: Path) -> None:
+    """Objects get their share of that memory."""
+    _, pod = a_pod(tmp_path, memory=2**32, cpus=4.0)
+    said = ["start", "--memory=1000000000", "--num-cpus=1", "--object-store-memory", "200000000"]
+    flags = effective(arguments(pod, "ray", said)[len(said) :])
+    assert not {"--memory", "--num-cpus", "--object-store-memory"} & set(flags)
+
+
+def test_a_port_that_a_raylet_has_on_all_addresses_is_left_to_chance(tmp_path: Path) -> None:
+    """Two pods of one template name the same one."""
+    _, pod = a_pod(tmp_path)
+    flags = effective(arguments(pod, "ray", ["start", "--node-manager-port=7000", "--dashboard-agent-listen-port=5"]))
+    assert (flags["--node-manager-port"], flags["--dashboard-agent-listen-port"]) == ("0", "5")
+    assert "--object-manager-port" not in flags
+
+
+def test_a_worker_joins_the_head_where_it_really_is(tmp_path: Path) -> None:
+    """By an address, since C++ sees no names, and at the port that moved."""
+    cluster, pod = a_pod(tmp_path)
+    head = f"{cluster.block}.0.7"
+    cluster.names({"head.ns.svc.cluster.local": [head]})
+    cluster.moved(head, 6379, 23456)
+    for said in (["--address=head.ns.svc.cluster.local:6379"], ["--address", "head:6379"]):
+        told = arguments(pod, "ray", ["start", *said, "--block"])
+        assert told[1 : 1 + len(said)] == " ".join(said).replace(said[-1].split("=")[-1], f"{head}:23456").split()
+        assert "--port" not in effective(told)
+
+
+@pytest.mark.spec("ray-side:S10-13")
+def test_a_head_that_does_not_run_is_no_other_programs_gcs(tmp_path: Path) -> None:
+    """Somebody else's may listen at 6379 of all addresses."""
+    cluster, pod = a_pod(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+    told = arguments(pod, "ray", ["health-check", "--address", "head:6379"])
+    assert told == ["health-check", "--address", f"{cluster.block}.0.7:1"]
+
+
+def test_what_was_said_once_is_not_changed_a_second_time(tmp_path: Path) -> None:
+    """A child's environment is its parent's."""
+    cluster, pod = a_pod(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+    cluster.moved(f"{cluster.block}.0.7", 6379, 23456)
+    once = arguments(pod, "ray", ["status", "--address=head:6379"])
+    assert arguments(pod, "ray", once) == once
+
+
+def test_a_jobs_own_words_are_not_ours(tmp_path: Path) -> None:
+    """What comes after `--` runs elsewhere."""
+    cluster, pod = a_pod(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": ["127.9.9.9"]})
+    said = ["job", "submit", "--address", "http://head:8265", "--", "python", "x.py", "--address", "head:6379"]
+    told = arguments(pod, "ray", said)
+    assert told == ["job", "submit", "--address", "http://127.9.9.9:8265", *said[4:]]
+    assert arguments(pod, "serve", ["deploy", "-a", "http://head:8265"])[-1] == "http://127.9.9.9:8265"
+
+
+@pytest.mark.spec("ray-side:S3-1")
+def test_the_autoscaler_beside_a_head_knows_its_port_whoever_of_the_two_starts_first(tmp_path: Path) -> None:
+    """It is told at its start, and never asks again."""
+    _, pod = a_pod(tmp_path)
+    told = arguments(pod, "ray", ["kuberay-autoscaler", "--cluster-name", "demo"])
+    port = effective(arguments(pod, "ray", ["start", "--head"]))["--port"]
+    assert told[-1] == f"--gcs-address={pod.address}:{port}"
+
+
+def test_a_head_that_starts_again_has_the_port_that_its_workers_know(tmp_path: Path) -> None:
+    """Unless somebody took it."""
+    _, pod = a_pod(tmp_path)
+    ports = {effective(arguments(pod, "ray", ["start", "--head"]))["--port"] for _ in range(3)}
+    assert len(ports) == 1

@@ -1,0 +1,98 @@
+"""How the hook gets into a pod, and what stands in for programs there."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from pathlib import Path
+
+from localcluster.node.shared.hook import POD
+from localcluster.node.shared.installing import PTH, hook_into
+from localcluster.node.shared.standin import arguments
+from localcluster.testing.hooked import Neighbours
+
+
+def an_environment(folder: Path) -> Path:
+    venv.create(folder, symlinks=True)
+    return folder
+
+
+def test_an_environment_that_we_made_has_the_hook_whatever_pythonpath_a_job_brings(tmp_path: Path) -> None:
+    """Installing it twice changes nothing."""
+    environment = an_environment(tmp_path / "environment")
+    hook_into(environment)
+    [file] = environment.glob(f"lib/*/site-packages/{PTH}")
+    before = file.stat()
+    hook_into(environment)
+    assert file.stat() == before
+
+    one = Neighbours(tmp_path).pod("one", 5, {"VIRTUAL_ENV": str(environment)})
+    assert "PYTHONPATH" not in one.variables()
+    own = one.variables() | {"PYTHONPATH": str(tmp_path)}
+    code = "import socket; print(socket.gethostname())"
+    python = str(environment / "bin" / "python")
+    assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout == "one\n"
+    del own[POD]
+    assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout != "one\n"
+
+
+def test_another_environment_is_given_the_hook_from_outside(tmp_path: Path) -> None:
+    """It is the user's: nothing is written into it."""
+    environment = an_environment(tmp_path / "environment")
+    before = sorted(environment.rglob("*"))
+    one = Neighbours(tmp_path).pod("one", 5, {"VIRTUAL_ENV": str(environment), "PYTHONPATH": "/else"})
+    assert one.variables()["PYTHONPATH"].split(":")[1:] == ["/else"]
+    said = one.run(str(environment / "bin" / "python"), "-c", "import socket; print(socket.gethostname())")
+    assert said.stdout == "one\n"
+    assert [one for one in sorted(environment.rglob("*")) if "__pycache__" not in one.parts] == before
+
+
+def test_a_stand_in_says_where_names_and_localhost_lead(tmp_path: Path) -> None:
+    """At the moment of the call; a name on its own, too."""
+    cluster = Neighbours(tmp_path)
+    one = cluster.pod("one", 5, mounts=[["/mnt", str(tmp_path), True]])
+    cluster.names({"redis.ns.svc.cluster.local": ["127.9.9.9"]})
+    said = ["-h", "redis", "-d", "@/mnt/x", "http://localhost:80/", "redis:6379", "nobody"]
+    told = ["-h", "127.9.9.9", "-d", f"@{tmp_path}/x", f"http://{one.address}:80/", "127.9.9.9:6379", "nobody"]
+    assert arguments(one.pod, said) == told
+
+
+def test_wget_asks_the_pod_and_not_the_machine(tmp_path: Path) -> None:
+    """A probe's own words; whichever wget the machine has, or ours."""
+    one = Neighbours(tmp_path).pod("one", 5)
+    server = """
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"success")
+    def log_message(self, *given):
+        return
+server = http.server.HTTPServer(("0.0.0.0", 18001), Answer)
+print("ready")
+server.serve_forever()
+"""
+    with one.running(server):
+        asked = one.run("bash", "-c", "wget --tries 1 -T 2 -q -O- http://localhost:18001/x | grep success")
+        assert (asked.returncode, asked.stdout) == (0, "success\n")
+
+
+def test_a_stand_in_becomes_the_program_that_is_next_in_path(tmp_path: Path) -> None:
+    """With its exit code."""
+    (tmp_path / "bin").mkdir()
+    real = tmp_path / "bin" / "wget"
+    real.write_text('#!/bin/sh\necho "$@"\nexit 7\n')
+    real.chmod(0o755)
+    one = Neighbours(tmp_path).pod("one", 5)
+    variables = one.variables()
+    variables["PATH"] = variables["PATH"].replace(":", f":{tmp_path / 'bin'}:", 1)
+    ended = subprocess.run(
+        ["wget", "one:80"],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        executable=f"{variables['PATH'].split(':')[0]}/wget",
+    )
+    assert (ended.returncode, ended.stdout) == (7, f"{one.address}:80\n")
