@@ -77,7 +77,7 @@ def _request(event: Json) -> Request:
 
 
 def judge(done: Iterable[Request], away: Sequence[Window] = ()) -> Use:
-    """Hold the requests against controller/rights.py; refusals while the operator was being taken away do not count."""
+    """Hold the requests against controller/rights.py; refusals within `away` do not count."""
     granted = {(right.group, right.resource, verb) for right, verb in (*_verbs(), *_verbs(OPTIONAL))}
     used: Counter[tuple[str, str, str]] = Counter()
     refused: Counter[str] = Counter()

@@ -75,6 +75,12 @@ class Installation:
         with self.going():
             self.cluster.kubectl("delete", f"--kustomize={CONFIG / part}", "--timeout=120s")
 
+    @property
+    def excused(self) -> list[tuple[datetime, datetime]]:
+        """When requests may have been refused that it has a right to: its roles were going, or not read yet."""
+        node = self.cluster.node
+        return [*self.away, *(node.outages if node is not None else ())]
+
     @contextmanager
     def going(self) -> Iterator[None]:
         """It is taken away in this block, which ends when its pods have: its rights may go before they do."""

@@ -25,7 +25,8 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -72,6 +73,7 @@ class Node:
     state: Path
     kubeconfig: Path  # of a cluster administrator; the server is a loopback port
     kubectl: Path
+    outages: list[tuple[datetime, datetime]] = field(default_factory=list)  # of the API server, that were asked for
 
     @property
     def audit_log(self) -> Path:
@@ -100,6 +102,19 @@ class Node:
     def until_ready(self) -> None:
         """Wait until the API server answers and is ready, after it was started again. Raises RuntimeError."""
         self._order({"ready": True})
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """It is killed, and started again at the end of the block.
+
+        A server that begins does not know its roles at once, and refuses what they allow: `outages` has the time.
+        """
+        began = datetime.now(UTC)
+        self.stop("kube-apiserver")
+        yield
+        self.start("kube-apiserver")
+        self.until_ready()
+        self.outages.append((began, datetime.now(UTC)))
 
     def _order(self, order: Mapping[str, Any]) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -62,7 +62,7 @@ def installation(cluster: Cluster, tell: Callable[[str], None]) -> Iterator[Inst
         return  # the audit log is its API server's
     accounts = [f"{namespace}:kuberay-operator" for namespace in (NAMESPACE, *NAMESPACES.values())]
     done = [one for account in accounts for one in audit.requests(cluster.node.audit_log, account)]
-    use = audit.judge(done, found.away)
+    use = audit.judge(done, found.excused)
     tell(f"the operator's rights: {use.report()}")
     assert (use.refused, use.beyond) == ((), ())
 

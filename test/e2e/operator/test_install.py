@@ -129,7 +129,7 @@ def test_it_works_under_the_rights_that_the_reference_has(
     cluster.apply(a_raycluster("small", namespace, workers=1))
     ready(cluster, "small", namespace)
 
-    refused = audit.judge(requests(cluster), operator.away).refused
+    refused = audit.judge(requests(cluster), operator.excused).refused
     operator.apply("default")
     assert refused == ()
 
