@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -144,7 +144,8 @@ def bare(report: TextIO = sys.stderr) -> Iterator[Node]:
             line = process.stdout.readline()
             if not line:
                 raise NodeRefused(f"the bare node did not start (exit code {process.wait()}); the reason stands above")
-            yield Node(**{name: Path(value) for name, value in json.loads(line).items()})
+            told = json.loads(line)
+            yield Node(Path(told["state"]), Path(told["kubeconfig"]), Path(told["kubectl"]))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -371,7 +372,7 @@ async def _serve(tell: bool, images: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, us.cancel)
     async with running(images) as (node, cell):
-        told = {name: str(value) for name, value in asdict(node).items()}
+        told = {"state": str(node.state), "kubeconfig": str(node.kubeconfig), "kubectl": str(node.kubectl)}
         print(json.dumps(told) if tell else f"export KUBECONFIG={node.kubeconfig}", flush=True)
         await _alive(cell, node.state, _for_ever())
 
