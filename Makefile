@@ -66,7 +66,7 @@ E2E_SMOKE := test/e2e/node/test_node.py \
   'test/e2e/rayjob/test_rayjob.py::test_a_finished_job_takes_its_cluster_away_if_it_should[K8sJobMode]'
 
 e2e: $(READY) ## Real Ray on real nodes: E2E_CLUSTER is kind, bare (as root) or current; E2E_SUITES chooses folders
-	@$(BIN)/python -m pytest $(E2E_SUITES) -m e2e -q --durations=20
+	@$(BIN)/python -m hack.e2e $(E2E_SUITES)
 
 e2e-smoke: $(READY) ## The node, the operator from its manifests, a cluster and a job: under ten minutes
 	@$(BIN)/python -m pytest $(E2E_SMOKE) -m e2e -q --durations=10
