@@ -1,0 +1,237 @@
+"""What a killed run has left is found and ended, and nothing else: judged on tables, then with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcluster.node.shared.records import RUN, Session, record_session
+from localcluster.node.shared.sweep import Process, Seen, left_over, sweep
+
+ROOT = Path(__file__).parents[5]
+INIT, SHELL, US = Process(1, 0, 1, 0, 10), Process(50, 1, 50, 7, 500), Process(60, 50, 60, 7, 600)
+
+
+def seen(*processes: Process, forks: int = 2000) -> Seen:
+    every = {one.pid: one for one in (INIT, SHELL, US, *processes)}
+    return Seen(every, frozenset((1, 50, 60)), forks, 32768, "this boot")
+
+
+def found(*processes: Process, recorded: tuple[Session, ...] = (), forks: int = 2000) -> list[int]:
+    return [one.pid for one in left_over(seen(*processes, forks=forks), recorded)]
+
+
+def a_process(pid: int, **more: Any) -> Process:
+    return replace(Process(pid, 1, pid, 0, 1000), **more)
+
+
+# Judgement -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_bears_the_mark_is_found_with_all_that_descends_from_it() -> None:
+    """Children may have thrown their environment away; they are its children still."""
+    assert found(a_process(100, marked=True), a_process(101, parent=100), a_process(102, parent=101)) == [100, 101, 102]
+
+
+def test_who_looks_is_spared_with_its_ancestors() -> None:
+    """Also when all of them bear the mark: manta may have been started from a shell of a pod."""
+    marked = [replace(one, marked=True) for one in (INIT, SHELL, US)]
+
+    assert found(*marked, a_process(100, parent=60)) == []
+
+
+def test_a_session_that_the_run_led_is_found_after_its_leader_died() -> None:
+    """The leader, a supervisor, was killed with the rest."""
+    session = Session(100, 1000, 1500, "this boot")
+
+    assert found(a_process(103, session=100, start=1010), recorded=(session,)) == [103]
+
+
+@pytest.mark.parametrize(
+    ("process", "recorded", "forks"),
+    [
+        (a_process(100, start=1700), Session(100, 1000, 1500, "this boot"), 2000),
+        (a_process(103, session=100, start=990), Session(100, 1000, 1500, "this boot"), 2000),
+        (a_process(103, session=100, start=1700), Session(100, 1000, 1500, "this boot"), 1500 + 32768),
+        (a_process(103, session=100, start=1700), Session(100, 1000, 1500, "that boot"), 2000),
+        (a_process(103, session=100, start=1700), Session(100, 1000, 0, "this boot"), 0),
+    ],
+    ids=["other leader", "older than the session", "numbers went round", "before the boot", "nobody counts"],
+)
+def test_a_session_whose_number_may_have_been_given_away_again_is_nobodys(
+    process: Process, recorded: Session, forks: int
+) -> None:
+    """A number alone proves nothing: of two programs, one would be killed for the other's deeds."""
+    assert found(process, recorded=(recorded,), forks=forks) == []
+
+
+def test_who_works_in_the_folder_is_found_and_who_only_looks_is_not() -> None:
+    """A user may read a log of the dead run in a terminal."""
+    assert found(a_process(100, in_folder=True), a_process(101, in_folder=True, terminal=9)) == [100]
+
+
+# Real processes ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Says something once it is what it wants to be; killed at the end, whatever became of it."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()
+
+
+def lives(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is None
+
+
+def wait_here(folder: Path | str = "/", before: str = "") -> tuple[str, ...]:
+    """A program that waits in that folder."""
+    return ("bash", "-c", f"cd '{folder}'; {before} echo up; exec sleep 600")
+
+
+def test_each_sign_finds_its_process_and_decoys_live_on(tmp_path: Path) -> None:
+    """The decoys: no sign at all; a name in the command line; a longer folder; a file that is read; another's mark."""
+    run, other = tmp_path / "run", tmp_path / "run-2"
+    run.mkdir()
+    other.mkdir()
+    (run / "log").touch()
+    clean: dict[str, Any] = {"env": {}, "start_new_session": True}
+    with (
+        started(*wait_here(), **clean | {"env": {RUN: str(run)}}) as marked,
+        started(*wait_here(run), **clean) as works,
+        started(*wait_here(before=f"exec 5>>'{run}/log';"), **clean) as writes,
+        started(*wait_here(), **clean) as plain,
+        started(*wait_here(before=f": '{run}';"), **clean) as names,
+        started(*wait_here(other), **clean) as beside,
+        started(*wait_here(before=f"exec 5<'{run}/log';"), **clean) as reads,
+        started(*wait_here(), **clean | {"env": {RUN: str(other)}}) as others,
+    ):
+        swept = sweep(run)
+
+        assert {one.pid for one in swept.ended} == {marked.pid, works.pid, writes.pid}
+        assert swept.remaining == ()
+        assert [marked.wait(), works.wait(), writes.wait()] == [-signal.SIGKILL] * 3
+        assert all(map(lives, (plain, names, beside, reads, others)))
+
+
+LEADER = f"""
+import os, subprocess, sys
+sys.path.append({str(ROOT)!r})
+from localcluster.node.shared.records import record_session
+record_session(sys.argv[1])
+member = subprocess.Popen(["bash", "-c", "cd /; exec 0<&- 1>&- 2>&-; sleep 600 & wait"], env={{}})
+print(member.pid, flush=True)
+"""
+
+
+def test_a_session_is_found_by_its_record_when_its_leader_is_dead(tmp_path: Path) -> None:
+    """No mark, no file, no folder, and the parent is gone: what is left is the session."""
+    leader = subprocess.run(
+        [sys.executable, "-c", LEADER, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True, check=True
+    )
+    member = int(leader.stdout)
+
+    swept = sweep(tmp_path)
+
+    assert member in [one.pid for one in swept.ended]
+    assert len(swept.ended) == 2  # its child, too
+
+
+SUPERVISOR = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from localcluster.node.shared.supervisor import main
+main(["run"])
+"""
+
+
+def test_supervisors_and_containers_that_were_killed_leave_nothing(tmp_path: Path) -> None:
+    """All that S10-26 tells of, by a real supervisor: killed with -9, what is below it loses its parent."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    script = f"""
+        (setsid sleep 600 &) ; (cd /; setsid sleep 601 &)
+        (cd /; env -i sleep 602 0<&- 1>&- 2>&- &)
+        echo up > {ready}; exec sleep 603
+    """
+    asked = {
+        "command": ["bash", "-c", script],
+        "environment": {RUN: str(tmp_path), "PATH": os.environ["PATH"]},
+        "directory": str(tmp_path / "home"),
+        "log": str(tmp_path / "log"),
+    }
+    supervisor = subprocess.Popen(
+        [sys.executable, "-ISc", SUPERVISOR],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={RUN: str(tmp_path)},
+    )
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
+    supervisor.stdin.write(json.dumps(asked).encode())
+    supervisor.stdin.close()
+    main = json.loads(supervisor.stdout.readline())["pid"]
+    main_one = os.pidfd_open(main)
+    assert ready.read_text() == "up\n"  # waits for it
+
+    supervisor.kill()
+    supervisor.wait()
+    swept = sweep(tmp_path)
+    supervisor.stdout.close()
+
+    commands = {one.command for one in swept.ended}
+    assert {"sleep 600", "sleep 601", "sleep 602"} <= commands
+    assert swept.remaining == ()
+    assert select.select([main_one], [], [], 5)[0]  # the kernel told it to end
+    os.close(main_one)
+
+
+def test_a_run_that_left_nothing_is_swept_at_once(tmp_path: Path) -> None:
+    """The usual case, at each start of manta."""
+    assert sweep(tmp_path).ended == ()
+
+
+def test_the_short_way_to_a_runs_pods_goes_and_a_link_of_somebody_else_stays(tmp_path: Path) -> None:
+    """A file of the dead run says where it is; what it says is believed only of a link that leads into the run."""
+    run, link, others = tmp_path / "run", tmp_path / "link", tmp_path / "other"
+    (run / "p").mkdir(parents=True)
+    link.symlink_to(run / "p")
+    others.symlink_to(tmp_path)
+
+    for named in (link, others):
+        (run / "short").write_text(str(named))
+        sweep(run)
+
+    assert not link.is_symlink()
+    assert others.is_symlink()
+
+
+def test_a_record_says_what_it_takes_to_know_the_session_again(tmp_path: Path) -> None:
+    """By the process that leads it."""
+    record_session(str(tmp_path))
+
+    [file] = (tmp_path / "sessions").iterdir()
+
+    assert file.name == str(os.getpid())
+    assert len(file.read_text().split()) == 3
