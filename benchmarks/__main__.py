@@ -1,8 +1,8 @@
 """All figures, each beside its reference run, as the table of benchmarks/README.md.
 
-    python -m benchmarks [apiserver] [runtime] [services] [admission] [process] [judge] [scale]
+    python -m benchmarks [apiserver] [runtime] [services] [admission] [process] [hook] [judge] [scale]
 
-Without arguments all seven. The last two need the real API server of hack/kube, and build it once.
+Without arguments all eight. The last two need the real API server of hack/kube, and build it once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import admission, apiserver, judge, process, runtime, scale, services
+from benchmarks import admission, apiserver, hook, judge, process, runtime, scale, services
 from benchmarks.figure import Figure, table
 
 SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
@@ -25,6 +25,7 @@ SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "services": services.figures,
     "admission": admission.figures,
     "process": process.figures,
+    "hook": hook.figures,
     "judge": judge.figures,
     "scale": scale.figures,
 }

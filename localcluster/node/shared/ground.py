@@ -4,6 +4,7 @@
     RUN/ports/           moved ports
     RUN/sessions/        what a later start needs to find what was left (records.py)
     RUN/pods/UID/        a pod's files, as on every ground (volumes.py)
+    RUN/tools/           what makes a pod's interpreters and programs take part (installing.py)
     RUN/p/N/             the pod's short folder (described.py), N for its address
 
 Nothing is mounted and nothing needs a privilege. Where RUN is so long that Ray's sockets would find no room below it,
@@ -22,6 +23,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from localcluster.addresses import AddressPlan
 from localcluster.mirror import Mirror
@@ -30,9 +32,13 @@ from localcluster.node.ground import Ground, Place, Start
 from localcluster.node.interfaces import Fault, VolumeContents
 from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
 from localcluster.node.network import Addresses
+from localcluster.node.rootfs import Mount
 from localcluster.node.shared import described
 from localcluster.node.shared.described import Cluster, Private
+from localcluster.node.shared.hook.pod import Pod
+from localcluster.node.shared.installing import Tools, tools_into
 from localcluster.node.shared.tables import MovedPorts, telling_names
+from localcluster.node.shared.texts import Surroundings, surroundings
 from localcluster.node.volumes import PodFiles, Source
 
 __all__ = ["SharedGround", "SharedMachine"]
@@ -62,7 +68,8 @@ async def _opened(addresses: AddressPlan, run: Path, services: Mirror, slices: M
     short = _short(run)
     try:
         async with telling_names(table, services, slices):
-            yield SharedGround(addresses, Cluster(str(run), str(table), str(run / "ports")), short)
+            cluster = Cluster(str(run), str(table), str(run / "ports"))
+            yield SharedGround(addresses, cluster, short, tools_into(run / "tools"))
     finally:
         if short.is_symlink():
             short.unlink()
@@ -83,12 +90,13 @@ def _short(run: Path) -> Path:
 class SharedGround:
     """Implements `Ground`. Entered as a block by `SharedMachine.opened`."""
 
-    def __init__(self, addresses: AddressPlan, cluster: Cluster, short: Path) -> None:
-        self._plan, self._cluster, self._short = addresses, cluster, short
+    def __init__(self, addresses: AddressPlan, cluster: Cluster, short: Path, tools: Tools) -> None:
+        self._plan, self._cluster, self._short, self._tools = addresses, cluster, short, tools
         self._addresses = Addresses(addresses.pods)
         self._ports = MovedPorts(Path(cluster.ports))
         self._marker = described.marker(cluster.run)
         self._starts: dict[str, int] = {}  # of a pod's containers
+        self._surroundings: WeakKeyDictionary[Launched, Surroundings] = WeakKeyDictionary()
 
     @property
     def addresses(self) -> AddressPlan:
@@ -133,24 +141,29 @@ class SharedGround:
     async def launch(self, place: Place, start: Start) -> Launched:
         """A process of this machine, that is told who it is."""
         try:
-            what = self._prepared(place, start)
+            what, around = self._prepared(place, start)
         except OSError as error:
             raise Fault("StartError", str(error)) from error
-        return await launch_supervised(what, self._marker)
+        launched = await launch_supervised(what, self._marker)
+        self._surroundings[launched] = around
+        return launched
 
-    def _prepared(self, place: Place, start: Start) -> Launch:
+    def _prepared(self, place: Place, start: Start) -> tuple[Launch, Surroundings]:
         private = self._private(place, start)
-        given = volumes.mounts_of(start.container, place.files.sources)
-        every = described.mounts(given, start.image.home, private, self._cluster.run)
+        every = self._mounts(place, start, private)
         about = described.description(place, start, self._cluster, private, every)
         file = start.own / "pod.json"
         file.write_text(json.dumps(about))
-        told = described.environment(start, self._cluster, private, str(file))
-        (start.own / "home" / ".bash_profile").write_text(described.login_profile(told))
+        around = surroundings(Pod(about))
+        told = described.environment(
+            replace(start, environment=around.environment(start.environment)), self._cluster, private
+        )
+        told = self._tools.environment(told, file)
+        (start.own / "home" / ".bash_profile").write_text(self._tools.login(told))
         directory = described.real_path(start.container.working_dir or start.image.home, every)
         if not Path(directory).is_dir() and not Path(directory).is_relative_to(self._cluster.run):
             directory = f"{private.own}/root{directory}"  # of the machine it is not made
-        return Launch(start.command, told, directory, str(start.log))
+        return Launch(around.command(start.command), told, directory, str(start.log)), around
 
     def _private(self, place: Place, start: Start) -> Private:
         temporary = self._temporary(place.address)
@@ -159,9 +172,19 @@ class SharedGround:
         own.symlink_to(start.own)
         return Private(str(temporary), str(own))
 
+    def _mounts(self, place: Place, start: Start, private: Private) -> list[Mount]:
+        """A machine may have the image's home: inside of one of Ray's images it is the user's, with all that is his."""
+        homes = [Mount(f"{private.temporary}/ray", described.RAY)]
+        if not Path(start.image.home).exists():
+            homes.append(Mount(f"{private.own}/home", start.image.home))
+        needed = [self._cluster.run, *(source for source, _ in start.image.mounts)]
+        return described.mounts(volumes.mounts_of(start.container, place.files.sources), homes, needed)
+
     async def enter(self, launched: Launched, command: Sequence[str], *, timeout_seconds: float) -> tuple[int, bytes]:
-        """As the container itself, in a session of its own."""
-        return await enter_supervised(launched, command, self._marker, timeout_seconds=timeout_seconds)
+        """As the container itself, in a session of its own. Its main process is no PID 1, and is called so often."""
+        own = f"/proc/{launched.pid}/"
+        words = [word.replace("/proc/1/", own) for word in self._surroundings[launched].probe(command)]
+        return await enter_supervised(launched, words, self._marker, timeout_seconds=timeout_seconds)
 
 
 def _with_ray(pod: Json, files: PodFiles, ray: Path) -> PodFiles:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from localcluster.node.shared.hook import FAILED, POD
 from localcluster.node.shared.hook.pod import Pod, described
-from localcluster.node.shared.texts import Surroundings
+from localcluster.node.shared.texts import surroundings
 
 __all__ = ["arguments", "main"]
 
@@ -42,7 +42,7 @@ def main(given: Sequence[str]) -> int:
 
 def arguments(pod: Pod, given: Sequence[str]) -> list[str]:
     """The same, as the machine must be asked; a name on its own, too (`redis-cli -h redis`)."""
-    words = Surroundings(pod.address, pod.mounts, pod.names.first).probe(given)
+    words = surroundings(pod).probe(given)
     return [(pod.names.first(word) if word.isascii() else None) or word for word in words]
 
 

@@ -21,10 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from localcluster.node.shared.hook.pod import Pod
+
     Find = Callable[[str], "str | None"]
     Mounts = Sequence[tuple[str, str]]  # mount path and what is behind it, longest first
 
-__all__ = ["Surroundings", "with_real_paths"]
+__all__ = ["Surroundings", "surroundings", "with_real_paths"]
 
 _PYTHON = re.compile(r"(?<![\w.-])(?:ray|serve|python[\d.]*)(?![\w./-])")
 _PIECES = re.compile(r"([;\n|&]+)")
@@ -85,3 +87,8 @@ class Surroundings:
     def _piece(self, text: str, find: Find) -> str:
         text = _LOCAL.sub(self._address, text)
         return _NAMED.sub(lambda found: find(found[0]) or found[0], text)
+
+
+def surroundings(pod: Pod) -> Surroundings:
+    """Of a container with that description. Addresses of services stay, those of pods do not."""
+    return Surroundings(pod.address, pod.mounts, pod.names.first, lambda address: not pod.ports.is_pod(address))

@@ -21,6 +21,7 @@ __all__ = ["when_imported"]
 # Of modules that `ray.py` here knows; that one is imported with the first of them.
 OF_RAY = {
     "ray._private.services": "patch_services",
+    "ray._private.utils": "patch_utils",
     "psutil": "patch_psutil",
     "grpc": "patch_channels",
     "grpc.aio": "patch_channels",

@@ -6,6 +6,7 @@ Each change takes a function by its name and leaves alone what a release does no
 from __future__ import annotations
 
 import os
+import sys
 
 from localcluster.node.shared.hook.ports import LOOPBACKS, listens
 from localcluster.node.shared.hook.targets import gcs_target, target
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from localcluster.node.shared.hook.pod import Pod
 
-__all__ = ["patch_channels", "patch_psutil", "patch_services"]
+__all__ = ["patch_channels", "patch_psutil", "patch_services", "patch_utils"]
 
 
 def patch_services(pod: Pod, services: ModuleType) -> None:
@@ -57,6 +58,26 @@ def _own_node(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
         return original(gcs_address, pod.address if _has_a_raylet(pod) else node_ip_address, *rest, **named)
 
     return node_of
+
+
+def patch_utils(pod: Pod, utils: ModuleType) -> None:
+    """Where a node keeps its files. A release that does not let workers say it (2.53 warns that it ignores their
+    --temp-dir) gives them the head's folder, from GCS: two nodes in one session folder take each other's sockets and
+    agents (S10-2)."""
+
+    def with_own(original: Callable[..., Any]) -> Callable[..., Any]:
+        def get(gcs_client: Any, key: Any, *rest: Any, **named: Any) -> Any:
+            if key in ("temp_dir", b"temp_dir") and (_starts_a_node() or _has_a_raylet(pod)):
+                return f"{pod.temporary}/ray".encode()
+            return original(gcs_client, key, *rest, **named)
+
+        return get
+
+    _wrap(utils, "internal_kv_get_with_retry", with_own)
+
+
+def _starts_a_node() -> bool:
+    return sys.argv[1:2] == ["start"] and os.path.basename(sys.argv[0]) == "ray"  # noqa: PTH119
 
 
 def _has_a_raylet(pod: Pod) -> bool:
