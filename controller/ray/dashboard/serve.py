@@ -25,6 +25,9 @@ from controller.ray.dashboard.protocol import ApplicationInfo, DeploymentInfo, P
 __all__ = ["applications", "ask_proxy", "configure"]
 
 APPLICATIONS: Final = "/api/serve/applications/"  # with its slash: 404 without (ray-side S4-1)
+INVALID: Final = (b"validation error", b"ValidationError")  # as pydantic 2 says it, and 1
+LINK: Final = "For further information visit "
+LONGEST_COMPLAINT: Final = 1000  # characters; it goes into a condition and an event
 PUT_TIMEOUT: Final = timedelta(seconds=60)  # the first one starts Serve: 12 s were seen (ray-side S4-24)
 PROXY_TIMEOUT: Final = timedelta(seconds=2)  # spec rayservice §10
 UNNAMED: Final = "default"  # an application with an empty name (spec rayservice §3)
@@ -38,12 +41,21 @@ async def applications(dashboard: Dashboard) -> ServeInfo:
 
 
 async def configure(dashboard: Dashboard, body: str) -> None:
-    """Give Serve its configuration, whole. Accepted is not deployed. Raises Refused where it cannot be right."""
+    """Give Serve its configuration, whole. Accepted is not deployed. Raises Refused where it cannot be right.
+
+    That is not every 400: Serve answers so, too, where its controller failed, for the moment perhaps (ray-side S4-25).
+    """
     status, answer = await dashboard.ask("PUT", APPLICATIONS, body=body.encode(), timeout=PUT_TIMEOUT)
-    if status == 400:
-        raise Refused(f"Serve refused the configuration: {text(answer)}")
+    if status == 400 and any(words in answer for words in INVALID):
+        raise Refused(f"Serve refused the configuration: {_complaint(answer)}")
     if not 200 <= status < 300:  # the body of a success is empty (ray-side S4-24)
         raise DashboardError(f"Serve: the dashboard answered {status}: {text(answer)}")
+
+
+def _complaint(answer: bytes) -> str:
+    """What pydantic says, on one line, without its links."""
+    lines = [line.strip() for line in answer.decode(errors="replace").splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith(LINK))[:LONGEST_COMPLAINT]
 
 
 def _application(name: str, body: Any) -> ApplicationInfo:

@@ -168,10 +168,11 @@ async def test_a_configuration_that_cannot_be_right_is_not_sent_again() -> None:
     assert heads.configured == [("old:8265", "{}")]
 
 
-async def test_a_head_that_fails_gets_the_configuration_later() -> None:
+@pytest.mark.parametrize("failure", [(503, b"no controller"), (400, b"ray::ServeController: KVStoreError")])
+async def test_a_head_that_fails_gets_the_configuration_later(failure: tuple[int, bytes]) -> None:
     heads = Heads()
     heads.answer("old:8265", {"applications": {}})
-    heads.says["PUT old:8265"] = (503, b"no controller")
+    heads.says["PUT old:8265"] = failure
     async with a_desk(heads) as desk:
         desk.sessions.want(KEY, Wants(OLD, serve=True, effects=(PUT,)))
         await rounds(3)
@@ -318,13 +319,48 @@ async def test_an_answer_that_is_none_is_told(answer: tuple[int, bytes], words: 
         await applications(Dashboard(heads, "http://old:8265"))
 
 
-async def test_a_refusal_is_told_from_a_failure() -> None:
+LOST_STORE = (
+    b"ray::ServeController.deploy_apps() (pid=7, ip=10.0.0.1)\nray.serve._private.storage.kv_store.KVStoreError"
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "for_good"),
+    [
+        ((400, b"1 validation error for ServeDeploySchema\napplications\n  Field required"), True),
+        ((400, b"ValidationError(model='ServeDeploySchema', errors=[{'loc': ('applications',)}])"), True),
+        ((400, LOST_STORE), False),
+        ((500, b"no"), False),
+    ],
+)
+async def test_what_can_never_be_right_is_told_from_a_failure(answer: tuple[int, bytes], for_good: bool) -> None:
+    """Serve answers 400 also where its controller failed: while the GCS was away, say (ray-side S4-25)."""
     heads = Heads()
-    for code, error in ((400, Refused), (500, DashboardError)):
-        heads.says["PUT old:8265"] = (code, b"no")
-        with pytest.raises(error) as caught:
-            await configure(Dashboard(heads, "http://old:8265"), "{}")
-        assert isinstance(caught.value, Refused) == (code == 400)
+    heads.says["PUT old:8265"] = answer
+
+    with pytest.raises(DashboardError) as caught:
+        await configure(Dashboard(heads, "http://old:8265"), "{}")
+
+    assert isinstance(caught.value, Refused) == for_good
+
+
+async def test_a_refusal_says_what_is_wrong_and_where() -> None:
+    """The last line of pydantic's text is a link."""
+    heads = Heads()
+    link = "    For further information visit https://errors.pydantic.dev/2.11/v/missing"
+    lines = (
+        *("2 validation errors for ServeDeploySchema", "applications.0.import_path", "  Field required [type=missing]"),
+        *(link, "applications.0.host", "  Extra inputs are not permitted", link, ""),
+    )
+    heads.says["PUT old:8265"] = (400, "\n".join(lines).encode())
+
+    with pytest.raises(Refused) as caught:
+        await configure(Dashboard(heads, "http://old:8265"), "{}")
+
+    assert str(caught.value) == (
+        "Serve refused the configuration: 2 validation errors for ServeDeploySchema; applications.0.import_path; "
+        "Field required [type=missing]; applications.0.host; Extra inputs are not permitted"
+    )
 
 
 @pytest.mark.parametrize(
