@@ -50,11 +50,15 @@ def held(directory: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def clear_away() -> None:
-    """Remove the folders of runs that were killed: what runs holds the lock of its folder."""
+def clear_away() -> int:
+    """Remove the folders of runs that were killed, and end what lives of them; answers how many processes that were.
+
+    What runs holds the lock of its folder. A process that still works for a run without one has outlived it.
+    """
+    ended = 0
     for folder in place(Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         try:
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW)
+            lock = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW)  # who may write there is swept away
         except OSError:
             continue  # somebody else's, or not even locked yet
         try:
@@ -62,6 +66,10 @@ def clear_away() -> None:
         except BlockingIOError:
             continue
         else:
+            from localcluster.node.shared.sweep import sweep  # seldom needed
+
+            ended += len(sweep(folder).ended)
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
+    return ended

@@ -122,7 +122,8 @@ async def local_cluster(
     """
     from localcluster.node.images import Images, serving_images
 
-    clear_away()
+    if ended := clear_away():
+        (said or told)(f"{ended} processes that a killed run had left are ended")
     directory = new_folder()
     with held(directory):
         token = secrets.token_urlsafe(24)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,60 @@ def test_what_killed_runs_left_goes_and_what_runs_stays(monkeypatch: pytest.Monk
         clear_away()
 
         assert sorted(tmp_path.iterdir()) == sorted([running, just_made])
+
+
+def test_what_lives_of_a_killed_run_is_ended_and_a_run_that_lives_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program that works in the folder of a run is that run's."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    running, killed = new_folder(), new_folder()
+    (killed / "lock").touch()
+    waiting = [sys.executable, "-c", "import sys; print(); sys.stdin.read()"]
+
+    def started(folder: Path) -> subprocess.Popen[bytes]:
+        program = subprocess.Popen(
+            waiting, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert program.stdout is not None
+        program.stdout.readline()
+        return program
+
+    with held(running), started(running) as spared, started(killed) as outlived:
+        assert clear_away() == 1
+
+        assert outlived.wait() == -signal.SIGKILL
+        assert spared.poll() is None
+        spared.communicate()
+    assert not killed.exists()
+
+
+ANOTHER = """
+import fcntl, sys, tempfile
+from manta.folder import clear_away
+def flock(*_):
+    print(flush=True)
+    sys.stdin.read()
+    raise BlockingIOError
+fcntl.flock, tempfile.tempdir = flock, sys.argv[1]
+clear_away()
+"""
+
+
+def test_two_that_start_at_once_do_not_end_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who is about to lock has a file of the dead run open, as that run's own processes may have."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (new_folder() / "lock").touch()
+    command = [sys.executable, "-c", ANOTHER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+
+        assert clear_away() == 0
+
+        other.communicate()
+    assert other.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_just_begins_is_not_cleared_away_by_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
