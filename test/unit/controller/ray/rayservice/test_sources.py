@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.core import PODS
-from api.meta import Json, Ref
+from api.core import PODS, SERVICES
+from api.meta import Json, Ref, Resource
 from api.v1 import wire
 from controller.ray.rayservice.controller import sources
 from controller.runtime.cache.record import StoredRecord, Words, record_of
@@ -78,3 +78,39 @@ def test_a_pod_that_comes_or_goes_wakes_its_service_and_another_s_wakes_nobody()
 
     assert woken(None, a_pod()) == woken(a_pod(), None) == [WEB]
     assert woken(None, other) == woken(other, a_pod(version=2, labels={wire.LABEL_CLUSTER: "other"})) == []
+
+
+def a_child(resource: Resource, labels: Json, *owners: tuple[str, str], version: int = 1) -> StoredRecord:
+    references = [
+        {"apiVersion": "ray.io/v1", "kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}
+        for kind, name in owners
+    ]
+    metadata = {"name": "x", "namespace": "default", "uid": "u", "resourceVersion": str(version)}
+    body = {"kind": resource.kind, "metadata": metadata | {"labels": labels, "ownerReferences": references}}
+    return record_of(resource, json.dumps(body).encode(), Words())
+
+
+ORIGIN = {wire.LABEL_ORIGIN_NAME: "web", wire.LABEL_ORIGIN_KIND: "RayService"}
+
+
+@pytest.mark.spec("rayservice:E57")
+@pytest.mark.parametrize(
+    ("labels", "owners", "expected"),
+    [
+        ({}, [("RayService", "web")], [WEB]),
+        (ORIGIN, [("RayService", "web")], [WEB]),
+        (ORIGIN, [], [WEB]),
+        (ORIGIN, [("RayJob", "train")], []),
+        (ORIGIN | {wire.LABEL_ORIGIN_KIND: "RayJob"}, [], []),
+        ({}, [], []),
+    ],
+)
+@pytest.mark.parametrize("resource", [wire.RAY_CLUSTERS, SERVICES])
+def test_every_change_of_a_cluster_or_a_service_wakes_the_one_that_controls_it_or_that_its_labels_name(
+    resource: Resource, labels: Json, owners: list[tuple[str, str]], expected: list[Ref]
+) -> None:
+    old, new = (a_child(resource, labels, *owners, version=version) for version in (1, 2))
+    (source,) = [one for one in sources(lambda _: (), lambda _: ()) if one.resource == resource]
+
+    assert set(source.keys(Delta(Kind.UPDATED, old, new))) == set(expected)
+    assert set(source.keys(Delta(Kind.DELETED, new, None))) == set(expected)
