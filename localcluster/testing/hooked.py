@@ -1,4 +1,7 @@
-"""Pods of a shared machine without a cluster: interpreters with the hook, each told its own description."""
+"""Pods of a shared machine without a cluster: interpreters with the hook, each told its own description.
+
+The interpreter is the one that runs the tests, or HOOK_PYTHON: images bring others, from 3.10 on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from typing import Any
 from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.installing import Tools, tools_into
 
-__all__ = ["HookedPod", "Neighbours"]
+__all__ = ["PYTHON", "HookedPod", "Neighbours"]
+
+PYTHON = os.environ.get("HOOK_PYTHON") or sys.executable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class HookedPod:
 
     def python(self, code: str) -> str:
         """What that prints. Raises AssertionError when it fails."""
-        ended = self.run(sys.executable, "-c", code)
+        ended = self.run(PYTHON, "-c", code)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout.strip()
 
@@ -50,7 +55,7 @@ class HookedPod:
     def running(self, code: str) -> Iterator[subprocess.Popen[str]]:
         """Python code that has written its first line; it ends with the block."""
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code],
+            [PYTHON, "-u", "-c", code],
             env=self.variables(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

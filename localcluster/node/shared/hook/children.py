@@ -3,6 +3,8 @@ entrypoint goes (`bash /mount/run.sh`). Programs that are not Python have no hoo
 
 from __future__ import annotations
 
+import os
+
 from localcluster.node.shared.hook.mounts import real_path
 
 TYPE_CHECKING = False
@@ -27,6 +29,12 @@ def patch(pod: Pod, module: ModuleType) -> None:
         started(self, _words(pod, args), *given, **named)
 
     module.Popen.__init__ = __init__
+    system = os.system
+
+    def with_paths(command: Any) -> int:
+        return system(_words(pod, command))
+
+    os.system = with_paths
 
 
 def _words(pod: Pod, args: Any) -> Any:
@@ -40,4 +48,4 @@ def _words(pod: Pod, args: Any) -> Any:
 
 
 def _path(pod: Pod, given: Any) -> Any:
-    return real_path(pod, given) if isinstance(given, str) else given
+    return real_path(pod, os.fspath(given)) if isinstance(given, (str, os.PathLike)) else given

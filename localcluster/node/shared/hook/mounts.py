@@ -84,8 +84,7 @@ def _with_paths(original: Callable[..., Any], count: int, mapped: Callable[[Any]
             return original(*(mapped(one) for one in given[:count]), *given[count:], **named)
 
     wrapped.__name__ = wrapped.__qualname__ = original.__name__
-    wrapped.__wrapped__ = original  # type: ignore[attr-defined]
-    return wrapped
+    return staticmethod(wrapped)  # in a class it stays a function, as the original does (pathlib of 3.10 has some)
 
 
 def _replace(where: ModuleType, name: str, by: Callable[..., Any]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from localcluster.node.shared.hook import FAILED, POD
-from localcluster.testing.hooked import Neighbours
+from localcluster.testing.hooked import PYTHON, Neighbours
 
 PORT = 18000
 
@@ -204,7 +203,7 @@ def test_a_script_runs_by_its_mount_path_and_imports_from_there(tmp_path: Path) 
     (tmp_path / "code" / "main.py").write_text("import sys, beside; print(sys.argv[1:], beside.WHO)")
     (tmp_path / "code" / "beside.py").write_text("WHO = 'beside'")
     one = Neighbours(tmp_path).pod("one", 5, mounts=[["/mnt/code", str(tmp_path / "code"), True]])
-    ended = one.run(sys.executable, "-X", "utf8", "/mnt/code/main.py", "-c", "a b")
+    ended = one.run(PYTHON, "-X", "utf8", "/mnt/code/main.py", "-c", "a b")
     assert (ended.stdout, ended.stderr) == ("['-c', 'a b'] beside\n", "")
 
 
@@ -215,7 +214,7 @@ def test_modules_come_from_a_mounted_folder_in_the_path(tmp_path: Path) -> None:
     cluster = Neighbours(tmp_path)
     mounts = [["/mnt/code", str(tmp_path / "code"), True]]
     by_variable = cluster.pod("one", 5, {"PYTHONPATH": "/mnt/code"}, mounts=mounts)
-    assert by_variable.run(sys.executable, "-m", "tool").stdout == "tool\n"
+    assert by_variable.run(PYTHON, "-m", "tool").stdout == "tool\n"
     by_program = cluster.pod("other", 6, mounts=mounts)
     assert by_program.python("import sys; sys.path.append('/mnt/code'); import tool") == "tool"
 
@@ -226,19 +225,20 @@ def test_what_python_starts_gets_the_real_paths(tmp_path: Path) -> None:
     (tmp_path / "code" / "run.sh").write_text("echo ran $1")
     one = Neighbours(tmp_path).pod("one", 5, mounts=[["/mnt/code", str(tmp_path / "code"), True]])
     code = """
-import subprocess
+import os, pathlib, subprocess
 subprocess.run("bash /mnt/code/run.sh by-line", shell=True, check=True)
 subprocess.run(["bash", "/mnt/code/run.sh", "by-words"], check=True)
-subprocess.run(["bash", "run.sh", "in-folder"], cwd="/mnt/code", check=True)
+subprocess.run(["bash", "run.sh", "in-folder"], cwd=pathlib.Path("/mnt/code"), check=True)
+os.system("bash /mnt/code/run.sh by-system")
 """
-    assert one.python(code).splitlines() == ["ran by-line", "ran by-words", "ran in-folder"]
+    assert one.python(code).splitlines() == ["ran by-line", "ran by-words", "ran in-folder", "ran by-system"]
 
 
 def test_a_pod_without_its_description_does_not_run_as_the_machine(tmp_path: Path) -> None:
     """One line, and the exit code by which container runtimes say that it was they."""
     one = Neighbours(tmp_path).pod("one", 5)
     one.file.write_text("{")
-    ended = one.run(sys.executable, "-c", "print('ran')")
+    ended = one.run(PYTHON, "-c", "print('ran')")
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (FAILED, "", 1)
     assert str(one.file) in ended.stderr
 
@@ -248,7 +248,7 @@ def test_outside_of_a_pod_nothing_is_loaded(tmp_path: Path) -> None:
     variables = Neighbours(tmp_path).pod("one", 5).variables()
     del variables[POD]
     code = "import sys; print([name for name in sys.modules if name.startswith('localcluster')])"
-    ended = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    ended = subprocess.run([PYTHON, "-c", code], env=variables, capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
 
 
@@ -265,5 +265,5 @@ def test_an_interpreter_loads_little_for_the_hook(tmp_path: Path, module: str) -
     """Ray starts one for each worker."""
     one = Neighbours(tmp_path).pod("one", 5, {"PYTHONNOUSERSITE": "1"})
     code = f"import sys; print({module!r} in sys.modules)"
-    plain = subprocess.run([sys.executable, "-Ic", code], capture_output=True, text=True, check=True).stdout.strip()
+    plain = subprocess.run([PYTHON, "-Ic", code], capture_output=True, text=True, check=True).stdout.strip()
     assert one.python(code) == plain
