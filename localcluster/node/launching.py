@@ -45,7 +45,7 @@ class Launched:
     """A container that runs or ran. `ended` tells how it ended, once nothing of it is left."""
 
     def __init__(self, process: asyncio.subprocess.Process, pid: int, what: Launch) -> None:
-        self.what = what
+        self.what, self.pid = what, pid
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._process = process
         self._told = False

@@ -9,24 +9,23 @@ multiprocessing below TMPDIR, and a socket's path ends at 107 bytes (S10-18). So
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from localcluster.node.ground import Place, Start
 from localcluster.node.rootfs import Mount
-from localcluster.node.shared.hook import POD
 from localcluster.node.shared.records import RUN
 from localcluster.node.volumes import hostname_of
 from localcluster.quantities import quantity
 
-__all__ = ["RAY", "Cluster", "Private", "description", "environment", "login_profile", "marker", "mounts", "real_path"]
+__all__ = ["RAY", "Cluster", "Private", "description", "environment", "hides", "marker", "mounts", "real_path"]
 
 Json: TypeAlias = dict[str, Any]
 
 RAY: Final = "/tmp/ray"  # noqa: S108 - where Ray is without being told otherwise
 HOME: Final = "HOME"
+NEVER: Final = ("/dev", "/proc", "/sys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +50,32 @@ def marker(run: str) -> dict[str, str]:
     return {RUN: run}
 
 
-def mounts(given: Sequence[Mount], image_home: str, private: Private, run: str) -> list[Mount]:
-    """Where paths of the container are on this machine, the longest first.
+def mounts(given: Sequence[Mount], homes: Sequence[Mount], needed: Sequence[str]) -> list[Mount]:
+    """Where paths of the container are on this machine, the longest first; `homes` where the pod says nothing else.
 
-    Above the run's own folder nothing can be mounted: every path of a pod would lead there.
+    Nothing is mounted above `needed`, which programs of the pod find by its own name, nor where C libraries look
+    whatever we say.
     """
-    found = {RAY: Mount(f"{private.temporary}/ray", RAY), image_home: Mount(f"{private.own}/home", image_home)}
-    found |= {one.target: one for one in given if not _above(one.target, run)}
-    return sorted(found.values(), key=lambda one: (-len(one.target), one.target))
+    found = {one.target: one for one in (*homes, *given)}
+    kept = [one for one in found.values() if not hides(one.target, needed)]
+    return sorted(kept, key=lambda one: (-len(one.target), one.target))
 
 
-def _above(path: str, run: str) -> bool:
-    return posixpath.commonpath([path, run]) == path
+def hides(target: str, needed: Sequence[str]) -> bool:
+    """No volume can be mounted there."""
+    if any(_is_below(target, one) for one in NEVER):
+        return True
+    return any(_is_below(one, target) for one in needed)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def real_path(path: str, every: Iterable[Mount]) -> str:
     """Where that is on the machine; `every` as `mounts` gives them."""
     for one in every:
-        if path == one.target or path.startswith(f"{one.target}/"):
+        if _is_below(path, one.target):
             return one.source + path[len(one.target) :]
     return path
 
@@ -90,16 +97,10 @@ def description(place: Place, start: Start, cluster: Cluster, private: Private, 
     }
 
 
-def environment(start: Start, cluster: Cluster, private: Private, described: str) -> Mapping[str, str]:
-    """The container's, and what makes it keep to its own: its description, its home, folders for what is temporary."""
+def environment(start: Start, cluster: Cluster, private: Private) -> dict[str, str]:
+    """The container's, and what makes it keep to its own: a mark, a home, folders for what is temporary."""
     own = {"TMPDIR": f"{private.own}/tmp", "RAY_TMPDIR": private.temporary}  # noqa: S108 - the container's
-    told = own | dict(start.environment) | marker(cluster.run) | {POD: described}
+    told = own | dict(start.environment) | marker(cluster.run)
     if told.get(HOME, start.image.home) == start.image.home:  # a home that the pod itself chose is its own affair
         told[HOME] = f"{private.own}/home"
     return told
-
-
-def login_profile(told: Mapping[str, str]) -> str:
-    """For `bash -l`, whose /etc/profile is the machine's and forgets PATH."""
-    quoted = told.get("PATH", "").replace("'", "'\\''")
-    return f"export PATH='{quoted}'\n"
