@@ -1,7 +1,8 @@
 """How the hook gets into a pod's interpreters, and the programs that stand in for curl and wget there.
 
-Into an environment that we made (images.py): a `.pth` file in its site-packages, which holds also for jobs that bring a
-PYTHONPATH of their own (S10-19). Into all others: a folder with a `sitecustomize` first in PYTHONPATH.
+By a `.pth` file in the site-packages of an environment that we made (images.py), which holds also for jobs that bring a
+PYTHONPATH of their own (S10-19); and by a folder with a `sitecustomize` first in PYTHONPATH, which holds for all others,
+such as those that a job makes for itself. Who has both is hooked once.
 
 Programs that are not Python do not see the cluster's names, and their localhost is the machine's. For those that people
 use in probes and scripts there are stand-ins, first in PATH: they look at their arguments when they are called, and
@@ -68,19 +69,12 @@ class Tools:
     def environment(self, given: Mapping[str, str], description: Path) -> dict[str, str]:
         """A container's variables, with all that makes its interpreters and stand-ins take part."""
         path = f"{self._folder / 'bin'}:{given.get('PATH', os.defpath)}"
-        found = {**given, POD: str(description), "PATH": path}
-        if not _has_hook(given.get("VIRTUAL_ENV", "")):
-            paths = [str(self._folder / "python"), *filter(None, [given.get("PYTHONPATH")])]
-            found["PYTHONPATH"] = ":".join(paths)
-        return found
+        paths = [str(self._folder / "python"), *filter(None, [given.get("PYTHONPATH")])]
+        return {**given, POD: str(description), "PATH": path, "PYTHONPATH": ":".join(paths)}
 
     def login(self, environment: Mapping[str, str]) -> str:
         """A `.bash_profile` for the container's home: /etc/profile of the machine sets PATH anew."""
         return f"export PATH={shlex.quote(environment['PATH'])}\n"
-
-
-def _has_hook(environment: str) -> bool:
-    return bool(environment) and any(Path(environment).glob(f"lib/python3.*/site-packages/{PTH}"))
 
 
 def tools_into(folder: Path) -> Tools:
