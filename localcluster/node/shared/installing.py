@@ -1,7 +1,7 @@
 """How the hook gets into a pod's interpreters, and the programs that stand in for curl and wget there.
 
 By a `.pth` file in the site-packages of an environment that we made (images.py), which holds also for jobs that bring a
-PYTHONPATH of their own (S10-19); and by a folder with a `sitecustomize` first in PYTHONPATH, which holds for all others,
+PYTHONPATH of their own (S10-19); and by a folder with a `sitecustomize` first in PYTHONPATH, for all others,
 such as those that a job makes for itself. Who has both is hooked once.
 
 Programs that are not Python do not see the cluster's names, and their localhost is the machine's. For those that people
