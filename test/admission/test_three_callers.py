@@ -233,9 +233,8 @@ def test_the_three_callers_say_the_same(kind: str, operator: Operator) -> None:
 
 def managed_here(stored: Json) -> bool:
     spec: Json = stored.get("spec", {})
-    return bool((spec.get("jobTemplate", {}) if stored["kind"] == "RayCronJob" else spec).get(
-        "managedBy", MANAGER
-    ) == MANAGER
+    worked_on: Json = spec.get("jobTemplate", {}) if stored["kind"] == "RayCronJob" else spec
+    return bool(worked_on.get("managedBy", MANAGER) == MANAGER)
 
 
 def says_the_first(event: Announcement | None, enforced: Sequence[str], reasons: set[str]) -> None:
