@@ -259,7 +259,7 @@ class RayServiceHistory:
 
     def run_on(self, look: Seen) -> None:
         """One pass on this look, which may be older than the world."""
-        seen = replace(look, unwanted_since=self.unwanted.noticed(look, self.now))
+        seen = replace(look, goes_at=self.unwanted.noticed(look, self.now))
         decision = decide(seen, self.now, complaint(seen))
         self.error, self.requeue_after = None, decision.plan.result.requeue_after
         if decision.plan.record is not None:

@@ -76,7 +76,7 @@ class RayServiceReconciler:
             return DONE
         now = self._clock.now()
         concern = self._concerns.about(key, seen.service)
-        seen = replace(seen, unwanted_since=self._unwanted_since(key, seen, now), concern=concern)
+        seen = replace(seen, goes_at=self._goes_at(key, seen, now), concern=concern)
         decision = decide(seen, now, complaint(seen))
         plan = decision.plan
         if plan.record is not None:
@@ -95,8 +95,8 @@ class RayServiceReconciler:
             await publish(self._client, wire.RAY_SERVICES, seen.service, told.status, own_conditions=own, anew=anew)
         return told.result
 
-    def _unwanted_since(self, key: Ref, seen: Seen, now: datetime) -> Mapping[str, datetime]:
-        """Cluster UID -> when an earlier pass saw that nobody names it."""
+    def _goes_at(self, key: Ref, seen: Seen, now: datetime) -> Mapping[str, datetime]:
+        """Of the clusters that an earlier pass noticed."""
         return self._unwanted.setdefault(key, upgrade.Unwanted()).noticed(seen, now)
 
     def _suffix(self) -> str:

@@ -198,9 +198,7 @@ class Seen:
     head_service: Json | None = None
     serve_service: Json | None = None
     endpoints: int = 0  # pods behind the serve Service that are ready
-    unwanted_since: Mapping[str, datetime] = field(
-        default_factory=dict
-    )  # cluster UID -> when an earlier pass noticed it
+    goes_at: Mapping[str, datetime] = field(default_factory=dict)  # UID of an unwanted cluster -> when; see Unwanted
     concern: str = ""  # what admission would refuse, and the reference runs
     fresh: str = ""  # five random characters, if a cluster's name is chosen
 

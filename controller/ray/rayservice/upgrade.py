@@ -235,18 +235,19 @@ def _as_scaled(group: Json, before: Json | None) -> Json:
 
 
 class Unwanted:
-    """Since when each cluster of one service is named by nobody. An operator that starts anew starts anew (§9.6)."""
+    """When each cluster of one service goes that nobody names. An operator that starts anew starts anew (§9.6)."""
 
     def __init__(self) -> None:
-        self._since: dict[str, datetime] = {}
+        self._goes_at: dict[str, datetime] = {}
 
     def noticed(self, seen: Seen, now: datetime) -> Mapping[str, datetime]:
-        """Cluster UID -> when an earlier pass noticed it. One that this pass is the first to notice comes with the
-        next; one that is named again, or gone, is forgotten.
+        """Cluster UID -> when it goes, of those that an earlier pass noticed; no later edit of the delay moves that.
+
+        One that this pass is the first to notice comes with the next; one that is named again, or gone, is forgotten.
         """
         uids = [one.uid for one in seen.unnamed]
-        earlier = {uid: self._since[uid] for uid in uids if uid in self._since}
-        self._since = dict.fromkeys(uids, now) | earlier
+        earlier = {uid: self._goes_at[uid] for uid in uids if uid in self._goes_at}
+        self._goes_at = dict.fromkeys(uids, now + seen.deletion_delay) | earlier
         return earlier
 
 
@@ -258,15 +259,12 @@ def let_go(seen: Seen, now: datetime) -> Iterator[Delete]:
 def next_deletion(seen: Seen, now: datetime) -> timedelta | None:
     """When to look again for the next of them that this pass leaves; without a delay at once."""
     left = [one for one in seen.unnamed if not one.deleting and not _is_due(seen, one, now)]
-    return min((_due(seen, one, now) - now for one in left), default=None)
+    noticed_now = now + seen.deletion_delay
+    return min((seen.goes_at.get(one.uid, noticed_now) - now for one in left), default=None)
 
 
 def _is_due(seen: Seen, cluster: ClusterView, now: datetime) -> bool:
-    return cluster.uid in seen.unwanted_since and _due(seen, cluster, now) <= now
-
-
-def _due(seen: Seen, cluster: ClusterView, now: datetime) -> datetime:
-    return seen.unwanted_since.get(cluster.uid, now) + seen.deletion_delay
+    return cluster.uid in seen.goes_at and seen.goes_at[cluster.uid] <= now
 
 
 def delete(cluster: ClusterView, why: str = DELETE) -> Delete:

@@ -428,14 +428,29 @@ def test_without_a_delay_it_goes_in_the_pass_after_the_one_that_noticed_it() -> 
 
 
 @pytest.mark.spec("rayservice:E26")
+@pytest.mark.parametrize("later", [0, 600])
+def test_an_edit_of_the_delay_is_for_the_clusters_to_come(later: int) -> None:
+    """What was noticed before keeps its time (spec rayservice §9.6)."""
+    life, _ = serving()
+    old, new = life.replaced()
+    life.serves(new)
+
+    life.later(seconds=20).edit(rayClusterDeletionDelaySeconds=later).run(2)
+    assert (old in life.clusters, life.requeue_after) == (True, timedelta(seconds=40))
+
+    life.later(seconds=40).run()
+    assert old not in life.clusters
+
+
+@pytest.mark.spec("rayservice:E26")
 def test_a_cluster_that_is_named_again_is_forgotten_as_unwanted() -> None:
     """An older look must not shorten its time, should it be let go one day (spec rayservice §9.6)."""
-    life, name = serving()
+    life, name = serving(rayClusterDeletionDelaySeconds=30)
     named, unwanted = life.see(), Unwanted()
     nameless = replace(named, service={**named.service, "status": {}})
 
     assert unwanted.noticed(nameless, START) == {}
-    assert unwanted.noticed(nameless, START + timedelta(seconds=9)) == {f"uid-{name}": START}
+    assert unwanted.noticed(nameless, START + timedelta(seconds=9)) == {f"uid-{name}": START + timedelta(seconds=30)}
     assert unwanted.noticed(named, START + timedelta(seconds=10)) == {}
     assert unwanted.noticed(nameless, START + timedelta(seconds=60)) == {}
 
