@@ -7,6 +7,7 @@ which a file "ADDRESS-6379" tells; all other ports keep their numbers, on the po
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,13 +100,18 @@ class Ports:
 def listens(address: str, port: int) -> bool:
     """Somebody listens at that very address, not only at all of them."""
     packed = bytes(int(part) for part in address.split("."))
-    plain = int.from_bytes(packed, "little")
-    wanted = (f"{plain:08X}:{port:04X}", f"0000000000000000FFFF0000{plain:08X}:{port:04X}")
+    wanted = [f"{_as_in_proc(one)}:{port:04X}" for one in (packed, bytes(10) + b"\xff\xff" + packed)]
     return any(where in wanted for where in _listening())
 
 
+def _as_in_proc(packed: bytes) -> str:
+    """Words of the machine's byte order."""
+    words = [packed[place : place + 4] for place in range(0, len(packed), 4)]
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
 def _listening() -> Iterator[str]:
-    """As the kernel writes it: in bytes of the machine's order."""
+    """Address and port, as the kernel writes them."""
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as file:  # noqa: PTH123
