@@ -27,7 +27,7 @@ from manta.folder import clear_away, held, new_folder
 from manta.gates import OPENED
 from manta.isolation import Isolation, NoBlock, a_block, a_port, falling_back, way_out
 
-__all__ = ["Level", "Local", "NotStarted", "local_cluster"]
+__all__ = ["Level", "Local", "NotStarted", "local_cluster", "started"]
 
 START_SECONDS = 60.0
 CLUSTER = ("localcluster.inside",)  # the module that is the local cluster

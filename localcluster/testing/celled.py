@@ -16,7 +16,8 @@ import aiohttp
 
 from localcluster.httpapi import HttpApi
 from localcluster.node import kernel
-from localcluster.node.cell import Cell, Program, a_cell
+from localcluster.node.cell import Cell, Program
+from manta.local import Level, started
 
 __all__ = [
     "Celled",
@@ -36,6 +37,7 @@ Json: TypeAlias = dict[str, Any]
 TOKEN = "for-tests"  # noqa: S105
 MACHINE = '[images."machine:*"]\nmachine = true\n'
 PATIENCE_SECONDS = 60.0
+MARKED = ("mountinfo", "environ")
 ROOT = Path(__file__).parents[2]
 
 
@@ -126,19 +128,21 @@ def a_service(name: str, port: int, target: int, **spec: Any) -> Json:
 async def a_celled_cluster(
     directory: Path, images: Path, *, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Celled]:
-    """Raises CellRefused where there are no namespaces to be had."""
+    """In a cell; where there are no namespaces to be had, on the machine that all share."""
     (directory / "token").write_text(TOKEN)
     config = directory / "config" / "manta" / "images.toml"
     config.parent.mkdir(parents=True)
     config.write_text(MACHINE)
-    program = Program(
-        "local cluster",
-        (sys.executable, "-m", "localcluster.inside", "--directory", str(directory), "--images", str(images)),
-        environment={"XDG_CONFIG_HOME": str(directory / "config"), "PYTHONPATH": str(ROOT), **(environment or {})},
-        log=str(directory / "cluster.log"),
-    )
+    inside = (sys.executable, "-m", "localcluster.inside", "--directory", str(directory), "--images", str(images))
+
+    def programs_at(level: Level) -> list[Program]:
+        block = () if level.block is None else ("--block", str(level.block))
+        given = {"XDG_CONFIG_HOME": str(directory / "config"), "PYTHONPATH": str(ROOT), **(environment or {})}
+        log = str(directory / "cluster.log")
+        return [Program("local cluster", (*inside, *block), environment=given, log=log)]
+
     async with AsyncExitStack() as stack:
-        cell = await stack.enter_async_context(a_cell([program]))
+        cell, _ = await stack.enter_async_context(started(programs_at, "auto", print))
         await created(directory / "ready")
         connector = aiohttp.UnixConnector(str(directory / "api.sock"))
         session = await stack.enter_async_context(
@@ -238,12 +242,13 @@ def mentioned(text: str) -> dict[int, str]:
 
     Every process of a cell has, since the cell's and every pod's mounts come from the cluster's folder. Namespaces live
     as long as their processes; to compare their numbers would prove nothing, the kernel gives them away again at once.
+    Without a cell, the environment of a pod's processes names the folder.
     """
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().replace("\0", " ")
-            if text in command or text in (process / "mountinfo").read_text():
+            if text in command or any(text in (process / one).read_text(errors="replace") for one in MARKED):
                 found[int(process.name)] = command
         except OSError:
             continue  # it ended, or is a zombie of which nothing but the name is left

@@ -24,7 +24,7 @@ SAMPLES = ROOT / "config" / "samples"
 NETWORK_TOOLS = ("wget", "nft", "iptables", "ip", "unshare", "nsenter", "mount")
 
 # The processes of `manta run`, by what stands in their command lines. The first process of a cell is a child of the
-# launcher, and a supervisor the parent of the first process of its container.
+# launcher, or without a cell that itself, and a supervisor the parent of the first process of its container.
 LAUNCHER = r"localcluster\.node\.cell"
 WORDS = {
     "launcher": LAUNCHER,
@@ -68,7 +68,8 @@ class Manta:
         if name == "manta":
             return self.process.pid
         if name == "init":
-            return descendants(self.part("launcher"))[1]
+            launcher, first, *_ = descendants(self.part("launcher"))
+            return first if re.search(LAUNCHER, command_line(first)) else launcher
         if name.startswith("supervisor of "):
             return parent(self.part(name.removeprefix("supervisor of ")))
         for pid in descendants(self.process.pid):

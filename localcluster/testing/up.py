@@ -85,11 +85,11 @@ class Up:
 
 
 @contextmanager
-def manta_up(folder: Path) -> Iterator[Up]:
+def manta_up(folder: Path, *options: str) -> Iterator[Up]:
     """It is ready, and runs while the block is open; its temporary files are in `folder`."""
     capacity = [f"--node-resources={name}={amount}" for name, amount in CAPACITY.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", "manta", "up", "--port=0", "--output=plain", *capacity],
+        [sys.executable, "-m", "manta", "up", "--port=0", "--output=plain", *capacity, *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -238,15 +238,17 @@ async def test_a_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> 
 
 
 async def test_a_machine_without_namespaces_is_told_what_to_allow(tmp_path: Path) -> None:
-    """A user namespace that may have no network namespace below it is such a machine."""
+    """A user namespace that may have no network namespace below it is such a machine, where only a cell will do."""
     program = ("-c", WITHOUT_NETWORK_NAMESPACES)
-    async with manta(tmp_path, *scripted("run", SAMPLES / "rayjob.yaml"), program=program) as run:
+    arguments = scripted("run", SAMPLES / "rayjob.yaml", "--isolation", "cell")
+    async with manta(tmp_path, *arguments, program=program) as run:
         code, _, errors = await run.ended()
 
     who = "root"  # of its user namespace, whoever runs this
     assert code == 1
     assert errors.startswith(f"manta: this machine does not let {who} make namespaces")
     assert "user.max_user_namespaces" in errors
+    assert "--isolation shared-host" in errors
     assert left(tmp_path) == []
 
 

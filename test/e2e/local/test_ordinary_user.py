@@ -7,75 +7,29 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localcluster.testing.manta_process import NETWORK_TOOLS, ROOT, without
+from localcluster.testing.somebody import Unfit, a_home, as_user
 
 pytestmark = [pytest.mark.local, pytest.mark.root, pytest.mark.timeout(1800)]
 
-USER = 61234  # nobody has it: all that is needed is that it is not root
 HERE = Path(__file__).parent
-IMPORTS = "import aiohttp, api.meta, manta.run, pytest"
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A home of that user's, in which images are made once; not below pytest's folders, which only root may enter."""
+    """A home of that user's."""
     if os.geteuid() != 0:
         pytest.skip("only root may become somebody else")
-    folder = Path(tempfile.mkdtemp(prefix="manta-user-"))
     try:
-        without(NETWORK_TOOLS, folder / "bin")
-        lend_kubectl(folder)
-        for one in (folder, *folder.rglob("*")):
-            os.chown(one, USER, USER, follow_symlinks=False)
-        tried = as_user([sys.executable, "-c", IMPORTS], folder)
-        if tried.returncode != 0:
-            said = tried.stderr.strip().splitlines()[-1:]
-            pytest.skip(f"the checkout, or its Python, stands where an ordinary user may not read it: {said}")
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def lend_kubectl(home: Path) -> None:
-    """The one that the conformance tests built, for the test that asks for one."""
-    kept = Path.home() / ".cache" / "manta" / "kube"
-    for found in sorted(kept.glob("v1.*/kubectl"))[-1:]:
-        lent = home / found.relative_to(Path.home())
-        lent.parent.mkdir(parents=True)
-        shutil.copy2(found, lent)
-
-
-def as_user(command: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
-    """Run it without any privilege, and with little in its environment."""
-    handed_on = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_"))}
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={
-            **handed_on,
-            "PATH": str(home / "bin"),
-            "HOME": str(home),
-            "TMPDIR": str(home),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        user=USER,
-        group=USER,
-        extra_groups=[],
-        umask=0o077,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        with a_home() as folder:
+            yield folder
+    except Unfit as why:
+        pytest.skip(str(why))
 
 
 # Who starts again what is not essential is the same for everybody; those runs are long.
