@@ -24,7 +24,7 @@ __all__ = ["grouped", "main"]
 
 # Suites that install and remove the operator, or end parts of the node; those of the second group take as long.
 BY_ITSELF: Final = ("node", "operator", "webhooks", "raycronjob")
-OPTIONS: Final = ("-m", "e2e", "-q", "--durations=10", "-p", "no:cacheprovider")
+OPTIONS: Final = ("-m", "e2e", "-v", "--no-header", "--durations=10", "-p", "no:cacheprovider")  # a line for each test
 LONGEST_LINE: Final = 16 * 1024 * 1024  # bytes: an assertion may show a whole object
 NOTHING_TO_RUN: Final = 5  # pytest's exit code
 
