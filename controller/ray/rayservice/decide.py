@@ -18,7 +18,7 @@ from controller.ray.dashboard.protocol import Wants
 from controller.ray.desired.facts import facts_of
 from controller.ray.desired.services import head_of_service, serve_of_service
 from controller.ray.rayservice import upgrade
-from controller.ray.rayservice.seen import ClusterView, Seen
+from controller.ray.rayservice.seen import ClusterView, Seen, selected_by
 from controller.ray.rayservice.serving import is_configured, serving_of
 from controller.ray.rayservice.suspension import Suspension, gone, suspension_of
 from controller.runtime.diff import merge_patch
@@ -203,8 +203,7 @@ def _pointed_at(seen: Seen, cluster: ClusterView, draft: Draft) -> None:
 
 
 def _service(seen: Seen, wanted: Json, there: Json | None, why: str) -> Iterator[Write]:
-    selects = (((there or {}).get("spec") or {}).get("selector") or {}).get(wire.LABEL_CLUSTER)
-    if selects == wanted["spec"]["selector"][wire.LABEL_CLUSTER]:
+    if selected_by(there) == selected_by(wanted):
         return  # left alone, whatever else was changed (spec rayservice §12.4)
     if there is None or not owns(seen.service, there):
         yield Create(SERVICES, wanted, why=why)  # another's is not written to: its name is taken, and that is told

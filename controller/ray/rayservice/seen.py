@@ -21,7 +21,7 @@ from controller.ray.desired.goal import ClusterGoal
 from controller.ray.desired.ports import serve_port
 from controller.ray.options import Options
 
-__all__ = ["ClusterView", "Goal", "PodView", "Seen", "goal_of", "spec_of"]
+__all__ = ["ClusterView", "Goal", "PodView", "Seen", "goal_of", "selected_by", "spec_of"]
 
 RUNNING: Final = "RUNNING"
 DELETION_DELAY: Final = timedelta(seconds=60)
@@ -258,8 +258,7 @@ class Seen:
     @property
     def selected(self) -> str:
         """The cluster that the serve Service selects; "" without one."""
-        selector = ((self.serve_service or {}).get("spec") or {}).get("selector") or {}
-        return str(selector.get(wire.LABEL_CLUSTER) or "")
+        return selected_by(self.serve_service)
 
     @property
     def time_limit(self) -> timedelta | None:
@@ -271,6 +270,12 @@ class Seen:
         """How long a replaced cluster is kept."""
         seconds = self.spec.ray_cluster_deletion_delay_seconds
         return DELETION_DELAY if seconds is None else timedelta(seconds=seconds)
+
+
+def selected_by(service: Json | None) -> str:
+    """The cluster that a Service selects; "" without one."""
+    selector = ((service or {}).get("spec") or {}).get("selector") or {}
+    return str(selector.get(wire.LABEL_CLUSTER) or "")
 
 
 def spec_of(service: Json) -> tuple[RayServiceSpec | None, str]:

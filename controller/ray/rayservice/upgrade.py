@@ -19,7 +19,7 @@ from api.meta import Json
 from api.v1 import wire
 from api.v1.rayservice import RayServiceCondition, RayServiceUpgradeType
 from controller.ray.desired.goal import ClusterGoal, Match, ray_cluster
-from controller.ray.rayservice.seen import ClusterView, Seen
+from controller.ray.rayservice.seen import ClusterView, Seen, selected_by
 from controller.runtime.diff import merge_patch
 from controller.runtime.plan import Create, Delete, MergePatch
 
@@ -139,8 +139,10 @@ def serves_from(seen: Seen, act: Act) -> ClusterView | None:
     active = seen.active
     if active is None:
         return None
-    # A Service that somebody deleted comes back at once: its cluster was ready when it became the active one (E-45).
-    lost = seen.head_service is None or seen.serve_service is None
+    # A Service that somebody deleted comes back at once: its cluster was ready when it became the active one (E-45). So
+    # does one that selects a cluster which was given up before both Services had moved to it.
+    named = {seen.name_of("active"), seen.name_of("pending")} - {""}
+    lost = any(selected_by(one) not in named for one in (seen.head_service, seen.serve_service))
     return active if lost or active.serves(seen.goal) else None
 
 

@@ -253,10 +253,12 @@ def test_a_service_of_somebody_else_is_not_written_to() -> None:
 
 @pytest.mark.spec("rayservice:E45")
 @pytest.mark.parametrize("name", ["web-serve-svc", "web-head-svc"])
-def test_a_service_that_somebody_deleted_is_made_again_at_once(name: str) -> None:
+@pytest.mark.parametrize("upgrading", [True, False])
+def test_a_service_that_somebody_deleted_is_made_again_at_once(name: str, *, upgrading: bool) -> None:
     """However the applications are, and also while the next cluster is made; the reference waits for both."""
     life, old = serving()
-    life.replaced()
+    if upgrading:
+        life.replaced()
     life.application_is(old, "UNHEALTHY").settle()
     del life.services[name]
 
@@ -264,6 +266,24 @@ def test_a_service_that_somebody_deleted_is_made_again_at_once(name: str) -> Non
 
     assert life.selected(name) == old
     assert life.name("active") == old
+
+
+def test_a_head_service_that_went_ahead_comes_back_when_its_cluster_is_given_up() -> None:
+    """The serve Service was refused, the new cluster failed, and another is wanted: nobody else would ask it back."""
+    life, old = serving()
+    _, new = life.replaced()
+    life.refuse = {"serve service"}
+    life.head_starts(new).deploys = "RUNNING"
+    life.heads[new].workers = 1
+    while life.selected("web-head-svc") != new:
+        life.run().talk()
+
+    life.application_is(new, "UNHEALTHY").talk()
+    life.refuse = set()
+    life.edit_cluster(rayVersion="2.54.0").run(2)
+
+    assert new not in life.names
+    assert (life.name("active"), life.selected(), life.selected("web-head-svc")) == (old, old, old)
 
 
 @pytest.mark.spec("rayservice:E41", "rayservice:E11")
