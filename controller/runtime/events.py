@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, TypeAlias
 
 import structlog
@@ -58,8 +59,7 @@ class _Series:
     count: int
     last: datetime
     last_at: float
-    written_at: float
-    written: int = 0  # the count that was last handed to delivery
+    written_at: float  # when a count was last handed to delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Recorder:
         self._rng = rng
         self._metrics = metrics
         self._instance = _cut(instance, LONGEST_WORD)
-        self._series: OrderedDict[_Identity, _Series] = OrderedDict()
+        self._series: OrderedDict[_Identity, _Series] = OrderedDict()  # that which is quiet longest comes first
+        self._untold: dict[_Identity, _Series] = {}  # those of them that were repeated since they were last written
         self._waiting: deque[_Delivery] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -112,16 +113,17 @@ class Recorder:
             series.count += 1
             series.last, series.last_at = moment, now
             self._series.move_to_end(identity)
+            self._untold[identity] = series
             if series.count == 2:
-                self._deliver_later(series, now)
+                self._deliver_later(identity, series, now)
             return
         if series is not None:
             self._close(identity, series, now)
         body = self._body(regarding, announcement, controller, moment)
-        series = self._series[identity] = _Series(body, 1, moment, now, now)
+        series = self._series[identity] = self._untold[identity] = _Series(body, 1, moment, now, now)
         if len(self._series) > MOST_SERIES:
             self._close(*next(iter(self._series.items())), now)
-        self._deliver_later(series, now)
+        self._deliver_later(identity, series, now)
 
     # Delivery
 
@@ -164,30 +166,31 @@ class Recorder:
                 self._look_after_series(max(due or 0.0, self._clock.monotonic()))
 
     def _next_look(self) -> float | None:
-        """When the first series ends or is to be written; None while there is none."""
-        return min((self._due(one) for one in self._series.values()), default=None)
-
-    def _due(self, series: _Series) -> float:
-        end = series.last_at + SERIES_ENDS_AFTER
-        return end if series.count == series.written else min(end, series.written_at + SERIES_WRITTEN_EVERY)
+        """When the first series ends or is to be written; None while there is none. Asked after each delivery."""
+        ends = [one.last_at + SERIES_ENDS_AFTER for one in islice(self._series.values(), 1)]
+        return min((*ends, *map(_to_be_written, self._untold.values())), default=None)
 
     def _look_after_series(self, now: float) -> None:
-        for identity, series in list(self._series.items()):
-            if now >= series.last_at + SERIES_ENDS_AFTER:
-                self._close(identity, series, now)
-            elif series.count != series.written and now >= series.written_at + SERIES_WRITTEN_EVERY:
-                self._deliver_later(series, now)
+        while self._series:
+            identity, quietest = next(iter(self._series.items()))
+            if now < quietest.last_at + SERIES_ENDS_AFTER:
+                break
+            self._close(identity, quietest, now)
+        for identity, series in list(self._untold.items()):
+            if now >= _to_be_written(series):
+                self._deliver_later(identity, series, now)
 
     def _close(self, identity: _Identity, series: _Series, now: float) -> None:
         del self._series[identity]
-        if series.count != series.written:
-            self._deliver_later(series, now)
+        if self._untold.pop(identity, None) is not None:
+            self._deliver_later(identity, series, now)
 
-    def _deliver_later(self, series: _Series, now: float) -> None:
+    def _deliver_later(self, identity: _Identity, series: _Series, now: float) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._metrics.events_dropped.labels("overflow").inc()
             return
-        series.written, series.written_at = series.count, now
+        series.written_at = now
+        self._untold.pop(identity, None)
         self._waiting.append(_Delivery(series, series.count, series.last))
         self._news.set()
 
@@ -261,6 +264,10 @@ class Recorder:
         self._last_name = max(self._last_name + 1, int(moment.timestamp() * 1_000_000) * 1_000)
         ending = f".{self._last_name:x}"
         return about[: LONGEST_NAME - len(ending)].rstrip(".-") + ending
+
+
+def _to_be_written(series: _Series) -> float:
+    return series.written_at + SERIES_WRITTEN_EVERY
 
 
 def _identity(regarding: Mapping[str, str], announcement: Announcement, controller: str) -> _Identity:
