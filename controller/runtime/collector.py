@@ -4,6 +4,9 @@ A full collection looks at every container there is: some 30 ms in an operator t
 stand still meanwhile. What start-up made stays for ever, and so do most objects of the caches; they are moved out of
 the collector's sight once the caches have loaded. They still go when nobody refers to them any more: only a ring of
 frozen objects would stay, and the caches hold none.
+
+Nor does it look at the young ones every 700, as it does where nobody asked: the answer to one write is some hundred,
+and all of them go by themselves. That took an eighth of the processor's time while RayClusters came up.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from controller.runtime.metrics import Metrics
 
 __all__ = ["calm_collector"]
 
-LOADING_THRESHOLD = 50_000  # new objects until the collector looks at them; 700 where nobody asked
+LOADING_THRESHOLD = 50_000  # new objects until the collector looks at them
+WORKING_THRESHOLD = 10_000  # ... afterwards
 WORTH_COUNTING_SECONDS = 0.010
 
 
@@ -37,7 +41,7 @@ def calm_collector(metrics: Metrics, clock: Clock) -> Iterator[Callable[[], None
     def loaded() -> None:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*before)
+        gc.set_threshold(WORKING_THRESHOLD, *before[1:])
 
     try:
         yield loaded
