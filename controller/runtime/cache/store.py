@@ -115,13 +115,6 @@ class Store:
         self._covers = covers
         self._records: dict[Ref, StoredRecord] = {}
         self._indexes: dict[str, _Index] = {}
-        built_in: dict[str, IndexFunction] = {
-            BY_NAMESPACE: lambda record: (record.ref.namespace,),
-            BY_OWNER: lambda record: tuple(owner["uid"] for owner in record.owners),
-            BY_CONTROLLER: lambda record: tuple(one["uid"] for one in record.owners if one.get("controller")),
-        }
-        for name, function in built_in.items():
-            self._indexes[name] = _Index(name, function, trusted=True)
         for name, function in (indexes or {}).items():
             self.add_index(name, function)
 
@@ -140,9 +133,14 @@ class Store:
         return ref in self._records or self._covers(ref, labels)
 
     def find(self, index: str, value: Hashable) -> Sequence[StoredRecord]:
-        """A snapshot of what the index has under that value. Raises LookupError for an index nobody declared."""
+        """A snapshot of what the index has under that value. Raises LookupError for an index nobody declared.
+
+        The built-in ones are made when they are first asked for: each costs some 200 bytes an object.
+        """
         if index not in self._indexes:
-            raise LookupError(f"{self.resource.plural} have no index {index!r}")
+            if index not in _BUILT_IN:
+                raise LookupError(f"{self.resource.plural} have no index {index!r}")
+            self._add(_Index(index, _BUILT_IN[index], trusted=True))
         return list(self._indexes[index].sets.get(value, _NOTHING).values())
 
     def all(self) -> Sequence[StoredRecord]:
@@ -156,7 +154,10 @@ class Store:
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Declare an index; a filled store is indexed at once."""
-        index = self._indexes[name] = _Index(name, function, trusted=False)
+        self._add(_Index(name, function, trusted=False))
+
+    def _add(self, index: _Index) -> None:
+        self._indexes[index.name] = index
         for record in self._records.values():
             index.put(record, self._values(index, record))
 
@@ -250,6 +251,12 @@ class Store:
 
 
 _NOTHING: dict[Ref, StoredRecord] = {}
+
+_BUILT_IN: Mapping[str, IndexFunction] = {
+    BY_NAMESPACE: lambda record: (record.ref.namespace,),
+    BY_OWNER: lambda record: tuple(owner["uid"] for owner in record.owners),
+    BY_CONTROLLER: lambda record: tuple(one["uid"] for one in record.owners if one.get("controller")),
+}
 
 
 def by_label(key: str) -> IndexFunction:
