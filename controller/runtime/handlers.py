@@ -24,6 +24,7 @@ __all__ = [
     "for_object",
     "for_owner",
     "generation_changed",
+    "kept_part_changed",
     "labels_changed",
     "labels_match",
     "mapped",
@@ -123,6 +124,9 @@ more_than_status_changed = generation_changed | labels_changed | annotations_cha
 # It raises the generation of custom resources, but not of each built-in kind.
 deletion_started = _of_updates(lambda old, new: old.deletion_timestamp is None and new.deletion_timestamp is not None)
 
+# For kinds with a field set: each version of others has another body.
+kept_part_changed = _of_updates(lambda old, new: old.body != new.body or _metadata(old) != _metadata(new))
+
 
 def labels_match(selector: str) -> Predicate:
     """The newest state carries labels that the selector matches."""
@@ -132,3 +136,8 @@ def labels_match(selector: str) -> Predicate:
 
 def _differ(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
     return dict(old) != dict(new)
+
+
+def _metadata(record: StoredRecord) -> tuple[object, ...]:
+    """What people, owners and a deletion change of it."""
+    return record.labels, record.annotations, record.owners, record.finalizers, record.deletion_timestamp

@@ -15,6 +15,7 @@ from api.v1.raycluster import RayCluster
 from controller.ray.concerns import Concerns
 from controller.ray.looking import Views
 from controller.ray.options import Options
+from controller.ray.podfields import PodFields
 from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
 from controller.ray.raycluster.observe import observe
 from controller.ray.raycluster.seen import Fresh, Memory, PodView, Seen
@@ -23,7 +24,7 @@ from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
 from controller.runtime.errors import Terminal
 from controller.runtime.events import Recorder
-from controller.runtime.handlers import Source, for_object, for_owner, more_than_status_changed
+from controller.runtime.handlers import Source, for_object, for_owner, kept_part_changed, more_than_status_changed
 from controller.runtime.interfaces import Client, Clock, Reader
 from controller.runtime.plan import AGAIN, DONE, Outcome, Result, Verdict
 from controller.runtime.publish import publish, record
@@ -40,6 +41,7 @@ WATCHED: Final = (
         core.PODS,
         label_selector=f"{wire.LABEL_NODE_TYPE} in ({wire.HEAD}, {wire.WORKER}, redis-cleanup)",
         labels=(wire.LABEL_CLUSTER,),
+        field_set=PodFields,
     ),
     Watched(core.SERVICES, labels=(wire.LABEL_CLUSTER, wire.LABEL_ORIGIN_NAME)),
     Watched(core.INGRESSES),  # found by name, whatever became of their labels
@@ -49,7 +51,7 @@ WATCHED: Final = (
 )
 # An event of these wakes the RayCluster that controls the object. It is known by name, so pods of a deleted namesake
 # wake the new one, which waits for them.
-OWNED: Final = (core.PODS, core.SERVICES, core.INGRESSES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
+OWNED: Final = (core.SERVICES, core.INGRESSES, core.SERVICE_ACCOUNTS, core.ROLES, core.ROLE_BINDINGS)
 
 
 class RayClusterReconciler:
@@ -130,5 +132,6 @@ def sources() -> tuple[Source, ...]:
     """What wakes a RayCluster: its spec, and what belongs to it. A status alone does not: it is our own (§4)."""
     return (
         Source(wire.RAY_CLUSTERS, for_object, (more_than_status_changed,)),
+        Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,)),
         *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in OWNED),
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.meta import Ref, Resource
+from controller.runtime.cache.record import FieldSet
 from controller.runtime.cache.reflector import Reflector
 from controller.runtime.cache.store import Delta, Kind, Store
 from controller.runtime.client.rest import RestClient
@@ -31,7 +32,7 @@ class Watched:
     """A collection to keep at hand. `optional`: it may not be served, or not allowed, and nobody waits for it.
 
     `labels` are label keys that become indexes (Reader.labelled); child kinds carry a `label_selector`, so that
-    foreign objects are never transferred (MEM-6).
+    foreign objects are never transferred (MEM-6). `field_set`: what of each object is kept beside its metadata.
     """
 
     resource: Resource
@@ -41,6 +42,7 @@ class Watched:
     labels: tuple[str, ...] = ()
     indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
     watch_list: bool = True
+    field_set: type[FieldSet] | None = None
 
 
 class Listener:
@@ -178,6 +180,7 @@ class Informer:
             metrics=metrics,
             loads=loads,
             watch_list=watched.watch_list,
+            field_set=watched.field_set,
         )
 
     @property

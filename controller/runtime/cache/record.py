@@ -1,26 +1,40 @@
 """One cached object: metadata at hand, the rest as bytes without managedFields (spec runtime §5; decision D1).
 
 A reader decodes the bytes and thereby owns a private copy: nothing that is done to it can change the cache. Strings
-that repeat over many objects are kept once per store.
+that repeat over many objects are kept once per store. Of a kind with a `FieldSet` only that part is kept at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
 from api.meta import Json, OwnerReference, Ref, Resource
 from controller.runtime.errors import RuntimeProblem
 
-__all__ = ["Bookmark", "StoredRecord", "UnreadableObject", "Words", "bookmark_of", "record_of"]
+__all__ = ["Bookmark", "Decode", "FieldSet", "StoredRecord", "UnreadableObject", "Words", "bookmark_of", "record_of"]
 
 MOST_WORDS = 100_000  # of one store; beyond that strings are kept as they come
 
 
 class UnreadableObject(RuntimeProblem):
     """Bytes that are no object of the kind that was asked for; `rest_of_stream` may still be good."""
+
+
+class FieldSet(msgspec.Struct, rename="camel", omit_defaults=True):
+    """What is kept of the objects of one kind beside the metadata that a record has (REF-15, MEM-5).
+
+    A subclass has a field for each member that somebody reads, `Raw` where all of it is; anything else is left out
+    when an object arrives. A body is then equal as long as nothing of this has changed.
+    """
+
+    api_version: str = ""
+    kind: str = ""
+
+    def trim(self) -> None:
+        """Leave out what is known only by looking at it."""
 
 
 class StoredRecord(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -39,9 +53,27 @@ class StoredRecord(msgspec.Struct, frozen=True, eq=False, gc=False):
     body: bytes
 
     def object(self) -> Json:
-        """The whole object, freshly decoded; the caller's own."""
+        """All that is kept of the object, freshly decoded; the caller's own."""
         decoded: Json = msgspec.json.decode(self.body)
+        if "metadata" not in decoded:  # of a kind with a field set
+            decoded["metadata"] = self._metadata()
         return decoded
+
+    def _metadata(self) -> Json:
+        found = {
+            "name": self.ref.name,
+            "namespace": self.ref.namespace,
+            "uid": self.uid,
+            "resourceVersion": self.resource_version,
+            "generation": self.generation,
+            "creationTimestamp": self.creation_timestamp,
+            "deletionTimestamp": self.deletion_timestamp,
+            "labels": dict(self.labels),
+            "annotations": dict(self.annotations),
+            "ownerReferences": [dict(owner) for owner in self.owners],
+            "finalizers": list(self.finalizers),
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 class Bookmark(msgspec.Struct, frozen=True):
@@ -111,24 +143,28 @@ class _BookmarkThing(msgspec.Struct):
     metadata: _BookmarkMetadata
 
 
+Decode: TypeAlias = Callable[[bytes | msgspec.Raw], FieldSet]
+
 _decode = msgspec.json.Decoder(_Thing).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkThing).decode
 _decode_top = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 
-def record_of(resource: Resource, body: bytes | msgspec.Raw, words: Words) -> StoredRecord:
+def record_of(
+    resource: Resource, body: bytes | msgspec.Raw, words: Words, decode: Decode | None = None
+) -> StoredRecord:
     """The record of an object as it stands on the wire. Raises UnreadableObject.
 
-    Items of a list may lack kind and apiVersion; metadata-only answers carry another kind (REF-16): both get the
-    real one.
+    `decode` is that of the kind's field set, where it has one. Items of a list may lack kind and apiVersion;
+    metadata-only answers carry another kind (REF-16): both get the real one.
     """
     try:
         thing = _decode(body)
         metadata = thing.metadata
         if thing.kind not in (resource.kind, "", "PartialObjectMetadata"):
             raise UnreadableObject(f"expected a {resource.kind}, got a {thing.kind}")
-        kept = _kept_bytes(resource, body, thing)
+        kept = _kept_bytes(resource, body, thing) if decode is None else _kept_part(resource, decode(body))
     except msgspec.MsgspecError as error:
         raise UnreadableObject(f"a {resource.kind} is unreadable: {error}") from error
     return StoredRecord(
@@ -174,6 +210,13 @@ def _kept_bytes(resource: Resource, body: bytes | msgspec.Raw, thing: _Thing) ->
         del metadata["managedFields"]
         top["metadata"] = metadata
     return memoryview(_encode(top)).tobytes()  # the encoder's own buffer is half as long again, and would be kept
+
+
+def _kept_part(resource: Resource, part: FieldSet) -> bytes:
+    """The members of a field set, under the kind's name; metadata stands in the record."""
+    part.api_version, part.kind = resource.api_version, resource.kind
+    part.trim()
+    return memoryview(_encode(part)).tobytes()
 
 
 def _cut_out(body: bytes, managed_fields: msgspec.Raw) -> bytes | None:

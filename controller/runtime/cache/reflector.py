@@ -21,7 +21,15 @@ import structlog
 
 from api.meta import Ref, Resource
 from controller.runtime.cache.reactions import EndedEarly, Reaction, Step, StreamTooShort, lacks_watch_list, react
-from controller.runtime.cache.record import StoredRecord, UnreadableObject, Words, bookmark_of, record_of
+from controller.runtime.cache.record import (
+    Decode,
+    FieldSet,
+    StoredRecord,
+    UnreadableObject,
+    Words,
+    bookmark_of,
+    record_of,
+)
 from controller.runtime.cache.store import Change, Store
 from controller.runtime.client.rest import PAGE_SIZE, RestClient
 from controller.runtime.client.status import refusal
@@ -77,6 +85,7 @@ class Reflector:
         metrics: Metrics,
         loads: asyncio.Semaphore,
         watch_list: bool = True,
+        field_set: type[FieldSet] | None = None,
     ) -> None:
         self.resource: Resource = store.resource
         self.store = store
@@ -94,6 +103,7 @@ class Reflector:
         self._loads = loads
         self._no_watch_list_until = float("-inf") if watch_list else float("inf")
         self._words = Words()
+        self._decode: Decode | None = msgspec.json.Decoder(field_set).decode if field_set is not None else None
         self._waits = Waits(rng)
         self._rv = ""
         self._rv_unusable = False
@@ -312,7 +322,7 @@ class Reflector:
     def _read(self, body: bytes | msgspec.Raw) -> StoredRecord | None:
         """The record, or None for an object that cannot be read: what was stored of it before stays (REF-15)."""
         try:
-            return record_of(self.resource, body, self._words)
+            return record_of(self.resource, body, self._words, self._decode)
         except UnreadableObject as error:
             self._metrics.decode_errors.labels(self._kind).inc()
             _log.warning("unreadable object", kind=self._kind, error=str(error))

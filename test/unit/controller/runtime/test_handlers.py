@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.core import PODS
 from api.meta import Ref, Resource
-from controller.runtime.cache.record import StoredRecord, Words, record_of
+from controller.runtime.cache.record import FieldSet, StoredRecord, Words, record_of
 from controller.runtime.cache.store import Delta, Kind
 from controller.runtime.handlers import (
     Predicate,
@@ -19,6 +20,7 @@ from controller.runtime.handlers import (
     for_object,
     for_owner,
     generation_changed,
+    kept_part_changed,
     labels_changed,
     labels_match,
     version_changed,
@@ -124,3 +126,35 @@ def test_a_predicate_belongs_to_its_source_and_lets_another_of_the_same_kind_alo
 
     assert list(strict.keys(change)) == []
     assert list(open_.keys(change)) == [Ref("Pod", "ns", "a")]
+
+
+class _Part(FieldSet):
+    phase: str = ""
+
+
+def a_trimmed_pod(phase: str = "Running", node: str = "n", **metadata: Any) -> StoredRecord:
+    metadata = {"name": "a", "namespace": "ns", "uid": "u", "resourceVersion": "7", **metadata}
+    body = json.dumps({"kind": "Pod", "metadata": metadata, "phase": phase, "node": node}).encode()
+    return record_of(PODS, body, Words(), msgspec.json.Decoder(_Part).decode)
+
+
+@pytest.mark.parametrize(
+    ("new", "counts"),
+    [
+        (a_trimmed_pod(resourceVersion="8", node="m"), False),
+        (a_trimmed_pod(phase="Failed"), True),
+        (a_trimmed_pod(labels={"a": "b"}), True),
+        (a_trimmed_pod(annotations={"a": "b"}), True),
+        (a_trimmed_pod(ownerReferences=[{"apiVersion": "v1", "kind": "K", "name": "n", "uid": "x"}]), True),
+        (a_trimmed_pod(finalizers=["f"]), True),
+        (a_trimmed_pod(deletionTimestamp="2026-01-01T00:00:00Z"), True),
+    ],
+)
+def test_an_update_of_what_is_not_kept_counts_for_nothing(new: StoredRecord, counts: bool) -> None:
+    """A version alone is no news; what a pass can see is."""
+    assert kept_part_changed(updated(a_trimmed_pod(), new)) is counts
+
+
+def test_without_a_field_set_each_new_version_may_be_news() -> None:
+    """All of the object is kept then."""
+    assert kept_part_changed(updated(a_pod(), a_pod(resourceVersion="8")))

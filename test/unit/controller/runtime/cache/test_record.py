@@ -6,13 +6,14 @@ import json
 import tracemalloc
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.core import PODS
 from controller.runtime.cache import record as record_module
-from controller.runtime.cache.record import UnreadableObject, Words, bookmark_of, record_of
+from controller.runtime.cache.record import FieldSet, UnreadableObject, Words, bookmark_of, record_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5),
@@ -150,3 +151,55 @@ def test_a_bookmark_says_how_far_and_whether_the_initial_events_end() -> None:
 
     assert not bookmark_of(json.dumps(plain).encode()).ends_initial_events
     assert bookmark_of(json.dumps(ending).encode()).ends_initial_events
+
+
+class _Spec(msgspec.Struct):
+    kept: msgspec.Raw
+
+
+class _Part(FieldSet):
+    spec: _Spec | None = None
+    host_name: str = ""
+    note: str = ""
+
+    def trim(self) -> None:
+        self.note = ""
+
+
+decode_part = msgspec.json.Decoder(_Part).decode
+
+
+@pytest.mark.spec("runtime:MEM-5", "runtime:REF-15")
+def test_of_a_kind_with_a_field_set_its_members_and_the_metadata_of_the_record_are_kept() -> None:
+    """Under the real kind, which items of lists lack; nothing else takes memory."""
+    metadata = {
+        **a_pod(labels={"a": "b"}, annotations={"c": "d"}, finalizers=["f"], generation=3)["metadata"],
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "deletionTimestamp": "2026-01-02T00:00:00Z",
+        "ownerReferences": [{"apiVersion": "v1", "kind": "K", "name": "o", "uid": "x", "controller": True}],
+    }
+    sent = {"spec": {"kept": {"x": [1]}, "other": 1}, "hostName": "h", "note": "n", "more": "m"}
+    managed = {**metadata, "managedFields": [{"manager": "m"}], "generateName": "g"}
+
+    record = record_of(PODS, json.dumps({"metadata": managed} | sent).encode(), Words(), decode_part)
+
+    kept = {"spec": {"kept": {"x": [1]}}, "hostName": "h"}
+    assert record.object() == {"apiVersion": "v1", "kind": "Pod", "metadata": metadata} | kept
+    assert json.loads(record.body) == {"apiVersion": "v1", "kind": "Pod"} | kept
+    assert record.object()["metadata"]["labels"] is not record.labels
+
+
+def test_a_body_is_the_same_as_long_as_nothing_of_the_field_set_has_changed() -> None:
+    """Versions come and go."""
+    before = a_pod() | {"spec": {"kept": 1, "other": 1}}
+    after = a_pod(resourceVersion="8", labels={"a": "b"}) | {"spec": {"kept": 1, "other": 2}}
+
+    one, other = (record_of(PODS, json.dumps(pod).encode(), Words(), decode_part) for pod in (before, after))
+
+    assert one.body == other.body
+
+
+def test_an_object_whose_members_have_not_the_shape_of_the_field_set_is_unreadable() -> None:
+    """Nothing is known of it, then."""
+    with pytest.raises(UnreadableObject, match="a Pod is unreadable"):
+        record_of(PODS, json.dumps(a_pod() | {"spec": [1]}).encode(), Words(), decode_part)
