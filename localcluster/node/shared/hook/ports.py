@@ -19,8 +19,8 @@ LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 WILDCARDS = ("", "0.0.0.0", "::")
 NOBODY = 1  # a port where nobody listens: an ordinary user cannot
 # Below the range that the kernel takes ports for outgoing connections from, so that nothing takes a port between its
-# choice and its use; above those that programs are known by.
-CHOICE = range(21000, 32000)
+# choice and its use; above those that programs are known by, and Ray's for its clients (23000-23999).
+CHOICE = range(24000, 32000)
 LISTENING = "0A"
 
 
