@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-__all__ = ["Loader", "QuickLoader"]
+__all__ = ["Loader", "QuickLoader", "key_text"]
+
+MOST_MERGED: Final = 20_000  # pairs of one text: a thousand mappings that merge a thousand pairs take seconds
 
 # Written in C, as is the reference's parser in Go after the same model; where PyYAML was built without it, in Python.
 _Quick: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -15,10 +17,16 @@ _Quick: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _TextKeys:
     """Keys become text before they meet in one mapping: 1 and true are two keys, not one."""
 
+    _merged = 0  # pairs that merges (`<<`) brought, by aliases of one mapping many times
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """See SafeConstructor."""
         loader: Any = self
+        written = len(node.value)
         loader.flatten_mapping(node)
+        self._merged += max(0, len(node.value) - written)
+        if self._merged > MOST_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "its merges bring too many values", node.start_mark)
         return {
             key_text(loader.construct_object(key, deep=True)): loader.construct_object(value, deep=deep)
             for key, value in node.value

@@ -201,6 +201,7 @@ DESCRIPTORS: Final[Mapping[str, str]] = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+LONGEST: Final = 20_000  # characters; ten times what names every minute, hour and day
 EVERY: Final = "@every "
 STARS: Final = ("*", "?")
 NUMBER: Final = re.compile(r"\+?([0-9]+)")
@@ -210,6 +211,8 @@ MOST_DIGITS: Final = 18  # of a number; no field has three, but a step may be as
 @lru_cache(maxsize=256)
 def parse_schedule(text: str, zone: tzinfo = UTC) -> Schedule:
     """The schedule that the text means on clocks of that zone. Raises BadSchedule."""
+    if len(text) > LONGEST:
+        raise BadSchedule(f"it has {len(text)} characters, more than {LONGEST}")
     if text.startswith(EVERY):
         return _every(text)
     if text.startswith("@"):

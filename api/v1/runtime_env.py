@@ -14,12 +14,22 @@ from typing import Any, Final
 import yaml
 
 from api.meta import Json
+from api.yamlbuilt import Unusual, built
 from api.yamltext import QuickLoader
 
-__all__ = ["NOT_READ", "RuntimeEnvError", "first_document", "normalized", "one_line", "parse_runtime_env"]
+__all__ = [
+    "MOST_VALUES",
+    "NOT_READ",
+    "RuntimeEnvError",
+    "first_document",
+    "normalized",
+    "one_line",
+    "parse_runtime_env",
+]
 
 # What a text may raise that is no YAML, or whose tags say of it what it is not ("!!bool x").
 NOT_READ: Final = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_CONSTRUCTOR: Final = yaml.constructor.SafeConstructor()  # reads single scalars, and keeps nothing of them
 MOST_VALUES: Final = 100_000  # of one text; more are aliases of aliases, which double and double
 
 
@@ -30,12 +40,29 @@ class RuntimeEnvError(ValueError):
 def parse_runtime_env(text: str) -> Json | None:
     """The mapping; None for an empty, blank, comment-only or null text. Raises RuntimeEnvError."""
     try:
-        content = normalized(first_document(QuickLoader, text))
+        content = _content(text)
     except NOT_READ as error:
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
     if content is not None and not isinstance(content, dict):
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
     return content
+
+
+def _content(text: str) -> Any:
+    try:
+        return built(text, _plain, most=MOST_VALUES, null_keys=True)
+    except Unusual:
+        return normalized(first_document(QuickLoader, text))
+
+
+def _plain(event: yaml.ScalarEvent) -> Any:
+    """As the loader reads it, JSON-ready."""
+    text = str(event.value)
+    for tag, pattern in QuickLoader.yaml_implicit_resolvers.get(text[:1], ()):
+        if pattern.match(text):
+            made = QuickLoader.yaml_constructors.get(tag, QuickLoader.yaml_constructors[None])
+            return _scalar(made(_CONSTRUCTOR, yaml.ScalarNode(tag, text)))
+    return text
 
 
 def first_document(loading: Callable[[str], Any], text: str) -> Any:
@@ -62,6 +89,12 @@ def _normalized(value: Any, seen: Iterator[int]) -> Any:
             return {key: _normalized(member, seen) for key, member in value.items()}
         case list() | tuple():
             return [_normalized(member, seen) for member in value]
+        case _:
+            return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    match value:
         case float() if value.is_integer() and abs(value) < 2**63:
             return int(value)
         case float() if not math.isfinite(value):

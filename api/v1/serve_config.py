@@ -11,15 +11,25 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
 from api.meta import Json
-from api.v1.runtime_env import NOT_READ, first_document, normalized, one_line
+from api.v1.runtime_env import MOST_VALUES, NOT_READ, first_document, normalized, one_line
+from api.yamlbuilt import TooManyValues, Unusual, built
 from api.yamltext import QuickLoader
 
-__all__ = ["ServeConfigError", "canonical", "digest_of", "parse_serve_config", "routes_of"]
+__all__ = [
+    "Limits",
+    "ServeConfigError",
+    "ServeConfigTooLarge",
+    "canonical",
+    "digest_of",
+    "parse_serve_config",
+    "routes_of",
+]
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE: Final = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
@@ -31,6 +41,7 @@ _NOT_JSON: Final = frozenset(
 )
 _INTEGER: Final = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*|0)", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_BEGINS_NUMBER: Final = frozenset("+-.0123456789")
 _MERGE: Final = "tag:yaml.org,2002:merge"
 DEFAULT_APPLICATION: Final = "default"
 DEFAULT_ROUTE: Final = "/"
@@ -40,10 +51,30 @@ class ServeConfigError(ValueError):
     """The text is no YAML mapping; the message says where it stops being one."""
 
 
-def parse_serve_config(text: str) -> Json:
-    """The mapping; {} for an empty, comment-only or null text. Raises ServeConfigError."""
+class ServeConfigTooLarge(ServeConfigError):
+    """It may be right: reading it would take longer than one who waits has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a text is read by those that somebody waits for."""
+
+    length: int  # characters
+    values: int
+    of_unusual: int  # characters of one with anchors, aliases or tags, which takes many times as long
+
+
+def parse_serve_config(text: str, limits: Limits | None = None) -> Json:
+    """The mapping; {} for an empty, comment-only or null text.
+
+    Raises ServeConfigError, and ServeConfigTooLarge for what is within no limits.
+    """
+    if limits is not None and len(text) > limits.length:
+        raise ServeConfigTooLarge(f"serveConfigV2 has {len(text)} characters, more than {limits.length}")
     try:
-        content = normalized(first_document(_GoLoader, text))
+        content = _content(text, limits)
+    except ServeConfigTooLarge:
+        raise
     except NOT_READ as error:
         raise ServeConfigError(f"serveConfigV2 is no YAML: {one_line(error)}") from error
     if content is None:
@@ -51,6 +82,21 @@ def parse_serve_config(text: str) -> Json:
     if not isinstance(content, dict):
         raise ServeConfigError(f"serveConfigV2 should be a mapping, not {type(content).__name__}")
     return content
+
+
+def _content(text: str, limits: Limits | None) -> Any:
+    """JSON-ready: integral numbers are integers."""
+    try:
+        return built(text, _plain_value, most=limits.values if limits is not None else MOST_VALUES)
+    except TooManyValues:
+        if limits is None:
+            raise
+        raise ServeConfigTooLarge(f"serveConfigV2 has more than {limits.values} values") from None
+    except Unusual:
+        if limits is not None and len(text) > limits.of_unusual:
+            what = f"serveConfigV2 has anchors or tags and {len(text)} characters, more than {limits.of_unusual}"
+            raise ServeConfigTooLarge(what) from None
+        return normalized(first_document(_GoLoader, text))
 
 
 def canonical(config: Json) -> str:
@@ -90,14 +136,27 @@ class _GoLoader(QuickLoader):
         return super().construct_mapping(node, deep)
 
 
-def _plain(loader: _GoLoader, node: yaml.ScalarNode) -> Any:
-    text = str(node.value)
+def _plain(_: _GoLoader, node: yaml.ScalarNode) -> Any:
+    return _read(node)
+
+
+def _plain_value(event: yaml.ScalarEvent) -> Any:
+    """What `normalized` would make of it."""
+    value = _read(event)
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
+
+
+def _read(scalar: Any) -> Any:
+    """What a node or an event says, by our own table; most are words that begin with a letter, and none of the table."""
+    text = str(scalar.value)
     if text in _NULLS:
         return None
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
+    if text[0] not in _BEGINS_NUMBER:
+        return text
     if text in _NOT_JSON:
-        raise yaml.constructor.ConstructorError(None, None, f"{text} has no place in JSON", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, f"{text} has no place in JSON", scalar.start_mark)
     return _number(text)
 
 

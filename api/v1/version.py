@@ -30,7 +30,7 @@ __all__ = [
 
 Version: TypeAlias = tuple[int, ...]
 
-_GENERIC: Final = re.compile(r"\s*v?([0-9]+(?:\.[0-9]+)*)[^\n]*", re.ASCII)
+_GENERIC: Final = re.compile(r"\s*v?([0-9]+(?:\.[0-9]+){0,100})[^\n]*", re.ASCII)
 _LONGEST: Final = 20  # digits of _LARGEST: no longer number is read, for reading one of a million digits takes minutes
 _PRERELEASE: Final = re.compile(r"[-.]?(?:rc|a|b|alpha|beta|dev)(?![a-z])", re.ASCII)
 _WORD: Final = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"

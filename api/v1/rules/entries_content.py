@@ -181,6 +181,11 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "No replica can run anywhere.",
         "Raise `maxReplicas` of a group, or `num-cpus` of the head.",
     ),
+    "SV13": Entry(
+        "`serveConfigV2` has more than 256 KiB or 30,000 values, or more than 32 KiB with anchors, aliases or tags.",
+        "Whoever applies it waits while it is read, so none of the rules about its content is asked.",
+        "Let Ray Serve judge it, or make several RayServices of it.",
+    ),
     "CR02": Entry(
         "The schedule never comes round, as the 30th of February.",
         "No RayJob is ever made.",

@@ -19,10 +19,11 @@ from api.v1.rules.deletion import STAGES
 from api.v1.rules.making import Job, job_rule, placed_rule, queued
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import PlacedCluster
+from api.v1.rules.rayjob import read_runtime_env
 from api.v1.rules.reading import Found
 from api.v1.rules.shell import control_operator
 from api.v1.rules.typed import child, entries, is_true, number, text, whole
-from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
+from api.v1.runtime_env import RuntimeEnvError
 
 __all__ = ["RULES"]
 
@@ -77,6 +78,8 @@ def entrypoint_cut_by_a_shell(job: Job, _: Context) -> Iterator[Found]:
     if job.mode not in (SubmissionMode.K8S_JOB, SubmissionMode.SIDECAR) or _own_command(job):
         return
     entrypoint = text(job.spec, "entrypoint")
+    if len(entrypoint) > LONGEST_ENTRYPOINT:
+        return  # JC19 is told of it; to read a megabyte takes a second
     if operator := control_operator(entrypoint):
         named = "a line break" if operator.startswith("\n") else f"'{operator}'"
         yield Found(
@@ -138,10 +141,8 @@ def entrypoint_long(job: Job, _: Context) -> Iterator[Found]:
 
 
 def _runtime_env(job: Job) -> Json:
-    try:
-        return parse_runtime_env(text(job.spec, "runtimeEnvYAML")) or {}
-    except RuntimeEnvError:
-        return {}
+    read = read_runtime_env(text(job.spec, "runtimeEnvYAML"))
+    return {} if read is None or isinstance(read, RuntimeEnvError) else read
 
 
 @job_rule("JC07", Severity.WARN)

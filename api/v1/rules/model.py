@@ -9,15 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import groupby
-from typing import Any, TypeVar
+from itertools import groupby, islice
+from typing import Any, Final, TypeVar
 
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.surroundings import Surroundings
 
-__all__ = ["Block", "Context", "Finding", "Rule", "Severity", "Subject", "all_findings", "first_denial", "remembered"]
+__all__ = [
+    "MOST_FOUND",
+    "Block",
+    "Context",
+    "Finding",
+    "Rule",
+    "Severity",
+    "Subject",
+    "all_findings",
+    "first_denial",
+    "remembered",
+]
 
 T = TypeVar("T")
+
+MOST_FOUND: Final = 100  # findings of one rule in one object
 
 
 class Severity(Enum):
@@ -125,7 +138,10 @@ def remembered(object_: Mapping[str, Any], key: Hashable, make: Callable[[], T])
 def all_findings(
     rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
 ) -> Iterator[Finding]:
-    """Everything that is wrong, in the order in which the reconcile loop would meet it; lazily."""
+    """What is wrong, in the order in which the reconcile loop would meet it; lazily.
+
+    Of each rule the first MOST_FOUND findings: whoever has more of one kind has one mistake that stands everywhere.
+    """
     for _, findings in _by_block(rules, new, old, context):
         yield from findings
 
@@ -152,7 +168,12 @@ def _by_block(
     for block, neighbours in groupby(rules, key=lambda rule: rule.block):
         if block is None:
             for rule in neighbours:
-                yield None, [replace(found, reason=rule.reason) for found in rule.find(new, old, context)]
+                yield None, list(_of(rule, new, old, context))
         else:
-            found = [replace(one, reason=rule.reason) for rule in neighbours for one in rule.find(new, old, context)]
+            found = [one for rule in neighbours for one in _of(rule, new, old, context)]
             yield block, sorted(found, key=lambda finding: finding.item)
+
+
+def _of(rule: Rule, new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context) -> Iterator[Finding]:
+    for found in islice(rule.find(new, old, context), MOST_FOUND):
+        yield replace(found, reason=rule.reason)

@@ -10,8 +10,10 @@ the cluster rule's id, under the path where the field really stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
+from api.meta import Json
 from api.v1.rayjob import JobDeploymentStatus, SubmissionMode
 from api.v1.rules import deletion
 from api.v1.rules.autoscaling import restart_policy_kept
@@ -26,7 +28,7 @@ from api.v1.rules.typed import child, mapping, text, whole
 from api.v1.runtime_env import RuntimeEnvError, parse_runtime_env
 from api.v1.wire import LABEL_CLUSTER
 
-__all__ = ["ABOUT_SPEC", "ENFORCED", "RULES"]
+__all__ = ["ABOUT_SPEC", "ENFORCED", "RULES", "read_runtime_env"]
 
 KIND: Final = frozenset({"RayJob"})
 SPEC: Final = "InvalidRayJobSpec"
@@ -159,10 +161,17 @@ def k8s_tokens(job: JobSpec, _: Context) -> Iterator[Finding]:
 def runtime_env_unreadable(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J30: read as leniently as when it is sent."""
     written = text(job.spec, "runtimeEnvYAML")
-    try:
-        parse_runtime_env(written)
-    except RuntimeEnvError as problem:
+    if isinstance(problem := read_runtime_env(written), RuntimeEnvError):
         yield _deny("J30", "spec.runtimeEnvYAML", str(problem), written)
+
+
+@lru_cache(maxsize=8)  # three rules ask for it
+def read_runtime_env(written: str) -> Json | RuntimeEnvError | None:
+    """The mapping, or why it is none; None for an empty text. Nobody may change it."""
+    try:
+        return parse_runtime_env(written)
+    except RuntimeEnvError as error:
+        return error
 
 
 def active_deadline(job: JobSpec, _: Context) -> Iterator[Finding]:

@@ -23,7 +23,14 @@ from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.replicas import upper_bound
 from api.v1.rules.service_ports import declared_ports
 from api.v1.rules.typed import child, entries, is_true, number, text, whole
-from api.v1.serve_config import DEFAULT_APPLICATION, DEFAULT_ROUTE, ServeConfigError, parse_serve_config
+from api.v1.serve_config import (
+    DEFAULT_APPLICATION,
+    DEFAULT_ROUTE,
+    Limits,
+    ServeConfigError,
+    ServeConfigTooLarge,
+    parse_serve_config,
+)
 from api.v1.wire import PORT_SERVE
 
 __all__ = ["RULES"]
@@ -33,6 +40,7 @@ Json = Mapping[str, Any]
 KIND: Final = ("RayService",)
 PATH: Final = "spec.serveConfigV2"
 SERVE: Final = "serve"
+LIMITS: Final = Limits(length=256 * 1024, values=30_000, of_unusual=32 * 1024)  # some 60 ms of a slow core
 KEYS: Final = frozenset(
     {
         "applications",
@@ -108,10 +116,10 @@ def _config(new: Json) -> Json:
     return {} if isinstance(read, ServeConfigError) else read
 
 
-@lru_cache(maxsize=64)  # each rule asks for it, and most reviews are of a text that was judged before
+@lru_cache(maxsize=8)  # each rule asks for it, and most reviews are of a text that was judged before
 def _read(written: str) -> Json | ServeConfigError:
     try:
-        return parse_serve_config(written)
+        return parse_serve_config(written, LIMITS)
     except ServeConfigError as error:
         return error
 
@@ -133,7 +141,7 @@ def config_unreadable(new: Json, _: Context) -> Iterator[Found]:
     """Nothing could be deployed."""
     written = text(child(new, "spec"), "serveConfigV2")
     read = _read(written)
-    if isinstance(read, ServeConfigError):
+    if isinstance(read, ServeConfigError) and not isinstance(read, ServeConfigTooLarge):
         yield Found(PATH, str(read), written, "check indentation and quotes of the text under serveConfigV2")
 
 
@@ -342,6 +350,15 @@ def nobody_to_work(new: Json, context: Context) -> Iterator[Found]:
         )
 
 
+@object_rule("SV13", KIND, Severity.WARN)
+def too_large_to_check(new: Json, _: Context) -> Iterator[Found]:
+    """Whoever applied it waits, and so does the API server."""
+    read = _read(text(child(new, "spec"), "serveConfigV2"))
+    if isinstance(read, ServeConfigTooLarge):
+        message = f"{read}: nothing in it is checked here"
+        yield Found(PATH, message, None, "let Ray Serve judge it, or make several RayServices of it")
+
+
 def _cluster(new: Json) -> Cluster:
     placed = cluster_in(new)
     return placed.cluster if placed is not None else Cluster({}, {})
@@ -360,4 +377,5 @@ RULES: Final[tuple[Rule, ...]] = (
     incremental_without_gate,
     suspended_by_hand,
     nobody_to_work,
+    too_large_to_check,
 )

@@ -112,6 +112,7 @@ def test_a_field_is_a_list_of_stars_numbers_and_ranges_with_steps(field: str, mi
         ("@every 1d", "failed to parse duration"),
         ("@every  1h", "failed to parse duration"),
         ("@every ", "failed to parse duration"),
+        pytest.param("1," * 10_000 + "1 * * * *", "20009 characters, more than 20000", id="too long"),
         ("TZ=UTC 0 0 * * *", "expected exactly 5 fields, found 6"),
     ],
 )

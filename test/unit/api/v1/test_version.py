@@ -41,6 +41,7 @@ from api.v1.version import (
         (f"2.{'9' * 5000}", None),
         (f"2.{'0' * 5000}7", (2, 7, 0)),
         (f"{'9' * 5000}.1", None),
+        pytest.param("2.52" + ".0" * 500_000, (2, 52, *[0] * 99), id="of a megabyte"),
     ],
 )
 def test_ray_version_reads_leading_numbers_and_ignores_the_rest(text: str, version: tuple[int, ...] | None) -> None:

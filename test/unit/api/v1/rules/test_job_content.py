@@ -180,6 +180,13 @@ CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
         "spec.entrypoint",
         {"spec.entrypoint": "a" * (64 * 1024)},
     ),
+    (  # JC04 does not read so long a line
+        "JC19",
+        WARN,
+        {"spec.entrypoint": "a && " * (16 * 1024)},
+        "spec.entrypoint",
+        {},
+    ),
     (
         "JB9",
         WARN,

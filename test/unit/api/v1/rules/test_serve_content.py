@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.v1.rules import rayservice, serve_content
-from api.v1.rules.model import Context, Severity
+from api.v1.rules.model import MOST_FOUND, Context, Severity
 from localcluster.testing.judged import GONE, INSIDE, Changes, found, good, ids
 
 RULES = serve_content.RULES
@@ -18,6 +18,7 @@ HEAD_PORTS = f"{CLUSTER}.headGroupSpec.template.spec.containers.0.ports"
 LIMITS = f"{CLUSTER}.workerGroupSpecs.0.template.spec.containers.0.resources.limits"
 INCREMENTAL: Changes = {"spec.upgradeStrategy": {"type": "NewClusterWithIncrementalUpgrade"}}
 NO_WORKERS: Changes = {f"{CLUSTER}.workerGroupSpecs.{n}.maxReplicas": 0 for n in (0, 1)}
+GOOD_CONFIG = "applications: [{name: a, route_prefix: /a, import_path: 'm:a'}]"
 ONE = "{name: a, route_prefix: /a, import_path: 'm:a'}"
 
 
@@ -219,6 +220,30 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
         f"{CLUSTER}.workerGroupSpecs",
         NO_WORKERS,
     ),
+    (
+        "SV13",
+        WARN,
+        {CONFIG: f"{GOOD_CONFIG}\n#{'x' * 262_144}"},
+        "more than 262144",
+        CONFIG,
+        {CONFIG: f"{GOOD_CONFIG}\n#{'x' * 200_000}"},
+    ),
+    (
+        "SV13",
+        WARN,
+        {CONFIG: "proxy_location: [" + "1," * 30_000 + "1]"},
+        "more than 30000 values",
+        CONFIG,
+        {CONFIG: f"{GOOD_CONFIG}\nlogging_config: [" + "1," * 20_000 + "1]"},
+    ),
+    (
+        "SV13",
+        WARN,
+        {CONFIG: f"{GOOD_CONFIG}\nlogging_config: &a {{x: 1}}\n#{'x' * 32_768}"},
+        "has anchors or tags",
+        CONFIG,
+        {CONFIG: f"{GOOD_CONFIG}\nlogging_config: &a {{x: 1}}\n#{'x' * 32_000}"},
+    ),
 ]
 
 
@@ -245,6 +270,25 @@ def test_each_rule_finds_its_case_and_passes_the_nearest_good_one(
     assert [(one.rule, one.path, one.severity) for one in told] == [(rule, path, severity)]
     assert fragment in told[0].message
     assert found(RULES, good("RayService", passed), only=rule) == []
+
+
+@pytest.mark.spec("admission:SV13", "admission:P9")
+def test_a_configuration_as_large_as_any_that_was_seen_is_read_to_its_end() -> None:
+    """A thousand applications in 240 KB; of a mistake in each the first hundred are told."""
+    replica = "num_replicas: 2, ray_actor_options: {num_cpus: 0.2}"
+    deployments = "".join(f"  - {{name: deployment_{number}, {replica}}}\n" for number in (1, 2))
+    applications = "".join(
+        f"- name: a{number}\n  import_path: m:app\n  route_prefix: /a{number}\n  deployments:\n{deployments}"
+        for number in range(1050)
+    )
+    wrong = "".join(f"- name: z{number}\n" for number in range(200))
+    text = f"applications:\n{applications}{wrong}"
+
+    told = found(RULES, good("RayService", {CONFIG: text}), only="SV03")
+
+    assert len(text) > 240_000
+    assert len(told) == MOST_FOUND
+    assert told[0].message == "applications[1050] has no import_path"
 
 
 @pytest.mark.spec("admission:SV10", "admission:V13", "admission:AC-1")
