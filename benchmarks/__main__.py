@@ -1,8 +1,8 @@
 """All figures, each beside its reference run, as the table of benchmarks/README.md.
 
-    python -m benchmarks [apiserver] [runtime] [services] [admission] [process] [hook] [judge] [scale]
+    python -m benchmarks [apiserver] [runtime] [services] [admission] [process] [hook] [shared_host] [judge] [scale]
 
-Without arguments all eight. The last two need the real API server of hack/kube, and build it once.
+Without arguments all nine. The last two need the real API server of hack/kube, and build it once; shared_host real Ray.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import admission, apiserver, hook, judge, process, runtime, scale, services
+from benchmarks import admission, apiserver, hook, judge, process, runtime, scale, services, shared_host
 from benchmarks.figure import Figure, table
 
 SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
@@ -26,6 +26,7 @@ SUITES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "admission": admission.figures,
     "process": process.figures,
     "hook": hook.figures,
+    "shared_host": shared_host.figures,
     "judge": judge.figures,
     "scale": scale.figures,
 }
