@@ -25,6 +25,8 @@ OF_RAY = {
     "psutil": "patch_psutil",
     "grpc": "patch_channels",
     "grpc.aio": "patch_channels",
+    "grpc._server": "patch_servers",
+    "grpc.aio._server": "patch_servers",
 }
 
 

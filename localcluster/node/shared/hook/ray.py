@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from localcluster.node.shared.hook.ports import LOOPBACKS, listens
+from localcluster.node.shared.hook.ports import LOOPBACKS, WILDCARDS, listens
 from localcluster.node.shared.hook.targets import gcs_target, target
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from localcluster.node.shared.hook.pod import Pod
 
-__all__ = ["patch_channels", "patch_psutil", "patch_services", "patch_utils"]
+__all__ = ["patch_channels", "patch_psutil", "patch_servers", "patch_services", "patch_utils"]
 
 
 def patch_services(pod: Pod, services: ModuleType) -> None:
@@ -129,6 +129,25 @@ def _place(pod: Pod, to: str) -> str:
     if host in LOOPBACKS and port.isdigit() and listens(pod.address, int(port)):
         return f"{pod.address}:{port}"
     return target(pod, to)
+
+
+def patch_servers(pod: Pod, server: ModuleType) -> None:
+    """gRPC's C core binds by itself, and shares ports (SO_REUSEPORT): Serve's gRPC proxies of two pods on [::]:9000
+    would answer for one another, as those for HTTP would (S10-21)."""
+    for kind in (getattr(server, "_Server", None), getattr(server, "Server", None)):
+        for name in ("add_insecure_port", "add_secure_port"):
+            if kind is not None and hasattr(kind, name):
+                setattr(kind, name, _on_own_address(pod, getattr(kind, name)))
+
+
+def _on_own_address(pod: Pod, original: Callable[..., int]) -> Callable[..., int]:
+    def add(self: Any, address: str, *given: Any, **named: Any) -> int:
+        host, _, port = address.rpartition(":")
+        if host.strip("[]") in WILDCARDS and port.isdigit() and int(port):
+            address = f"{pod.address}:{port}"
+        return original(self, address, *given, **named)
+
+    return add
 
 
 def _wrap(module: ModuleType, name: str, with_: Callable[[Any], Any]) -> None:

@@ -1,0 +1,140 @@
+"""What is changed in Ray's, gRPC's and psutil's modules; these stand here with the functions that are changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from localcluster.node.shared.hook import POD
+from localcluster.node.shared.hook.pod import Pod
+from localcluster.node.shared.hook.ray import (
+    patch_channels,
+    patch_psutil,
+    patch_servers,
+    patch_services,
+    patch_utils,
+)
+from localcluster.testing.hooked import HookedPod, Neighbours
+
+
+def a_module(**functions: Any) -> Any:
+    module = ModuleType("module")
+    vars(module).update(functions)
+    return module
+
+
+def a_pod(tmp_path: Path) -> tuple[Neighbours, HookedPod, Pod]:
+    cluster = Neighbours(tmp_path)
+    hooked = cluster.pod("one", 5)
+    return cluster, hooked, hooked.pod
+
+
+def with_a_raylet(pod: Pod) -> None:
+    sockets = Path(pod.temporary) / "ray" / "session_latest" / "sockets"
+    sockets.mkdir(parents=True)
+    (sockets / "raylet").touch()
+
+
+@pytest.mark.spec("ray-side:S10-12")
+def test_an_address_reaches_ray_as_a_number_and_at_the_port_that_moved(tmp_path: Path) -> None:
+    """As the user says it, or as Ray finds it."""
+    cluster, _, pod = a_pod(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+    cluster.moved(f"{cluster.block}.0.7", 6379, 24567)
+    services = a_module(canonicalize_bootstrap_address=lambda address, temp_dir=None: address or "head:6379")
+    patch_services(pod, services)
+    found = [services.canonicalize_bootstrap_address(said) for said in ("head:6379", None)]
+    assert found == [f"{cluster.block}.0.7:24567"] * 2
+
+
+@pytest.mark.spec("ray-side:S10-20")
+def test_a_driver_attaches_to_its_own_pods_node_if_there_is_one(tmp_path: Path) -> None:
+    """To the head's it would by itself."""
+    _, _, pod = a_pod(tmp_path)
+    services = a_module(
+        get_node_to_connect_for_driver=lambda gcs, node: node, get_cached_node_ip_address=lambda session: "127.9.9.9"
+    )
+    patch_services(pod, services)
+
+    def seen() -> tuple[str, str]:
+        node = services.get_node_to_connect_for_driver("gcs", "127.9.9.9")
+        return node, services.get_cached_node_ip_address("/session")
+
+    assert seen() == ("127.9.9.9", "127.9.9.9")
+    with_a_raylet(pod)
+    assert seen() == (pod.address, pod.address)
+
+
+@pytest.mark.spec("ray-side:S10-2")
+def test_a_worker_keeps_its_files_in_its_own_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a release that gives it the head's folder. A driver in a pod without a node has the head's."""
+    _, _, pod = a_pod(tmp_path)
+    utils = a_module(internal_kv_get_with_retry=lambda gcs, key, namespace, num_retries=20: b"the head's")
+    patch_utils(pod, utils)
+    own = f"{pod.temporary}/ray".encode()
+    assert utils.internal_kv_get_with_retry(None, "temp_dir", None, num_retries=1) == b"the head's"
+    monkeypatch.setattr(sys, "argv", ["/bin/ray", "start"])
+    assert utils.internal_kv_get_with_retry(None, "temp_dir", None, num_retries=1) == own
+    assert utils.internal_kv_get_with_retry(None, "session_name", None) == b"the head's"
+    monkeypatch.setattr(sys, "argv", ["driver.py"])
+    with_a_raylet(pod)
+    assert utils.internal_kv_get_with_retry(None, "temp_dir", None) == own
+
+
+@pytest.mark.spec("ray-side:S5-12", "ray-side:S10-26")
+def test_ray_stop_sees_the_processes_of_its_own_container_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that threw its environment away is known by its session."""
+    cluster, hooked, pod = a_pod(tmp_path)
+    monkeypatch.setenv(POD, str(hooked.file))
+    waiting = ["bash", "-c", "env -i sleep 60 & echo $!; wait"]
+    own = subprocess.Popen(waiting, env=hooked.variables(), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    other = subprocess.Popen(waiting, env=cluster.pod("two", 6).variables(), stdout=subprocess.PIPE, text=True)
+    assert own.stdout is not None and other.stdout is not None  # noqa: PT018
+    naked, others = int(own.stdout.readline()), int(other.stdout.readline())
+
+    def process_iter() -> Iterator[Any]:
+        return (SimpleNamespace(pid=pid) for pid in (own.pid, naked, other.pid, others, os.getpid(), 2**22 + 1))
+
+    try:
+        psutil = a_module(process_iter=process_iter)
+        patch_psutil(pod, psutil)
+        assert [one.pid for one in psutil.process_iter()] == [own.pid, naked]
+    finally:
+        for pid in (naked, others, own.pid, other.pid):
+            os.kill(pid, 9)
+        for process in (own, other):
+            process.communicate()
+
+
+def test_a_channel_of_grpc_leads_where_a_connection_would(tmp_path: Path) -> None:
+    """Its C core sees no names of ours."""
+    cluster, _, pod = a_pod(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+    grpc = a_module(insecure_channel=lambda target, options=None: target)
+    patch_channels(pod, grpc)
+    said = ["head:10001", "localhost:1", "10.0.0.1:5", "unix:/tmp/socket"]
+    assert [grpc.insecure_channel(one) for one in said] == [f"{cluster.block}.0.7:10001", *said[1:]]
+
+
+@pytest.mark.spec("ray-side:S10-21")
+def test_a_server_of_grpc_on_all_addresses_is_at_its_pods(tmp_path: Path) -> None:
+    """Those of two pods would share the port, and answer for one another."""
+    _, _, pod = a_pod(tmp_path)
+
+    class Server:
+        def add_insecure_port(self, address: str) -> str:
+            return address
+
+    patch_servers(pod, a_module(Server=Server))
+    said = ["[::]:9000", "0.0.0.0:9000", "[::]:0", "10.0.0.1:9000", "unix:/tmp/socket"]
+    own = f"{pod.address}:9000"
+    assert [Server().add_insecure_port(one) for one in said] == [own, own, *said[2:]]
