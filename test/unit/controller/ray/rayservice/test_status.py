@@ -372,7 +372,12 @@ def test_during_an_upgrade_it_speaks_of_the_new_cluster() -> None:
     head = life.head_starts(new)
     head.deploys, head.workers, head.shut = "RUNNING", 1, True
     life.settle()
-    assert message(life, "UpgradeInProgress").endswith(f": waiting for the Serve proxy at {head.doors[-1].url}")
+    (worker,) = head.doors[1:]
+    assert message(life, "UpgradeInProgress").endswith(f": waiting for the Serve proxy at {worker.url}")
+
+    head.healthy = False  # so that no requests go to it: it is not what is waited for
+    life.settle()
+    assert message(life, "UpgradeInProgress").endswith(f": waiting for the Serve proxy at {worker.url}")
 
 
 def test_a_service_that_lost_its_endpoints_says_what_it_waits_for() -> None:
