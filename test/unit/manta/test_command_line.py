@@ -17,6 +17,7 @@ import pytest
         (["run", "x.yaml", "--node-resources", "cpu=lots"], "'lots' of cpu is no quantity"),
         (["up", "--node-resources", "gpu"], "is not NAME=AMOUNT"),
         (["up", "--data", "here"], "not supported yet: state lives in memory"),
+        (["up", "--isolation", "vm"], "'vm' is not one of 'auto', 'cell', 'shared-host'"),
     ],
 )
 def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) -> None:
@@ -37,6 +38,7 @@ def test_a_wrong_option_is_told_in_a_sentence(arguments: list[str], words: str) 
         ([], ["manta [OPTIONS] COMMAND", "docs/local.md", "config/samples/"]),
         (["run"], ["manta run config/samples/rayjob.yaml", "Exit code 0", "NAME=AMOUNT", "reads standard input"]),
         (["up"], ["manta up --apply", "kubectl get pods", "Not supported yet", "a new file that is gone at the end"]),
+        (["up"], ["docs/shared-host.md", "MANTA_ISOLATION"]),
     ],
 )
 def test_help_says_what_to_do_first(command: list[str], words: list[str], flag: str) -> None:
