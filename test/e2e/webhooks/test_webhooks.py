@@ -75,13 +75,13 @@ def a_bad(name: str, namespace: str) -> Json:
 
 @pytest.fixture(scope="module")
 def site(cluster: Cluster, installation: Installation, shared_namespace: str) -> Site:
-    """The operator as `config/default-with-webhooks` has it; the cluster `old` was bad before anybody judged."""
+    """The operator as `config/default-with-webhooks` has it; `old` and `older` were bad before anybody judged."""
     if installation.given:
         pytest.skip("the operator is somebody else's: it is neither installed nor removed")
     installation.remove()
     installation.apply("crd")
     found = Site(cluster, installation, shared_namespace)
-    assert found.create(a_bad("old", shared_namespace)).good
+    assert all(found.create(a_bad(name, shared_namespace)).good for name in ("old", "older"))
     installation.install(OVERLAY)
     found.until_asked()
     return found
@@ -89,8 +89,11 @@ def site(cluster: Cluster, installation: Installation, shared_namespace: str) ->
 
 def test_all_that_is_wrong_is_refused_at_once_in_the_server_s_words(site: Site) -> None:
     answer = site.create(a_bad("bad", site.namespace))
+    whole = site.create(a_bad("bad", site.namespace), "--v=8").beside  # kubectl shows the causes alone otherwise
 
     assert not answer.good
+    assert answer.beside.startswith('The RayCluster "bad" is invalid')
+    assert 'admission webhook "vraycluster.kb.io" denied the request' in whole.replace("\\", "")
     assert [rule for rule in ("[M11]", "[C9]", "[RV02]") if rule not in answer.beside] == []
 
 
@@ -146,14 +149,14 @@ def test_scaling_and_deletion_do_not_wait_for_an_operator_that_is_away(site: Sit
         edited = site.patch("kept", {"op": "add", "path": "/spec/headGroupSpec/labels", "value": {"team": "a"}})
         scaled = site.patch("kept", {"op": "replace", "path": f"{GROUP}/replicas", "value": 2})
         shrunk = site.patch("kept", {"op": "add", "path": f"{GROUP}/scaleStrategy", "value": to_delete})
-        deleted = site.cluster.asked("delete", "raycluster/kept", "raycluster/old", site.here, "--wait=false")
+        deleted = site.cluster.asked("delete", "raycluster/kept", "raycluster/older", site.here, "--wait=false")
         released = site.patch("kept", {"op": "remove", "path": "/metadata/finalizers"})
         left = site.cluster.get("rayclusters", site.here)["items"]
 
     assert not edited.good
     assert 'failed calling webhook "vraycluster.kb.io"' in edited.beside
     assert [one.good for one in (scaled, shrunk, deleted, released)] == [True] * 4
-    assert {"kept", "old"}.isdisjoint(one["metadata"]["name"] for one in left)
+    assert {"kept", "older"}.isdisjoint(one["metadata"]["name"] for one in left)
 
 
 @contextmanager
