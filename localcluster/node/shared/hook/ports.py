@@ -69,7 +69,7 @@ class Ports:
         """
         if (found := self.moved(self._own, port)) is not None:
             return found
-        chosen = _free_port()
+        chosen = _free_port(self._own)
         unfinished = f"{self._file(self._own, port)}.{os.getpid()}"
         with open(unfinished, "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(str(chosen))
@@ -124,9 +124,10 @@ def _listening() -> Iterator[str]:
                 yield words[1]
 
 
-def _free_port() -> int:
-    """Free on every address. Raises OSError."""
-    first = int.from_bytes(os.urandom(2), "big")
+def _free_port(address: str) -> int:
+    """Free on every address. Raises OSError. No two pods try the same one first, since both may find it free."""
+    block, high, low = (int(part) for part in address.split(".")[1:])
+    first = block * 131 + high * 256 + low
     for step in range(len(CHOICE)):
         port = CHOICE[(first + step) % len(CHOICE)]
         if _is_free(port):

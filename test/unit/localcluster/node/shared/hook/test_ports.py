@@ -29,6 +29,12 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> None:
         assert ports.renewed_gcs(6379) != taken.getsockname()[1]
 
 
+def test_heads_that_start_together_choose_different_ports(tmp_path: Path) -> None:
+    """Between the choice and its use all are free."""
+    chosen = {Ports(str(tmp_path), f"127.70.0.{number}").own_gcs(6379) for number in range(5, 25)}
+    assert len(chosen) == 20
+
+
 def test_a_gcs_is_asked_for_where_it_is_or_nowhere(tmp_path: Path) -> None:
     """But that of a service, or of somebody who is no pod, is where it is said to be."""
     ports = Ports(str(tmp_path), "127.70.0.5")
