@@ -23,19 +23,19 @@ MERGE: Final = "<<"
 _Parser: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class TooManyValues(ValueError):  # noqa: N818 - of what, its name says
+class TooManyValues(ValueError):
     """The text has more than its reader asked for."""
 
 
-class Unusual(Exception):  # noqa: N818 - nothing went wrong
+class Unusual(Exception):
     """The text has a tag, an anchor, an alias or a merge."""
 
 
 def built(text: str, plain: Callable[[yaml.ScalarEvent], Any], *, most: int, null_keys: bool = False) -> Any:
     """What the first document of a text holds; None where there is none. `plain` reads scalars without quotes.
 
-    Keys are text, and of repeated ones the last wins. Raises Unusual; TooManyValues for more than `most` values; YAMLError
-    for what is no YAML, is nested too deep, or has a key that is no scalar (or null, unless those are allowed).
+    Keys are text, and of repeated ones the last wins. Raises Unusual; TooManyValues for more than `most` values;
+    YAMLError for what is no YAML, is nested too deep, or has a key that is no scalar, or null where that is no key.
     """
     parser = _Parser(text)
     builder = _Builder(plain, most, null_keys)

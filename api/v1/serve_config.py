@@ -147,7 +147,7 @@ def _plain_value(event: yaml.ScalarEvent) -> Any:
 
 
 def _read(scalar: Any) -> Any:
-    """What a node or an event says, by our own table; most are words that begin with a letter, and none of the table."""
+    """What a node or an event says, by our own table; most are words of letters that are not in it."""
     text = str(scalar.value)
     if text in _NULLS:
         return None

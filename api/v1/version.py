@@ -98,6 +98,11 @@ class ImageReference:
         """The last part of the repository's path: "ray" of "docker.io/rayproject/ray"."""
         return self.repository.rpartition("/")[2]
 
+    @property
+    def of_ray_project(self) -> bool:
+        """Ray's own, or a mirror that keeps its path."""
+        return self.basename in RAY_REPOSITORIES and self.repository.split("/")[-2:-1] == [RAY_PROJECT]
+
 
 def split_image(image: str) -> ImageReference:
     """Take an image reference apart. A missing tag is "latest" unless there is a digest."""
@@ -129,6 +134,7 @@ class ImageVersion:
     flavours: tuple[str, ...] = ()  # "gpu", "cpu", "cu124", ...
 
 
+RAY_PROJECT: Final = "rayproject"
 RAY_REPOSITORIES: Final = frozenset({"ray", "ray-ml", "ray-llm", "ray-deps"})
 
 _FLAVOUR: Final = re.compile(r"gpu|cpu|cu[0-9]+(?:\.[0-9]+)*|tpu|aarch64|arm64|extra|deps|llm", re.ASCII)
@@ -157,18 +163,18 @@ def image_version(
         if key and known and key in known:
             version, python = known[key]
             return ImageVersion(Confidence.HIGH, parse_version(version), python=python)
-    ours = reference.basename in RAY_REPOSITORIES or any(fnmatchcase(reference.repository, glob) for glob in trusted)
-    found = _of_tag(reference.tag, rayish=ours or reference.basename.startswith("ray"))
-    return ImageVersion(
-        _confidence(found, ours), found.version, found.prerelease, found.floating, found.python, found.flavours
-    )
+    vouched = reference.of_ray_project or any(fnmatchcase(reference.repository, glob) for glob in trusted)
+    namesake = reference.basename in RAY_REPOSITORIES
+    found = _of_tag(reference.tag, rayish=vouched or namesake or reference.basename.startswith("ray"))
+    sure = Confidence.HIGH if vouched else _confidence(found, namesake)
+    return ImageVersion(sure, found.version, found.prerelease, found.floating, found.python, found.flavours)
 
 
-def _confidence(found: ImageVersion, ours: bool) -> Confidence:
-    if ours:
-        return Confidence.HIGH
-    ray_like = found.version is not None and len(found.version) == 3 and (found.python or found.flavours)
-    return Confidence.MEDIUM if ray_like else Confidence.LOW
+def _confidence(found: ImageVersion, namesake: bool) -> Confidence:
+    """Of a repository that nobody vouches for; `namesake`: its name is that of one of Ray's."""
+    if found.version is not None and len(found.version) == 3 and (found.python or found.flavours):
+        return Confidence.HIGH if namesake else Confidence.MEDIUM
+    return Confidence.MEDIUM if namesake else Confidence.LOW
 
 
 @lru_cache(maxsize=1024)  # clusters of many groups name the same image in each

@@ -18,11 +18,13 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "RV02": Entry(
         "`rayVersion` and the head image's tag name different releases of Ray. Another patch or a pre-release warns "
-        "only.",
+        "only, and so does the tag of a repository that is not `rayproject`'s, unless it reads as Ray's own do "
+        "(`2.52.0-py311`).",
         "`rayVersion` chooses probes, submission options and checks. A wrong one misleads silently: a healthy pod may "
         "fail "
         "its probes.",
-        "Write into `rayVersion` what the image holds, or change the image.",
+        "Write into `rayVersion` what the image holds, or change the image; where the tag tells no version of Ray, "
+        "annotate the head's pod template with `ray.io/image-ray-version`.",
     ),
     "RV03": Entry(
         "The image of a worker group holds another Ray than the head's.",

@@ -12,6 +12,7 @@ from typing import Final
 from api.v1.rayjob import SubmissionMode
 from api.v1.rules.hardware import USUAL, is_gpu_key
 from api.v1.rules.images import (
+    IMAGE_RAY_VERSION,
     Runs,
     default_pythons,
     effective_version,
@@ -71,7 +72,7 @@ def version_against_image(cluster: Cluster, context: Context) -> Iterator[Found]
             "rayVersion",
             f"rayVersion {cluster.ray_version} does not match head image {head.value}",
             cluster.ray_version,
-            f"the image holds Ray {numbers(head.version)}: write that, or change the image",
+            unsure(f"the image holds Ray {numbers(head.version)}: write that, or change the image", head),
             severity=severity,
         )
 
@@ -92,9 +93,16 @@ def worker_against_head(cluster: Cluster, context: Context) -> Iterator[Found]:
                 runs.path,
                 f"{runs.group.called} runs Ray {release(runs.said)}, head runs {release(fleet.head.said)}",
                 runs.value,
-                CLUSTER_HINT,
+                unsure(CLUSTER_HINT, fleet.head, runs),
                 severity=severity,
             )
+
+
+def unsure(hint: str, *all_runs: Runs) -> str:
+    """The hint, and the way out for images whose tags may count something else."""
+    if all(runs.of_ray for runs in all_runs):
+        return hint
+    return f"{hint}; if a tag tells no version of Ray, annotate the pod template with {IMAGE_RAY_VERSION}"
 
 
 def release(said: ImageVersion) -> str:
@@ -127,7 +135,7 @@ def pythons(runs: Runs) -> frozenset[str]:
     """The Pythons of which one is in the image; empty where nothing tells."""
     if runs.said.python:
         return frozenset({runs.said.python})
-    dated = runs.of_ray and runs.reference.basename in WITH_DEFAULT_PYTHON
+    dated = runs.reference.of_ray_project and runs.reference.basename in WITH_DEFAULT_PYTHON
     if dated and not runs.declared and runs.version is not None:
         return default_pythons(runs.version)
     return frozenset()
@@ -310,7 +318,7 @@ def wrong_processor(runs: Runs) -> str:
     if wanted is None:
         return ""
     arm = bool(ARM & set(runs.said.flavours))
-    released = runs.of_ray and not runs.declared and bool(runs.said.version or runs.said.floating)
+    released = runs.reference.of_ray_project and not runs.declared and bool(runs.said.version or runs.said.floating)
     if wanted == "amd64" and arm:
         return f"{runs.image} is built for arm64, nodeSelector asks for amd64"
     if wanted == "arm64" and released and not arm:
@@ -322,7 +330,8 @@ def cpu_build_on_gpu(runs: Runs, context: Context) -> str:
     """An unsuffixed `ray` is the CPU build, an unsuffixed `ray-ml` the one for GPUs (AC-17)."""
     flavours = runs.said.flavours
     accelerated = any(one in ("gpu", "tpu") or one.startswith("cu") for one in flavours)
-    plain_ray = runs.of_ray and not runs.declared and runs.reference.basename == "ray" and not accelerated
+    plain_ray = runs.reference.of_ray_project and runs.reference.basename == "ray" and not accelerated
+    plain_ray = plain_ray and not runs.declared
     built_so = "cpu" in flavours or (plain_ray and bool(runs.said.version or runs.said.floating))
     if built_so and any(
         key not in USUAL and is_gpu_key(key, context) and much > 0 for key, much in runs.group.limits.items()
