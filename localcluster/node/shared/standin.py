@@ -1,7 +1,8 @@
 """What stands in for curl, wget and their like in a pod: it says to the real program where names and localhost lead.
 
-Called by the scripts that installing.py writes. `localhost:P` is the pod's own address if somebody listens there, a
-name of the cluster is its address at this moment, a mount path the file behind it (spec ray-side §10.4, "exec probe").
+Called by the scripts that installing.py writes. `localhost:P` is the pod's own address, a name of the cluster its
+address at this moment, a mount path the file behind it (spec ray-side §10.4, "exec probe"). A name on its own is one,
+too (`redis-cli -h redis`), and `localhost` if the pod listens at a port that is said beside it (`nc localhost 8265`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from localcluster.node.shared.hook import FAILED, POD
 from localcluster.node.shared.hook.pod import Pod, described
+from localcluster.node.shared.hook.ports import LOOPBACKS, listens
 from localcluster.node.shared.texts import surroundings
 
 __all__ = ["arguments", "main"]
@@ -41,9 +43,10 @@ def main(given: Sequence[str]) -> int:
 
 
 def arguments(pod: Pod, given: Sequence[str]) -> list[str]:
-    """The same, as the machine must be asked; a name on its own, too (`redis-cli -h redis`)."""
+    """The same, as the machine must be asked."""
     words = surroundings(pod).probe(given)
-    return [(pod.names.first(word) if word.isascii() else None) or word for word in words]
+    own = any(listens(pod.address, int(word)) for word in words if word.isdecimal())
+    return [pod.address if own and word in LOOPBACKS else pod.names.first(word) or word for word in words]
 
 
 def _real(name: str, called: str) -> str | None:

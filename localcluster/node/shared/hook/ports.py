@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LOOPBACKS", "NOBODY", "WILDCARDS", "Ports"]
+__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "listens"]
 
 LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 WILDCARDS = ("", "0.0.0.0", "::")

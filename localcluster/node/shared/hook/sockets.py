@@ -70,24 +70,24 @@ def whereto(pod: Pod, host: str, port: int) -> tuple[str, int]:
 
 def patch(pod: Pod, module: ModuleType) -> None:
     """`socket`, from now on."""
-    _patch_bind(Sites(pod.address), module)
+    _patch_bind(pod, Sites(pod.address), module)
     _patch_connect(pod, module)
     patch_names(pod.names, module)
     module.gethostname = lambda: pod.hostname  # type: ignore[attr-defined]
 
 
-def _patch_bind(sites: Sites, module: Any) -> None:
+def _patch_bind(pod: Pod, sites: Sites, module: Any) -> None:
     kernels = module.socket.bind
     families = (module.AF_INET, module.AF_INET6)
-    own = sites._own
 
     def bind(self: Any, address: Any, /) -> None:
         if self.family not in families or self.type != module.SOCK_STREAM:
             kernels(self, address)
             return
         host, port = address[:2]
-        if port == 0 or host not in (*LOOPBACKS, *WILDCARDS, own):
-            kernels(self, address)
+        host = (pod.names.first(host) if isinstance(host, str) else None) or host  # its own name, most of all
+        if port == 0 or host not in (*LOOPBACKS, *WILDCARDS, pod.address):
+            kernels(self, (host, *address[1:]))
             return
         six = self.family == module.AF_INET6
         alone = six and bool(self.getsockopt(module.IPPROTO_IPV6, module.IPV6_V6ONLY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import venv
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_a_stand_in_says_where_names_and_localhost_lead(tmp_path: Path) -> None:
     said = ["-h", "redis", "-d", "@/mnt/x", "http://localhost:80/", "redis:6379", "nobody"]
     told = ["-h", "127.9.9.9", "-d", f"@{tmp_path}/x", f"http://{one.address}:80/", "127.9.9.9:6379", "nobody"]
     assert arguments(one.pod, said) == told
+
+
+def test_localhost_on_its_own_is_the_pod_if_it_listens_at_the_port(tmp_path: Path) -> None:
+    """Otherwise it may be another program's, which only the machine's localhost reaches."""
+    one = Neighbours(tmp_path).pod("one", 5)
+    with socket.create_server((one.address, 0)) as server:
+        port = str(server.getsockname()[1])
+        assert arguments(one.pod, ["-z", "localhost", port]) == ["-z", one.address, port]
+    assert arguments(one.pod, ["-z", "localhost", port]) == ["-z", "localhost", port]
 
 
 def test_wget_asks_the_pod_and_not_the_machine(tmp_path: Path) -> None:

@@ -176,6 +176,13 @@ def test_a_port_of_chance_is_left_alone(tmp_path: Path) -> None:
     assert one.python(code) == "0.0.0.0"
 
 
+def test_a_server_may_name_its_pod(tmp_path: Path) -> None:
+    """`socket.gethostname()` is an address, as in a pod."""
+    one = Neighbours(tmp_path).pod("one", 5)
+    code = "import socket; print(socket.create_server((socket.gethostname(), 0)).getsockname()[0])"
+    assert one.python(code) == one.address
+
+
 def test_a_mounted_folder_is_there_for_all_that_python_does_with_files(tmp_path: Path) -> None:
     """Reading, listing, asking, by name and by pathlib; writing, too."""
     (tmp_path / "code").mkdir()
