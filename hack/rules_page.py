@@ -46,6 +46,7 @@ SECTIONS: Sequence[tuple[str, str]] = (
     ("CR", "What a cron job holds"),
     ("XC", "Across all kinds"),
     ("IM", "Changes while something runs"),
+    ("P", "Principles"),
 )
 WORDS = {Severity.DENY: "refused", Severity.WARN: "warns", Severity.OFF: "off"}
 

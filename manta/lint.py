@@ -27,6 +27,7 @@ __all__ = ["Form", "Wanted", "explain", "lint", "report_on", "target_of"]
 Form: TypeAlias = Literal["text", "json", "sarif", "github"]
 
 UNUSABLE: Final = 2  # exit code: as of `manta run`
+CRON_GATE: Final = "RayCronJob"
 CUT_OFF: Final = 1  # exit code: nobody reads on
 
 
@@ -68,7 +69,8 @@ def target_of(wanted: Wanted) -> Target:
     admission = admission_settings(file.get("admission"))
     if wanted.profile:
         admission = replace(admission, profile=Profile(wanted.profile))
-    admission = replace(admission, rules={**admission.rules, **severities(wanted.rules)})
+    unsaid = {} if CRON_GATE in wanted.gates else {"CR05": "off"}  # nobody said whether that operator has the gate
+    admission = replace(admission, rules={**unsaid, **admission.rules, **severities(wanted.rules)})
     operator = Context(
         parse_gates(wanted.gates),
         admission=admission,
@@ -86,7 +88,7 @@ def severities(pairs: Iterable[str]) -> Mapping[str, str]:
     levels = [one.value for one in Severity]
     for pair in pairs:
         id_, _, severity = pair.partition("=")
-        rule = rule_named(id_)
+        rule, id_, severity = rule_named(id_), id_.strip().upper(), severity.strip().lower()
         if severity not in levels:
             raise BadSettings(f"--rule {pair}: expected {id_}= and one of {', '.join(levels)}")
         if rule.fixed and rule.severity is Severity.DENY and severity != Severity.DENY.value:
@@ -96,13 +98,14 @@ def severities(pairs: Iterable[str]) -> Mapping[str, str]:
 
 
 def rule_named(id_: str) -> Rule:
-    """Raises BadSettings with what might be meant."""
+    """In any case of its letters. Raises BadSettings with what might be meant."""
     known = {rule.id: rule for rules in RULES_BY_KIND.values() for rule in rules}
-    if id_ not in known:
-        near = get_close_matches(id_.upper(), sorted(known), n=1)
+    meant = id_.strip().upper()
+    if meant not in known:
+        near = get_close_matches(meant, sorted(known), n=1)
         hint = f"; did you mean {near[0]}?" if near else "; docs/rules.md has them all"
         raise BadSettings(f"there is no rule {id_!r}{hint}")
-    return known[id_]
+    return known[meant]
 
 
 def names_in(containers: Any) -> tuple[str, ...]:
@@ -151,7 +154,7 @@ def printed(text: str, code: int) -> int:
 
 def explain(id_: str) -> int:
     """What a rule is, why, and how to mend what it finds; the exit code."""
-    id_ = id_.upper()
+    id_ = id_.strip().upper()
     if id_ in ELSEWHERE:
         return printed(f"{id_}: {ELSEWHERE[id_]}\n", 0)
     try:

@@ -155,4 +155,21 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "IM08": "accepted: a RayJob that was refused may be repaired, and starts anew",
     "IM11": "accepted: the next tick is one of the new schedule",
     "IM12": "XC05",
+    "P1": "one library of rules is asked by the webhook, by `manta lint` and, of what the reference refuses, by the "
+    "reconcile loop",
+    "P2": "all that is wrong is told at once, with field, value, rule and the way out; of one rule the first 100",
+    "P3": "each rule denies, warns or is off; the profile `compat`, `standard` or `strict` says so for all, and "
+    "`admission.rules` or `--rule` for one",
+    "P4": "the annotation `ray.io/admission-skip` names rules that the object is not held to, as in `RV02,GPU05`. What "
+    "it spares is told, and so is what it cannot: what the reference refuses, an id that there is not, or anything "
+    "where the operator's owner does not allow skips. Correct the ids, or take the annotation away when its reason is "
+    "gone",
+    "P5": "a warning is one line of at most 256 characters, and of more than ten the others are counted",
+    "P6": "an object in deletion is asked nothing, and one of which only metadata changed only rules about metadata",
+    "P7": "what was wrong before an update and still is only warns",
+    "P8": "the operator, the autoscaler and Kueue are never kept from writing",
+    "P9": "no rule asks the network: what one says rests on the object, the settings and the operator's caches",
+    "P10": "objects that MultiKueue sends elsewhere are not judged by gates and objects of this cluster",
+    "P11": "defaults are filled in before rules are asked, only where a field is absent, and never in what exists",
+    "P12": "a cluster is judged alike wherever it stands: alone, or in a job, a service or a cron job",
 }

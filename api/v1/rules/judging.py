@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from api.v1.rules.exemptions import by_autoscaler, by_queue
@@ -23,7 +24,7 @@ from api.v1.rules.typed import child, mapping, text
 
 __all__ = ["SKIP", "SKIPPED", "Verdict", "judge"]
 
-SKIP: Final = "ray.io/admission-skip"  # ids that this object is not held to, comma-separated (P4)
+SKIP: Final = "ray.io/admission-skip"  # ids that this object is not held to, comma-separated, in any case (P4)
 SKIPPED: Final = "P4"  # the id of the warning that an annotation could not silence; no rule, so nothing silences it
 MULTIKUEUE: Final = "kueue.x-k8s.io/multikueue"
 # What is judged by gates, APIs and objects of this cluster: nothing to those that run in another one (P10).
@@ -31,6 +32,9 @@ OF_THIS_CLUSTER: Final = frozenset(
     {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15", "XC17"}
 )
 
+KNOWN: Final = frozenset(rule.id for rules in RULES_BY_KIND.values() for rule in rules)
+LONGEST_SKIP: Final = 1024  # characters of the annotation that are read
+LONGEST_ID: Final = 20  # characters of what stands for an id, and is shown
 LONGEST_INDEX: Final = 9  # digits
 _STEP: Final = re.compile(r"[^.\[\]]+|\[[^\]]*\]")  # of a path: a name, or a number or key in brackets
 
@@ -125,7 +129,7 @@ def _unskipped(
 ) -> tuple[Sequence[Finding], Sequence[str], Sequence[Finding]]:
     """What is left of the findings, the ids that were skipped, and a warning of what cannot be (P4)."""
     written = mapping(child(new, "metadata"), "annotations").get(SKIP, "")
-    asked = {part.strip() for part in written.split(",")} - {""}
+    asked = {part.strip().upper() for part in written[:LONGEST_SKIP].split(",")} - {""}
     if not asked:
         return found, (), ()
     if not settings.skips_allowed:
@@ -134,11 +138,18 @@ def _unskipped(
     skipped = sorted({one.rule for one in found if one.rule in ids and one.severity is not Severity.OFF})
     refused = sorted({one.rule for one in found if one.rule in asked - ids})
     told = [_told(f"{', '.join(refused)} cannot be skipped: the reference refuses it", written)] if refused else []
+    told += [_unknown(one, written) for one in sorted(asked - KNOWN)]
     return [one for one in found if one.rule not in ids], skipped, told
 
 
-def _told(message: str, written: str) -> Finding:
-    return Finding(SKIPPED, Severity.WARN, f"metadata.annotations[{SKIP}]", message, written)
+def _unknown(id_: str, written: str) -> Finding:
+    near = get_close_matches(id_[:LONGEST_ID], sorted(KNOWN), n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "docs/rules.md has them all"
+    return _told(f"there is no rule {id_[:LONGEST_ID]}, so nothing is skipped by it", written, hint)
+
+
+def _told(message: str, written: str, hint: str = "") -> Finding:
+    return Finding(SKIPPED, Severity.WARN, f"metadata.annotations[{SKIP}]", message, written, hint)
 
 
 def _ratcheted(

@@ -37,6 +37,26 @@ def rules_found(names: list[str], wanted: Wanted) -> list[tuple[str, str]]:
     return [(one.rule, one.weight) for one in report_on(names, target_of(wanted)).findings]
 
 
+CRON = str(SAMPLES / "raycronjob.yaml")
+
+
+@pytest.mark.spec("admission:CR05")
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Wanted(), []),
+        (Wanted(gates="RayCronJob=true"), []),
+        (Wanted(gates="RayCronJob=false"), [("CR05", "warn")]),
+        (Wanted(rules=("cr05=Warn",)), [("CR05", "warn")]),
+    ],
+)
+def test_that_cron_jobs_may_be_ignored_is_told_only_of_an_operator_of_which_that_is_known(
+    wanted: Wanted, found: list[tuple[str, str]]
+) -> None:
+    """Each file would be warned of for ever otherwise."""
+    assert rules_found([CRON], wanted) == found
+
+
 def test_our_samples_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
     """All of them at once, with the gate that one of them needs."""
     assert lint([str(SAMPLES)], Wanted(gates="RayCronJob=true")) == 0
@@ -60,6 +80,7 @@ def test_a_finding_that_denies_is_exit_code_1(old: str, capsys: pytest.CaptureFi
         (Wanted(profile="compat"), [("RV02", "warn")]),
         (Wanted(rules=("RV02=warn",)), [("RV02", "warn")]),
         (Wanted(profile="strict", rules=("RV02=off",)), []),
+        (Wanted(rules=("rv02=Off",)), []),
     ],
 )
 def test_profile_and_rules_are_those_of_the_operator(old: str, wanted: Wanted, found: list[tuple[str, str]]) -> None:
@@ -123,11 +144,11 @@ def test_standard_input_is_linted_for_a_dash(monkeypatch: pytest.MonkeyPatch) ->
     assert found.document.where("kind") == "standard input:3:1"
 
 
-def test_warnings_fail_only_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_warnings_fail_only_where_that_is_asked_for() -> None:
     """`--fail-on warn`."""
-    file = str(SAMPLES / "raycronjob.yaml")
+    gates = "RayCronJob=false"
 
-    assert (lint([file], Wanted()), lint([file], Wanted(fail_on="warn"))) == (0, 1)
+    assert (lint([CRON], Wanted(gates=gates)), lint([CRON], Wanted(gates=gates, fail_on="warn"))) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +179,9 @@ def test_every_rule_can_be_explained(capsys: pytest.CaptureFixture[str]) -> None
     assert explain("RV02") == 0
     assert capsys.readouterr().out.splitlines()[0] == f"RV02: {ENTRIES['RV02'].what}"
     assert explain("RV2") == 2
+    capsys.readouterr()
+    assert explain("p4") == 0  # as findings about the annotation have it
+    assert "ray.io/admission-skip" in capsys.readouterr().out
 
 
 def command(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

@@ -204,6 +204,30 @@ def test_an_object_may_be_spared_a_rule_by_its_annotation() -> None:
     assert found == Verdict([], [], ["RV02"])
 
 
+@pytest.mark.spec("admission:P4")
+@pytest.mark.parametrize(
+    ("written", "unknown", "hint"),
+    [
+        ("RV2", "RV2", "did you mean RV"),
+        ("RV02,QUUX", "QUUX", "docs/rules.md has them all"),
+        ("RV02 GPU05", "RV02 GPU05", "did you mean"),
+        ("P4", "P4", ""),
+    ],
+)
+def test_an_id_that_there_is_not_is_told_with_those_that_may_be_meant(written: str, unknown: str, hint: str) -> None:
+    """The rule that was meant would speak on, and nobody would know why."""
+    found = verdict(an_object(annotations={SKIP: written}))
+
+    assert [one.rule for one in found.warnings] == ["P4"]
+    assert found.warnings[0].message.startswith(f"there is no rule {unknown},")
+    assert found.warnings[0].hint.startswith(hint)
+
+
+def test_ids_of_a_skip_are_read_in_any_case() -> None:
+    """As on the command line; a rule of another kind is no mistake."""
+    assert verdict(an_object(spec=MISMATCHED, annotations={SKIP: "rv02,sv01"})) == Verdict([], [], ["RV02"])
+
+
 def test_a_skip_that_had_nothing_to_skip_is_not_told() -> None:
     """An annotation that is left over disturbs nobody."""
     assert verdict(an_object(annotations={SKIP: "RV02"})) == Verdict([], [], [])
