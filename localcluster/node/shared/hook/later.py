@@ -61,7 +61,7 @@ class _Finder:
             spec = other.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, self._pod, self._waiting.pop(name))  # type: ignore[assignment]
+                    spec.loader = _Loader(spec.loader, self._pod, self._waiting)  # type: ignore[assignment]
                 return spec
         return None
 
@@ -69,8 +69,8 @@ class _Finder:
 class _Loader:
     """Takes the real loader's place until the module runs."""
 
-    def __init__(self, real: Any, pod: Pod, patch: Callable[[Pod, Any], None]) -> None:
-        self._real, self._pod, self._patch = real, pod, patch
+    def __init__(self, real: Any, pod: Pod, waiting: dict[str, Callable[[Pod, Any], None]]) -> None:
+        self._real, self._pod, self._waiting = real, pod, waiting
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -84,4 +84,6 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._real
         self._real.exec_module(module)
-        self._patch(self._pod, module)
+        patch = self._waiting.pop(module.__name__, None)  # not before: many find a module and do not import it
+        if patch is not None:
+            patch(self._pod, module)

@@ -183,6 +183,19 @@ def test_a_server_may_name_its_pod(tmp_path: Path) -> None:
     assert one.python(code) == one.address
 
 
+def test_a_module_that_is_only_looked_for_is_patched_when_it_comes(tmp_path: Path) -> None:
+    """Many programs ask whether there is one; and a module tells of its own loader."""
+    one = Neighbours(tmp_path).pod("one", 5)
+    code = """
+import importlib.util, sys
+sys.modules.pop("socket", None)
+print(type(importlib.util.find_spec("socket").loader).__name__ != "SourceFileLoader")
+import socket
+print(socket.gethostname(), type(socket.__loader__).__name__, type(socket.__spec__.loader).__name__)
+"""
+    assert one.python(code).splitlines() == ["True", "one SourceFileLoader SourceFileLoader"]
+
+
 def test_a_mounted_folder_is_there_for_all_that_python_does_with_files(tmp_path: Path) -> None:
     """Reading, listing, asking, by name and by pathlib; writing, too."""
     (tmp_path / "code").mkdir()
