@@ -19,17 +19,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from localcluster.node.shared.hook import POD
+from localcluster.node.shared.hook import FAILED, POD
 
 __all__ = ["Tools", "hook_into", "tools_into"]
 
 ROOT: Final = Path(__file__).parents[3]
 PTH: Final = "00-manta-pod.pth"  # before others, which may import what we patch
 STAND_INS: Final = ("curl", "nc", "redis-cli")  # if the machine has them; and wget
-_ACTIVATE: Final = (
-    'import os, sys; "{pod}" in os.environ and (sys.path.insert(0, {root!r}), '
-    '__import__("localcluster.node.shared.hook").node.shared.hook.activate(), sys.path.remove({root!r}))\n'
-)
+# `site` prints what goes wrong in a .pth file and goes on: then a pod would run as if it were the machine.
+_ACTIVATE: Final = """\
+import os, sys
+try:
+    sys.path.insert(0, {root!r})
+    try:
+        from localcluster.node.shared.hook import activate
+    finally:
+        sys.path.remove({root!r})
+    activate()
+except Exception as error:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    sys.stderr.write("manta: no pod can have Python %s of %s: %r\\n" % (version, sys.executable, error))
+    sys.stderr.flush()
+    os._exit({failed})
+"""
 _SITECUSTOMIZE: Final = '''\
 """Manta's hook first, then whatever else is called so."""
 import os
@@ -57,7 +69,9 @@ def hook_into(environment: Path) -> None:
 
 
 def _activation() -> str:
-    return _ACTIVATE.format(pod=POD, root=str(ROOT))
+    """One line: of a .pth file each line is run by itself."""
+    code = _ACTIVATE.format(root=str(ROOT), failed=FAILED)
+    return f"import os; {POD!r} in os.environ and exec({code!r}, {{}})\n"
 
 
 class Tools:

@@ -7,7 +7,7 @@ import subprocess
 import venv
 from pathlib import Path
 
-from localcluster.node.shared.hook import POD
+from localcluster.node.shared.hook import FAILED, POD
 from localcluster.node.shared.installing import PTH, hook_into
 from localcluster.node.shared.standin import arguments
 from localcluster.testing.hooked import Neighbours
@@ -34,6 +34,20 @@ def test_an_environment_that_we_made_has_the_hook_whatever_pythonpath_a_job_brin
     assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout == "one\n"
     del own[POD]
     assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout != "one\n"
+
+
+def test_an_environment_in_which_the_hook_cannot_run_does_not_run_at_all(tmp_path: Path) -> None:
+    """A Python that is too old, a manta that was taken away: Python itself would print an error and go on."""
+    environment = an_environment(tmp_path / "environment")
+    hook_into(environment)
+    [file] = environment.glob(f"lib/*/site-packages/{PTH}")
+    file.write_text(file.read_text().replace("from localcluster", "from nowhere"))
+    variables = Neighbours(tmp_path).pod("one", 5).variables()
+    del variables["PYTHONPATH"]
+    python = str(environment / "bin" / "python")
+    ended = subprocess.run([python, "-c", "print('ran')"], env=variables, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (FAILED, "", 1)
+    assert "nowhere" in ended.stderr
 
 
 def test_another_environment_is_given_the_hook_from_outside(tmp_path: Path) -> None:
