@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 __all__ = ["interrupted_early", "main"]
 
@@ -104,6 +104,16 @@ def command() -> None:
     """The typer application."""
     import typer
 
+    def one_of(words: Any) -> dict[str, Any]:
+        """Options of that Literal: typer's own begin their refusal with "Value error"."""
+
+        def parsed(value: str) -> str:
+            if value in get_args(words):
+                return value
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, get_args(words)))}.")
+
+        return {"parser": parsed, "metavar": f"[{'|'.join(get_args(words))}]"}
+
     NodeResources = Annotated[  # noqa: N806 - a type
         list[str] | None, typer.Option(metavar="NAME=AMOUNT", help=HELP["node_resources"])
     ]
@@ -164,12 +174,12 @@ def command() -> None:
     @app.command(help=LINT, epilog=LINT_ENDING)
     def lint(
         files: Annotated[list[str] | None, typer.Argument(metavar="FILE...", help=HELP["files"])] = None,
-        output: Annotated[Form, typer.Option(help=HELP["form"])] = "text",
-        profile: Annotated[Profile | None, typer.Option(help=HELP["profile"])] = None,
+        output: Annotated[Form, typer.Option(help=HELP["form"], **one_of(Form))] = "text",
+        profile: Annotated[Profile | None, typer.Option(help=HELP["profile"], **one_of(Profile))] = None,
         rule: Annotated[list[str] | None, typer.Option(metavar="ID=SEVERITY", help=HELP["rule"])] = None,
         feature_gates: Annotated[str, typer.Option(metavar="GATE=BOOL,...", help=HELP["gates"])] = "",
         config: Annotated[str, typer.Option(metavar="FILE", help=HELP["config"])] = "",
-        fail_on: Annotated[FailOn, typer.Option(help=HELP["fail_on"])] = "deny",
+        fail_on: Annotated[FailOn, typer.Option(help=HELP["fail_on"], **one_of(FailOn))] = "deny",
         color: Annotated[bool | None, typer.Option("--color/--no-color", help=HELP["color"])] = None,
         explain: Annotated[str, typer.Option(metavar="ID", help=HELP["explain"])] = "",
     ) -> None:

@@ -51,21 +51,36 @@ class Gathered:
 
 
 def gathered(names: Iterable[str]) -> Gathered:
-    """Everything in files, in folders, and on standard input for "-". A file that is named twice is read once."""
+    """Everything in files, in folders, and on standard input for "-". A file that is named twice is read once.
+
+    One that is named beside its folder, too, is read where it is named.
+    """
     found = Gathered()
     surroundings = Surroundings()
-    for name in dict.fromkeys(names):
+    named: dict[str, str] = {}
+    for name in names:
+        named.setdefault(place_of(name), name)
+    read = set(named)
+    for name in named.values():
         before = (len(found.documents), len(found.broken), len(found.skipped))
         if name != "-" and os.path.isdir(name):  # noqa: PTH112 - a name may hold a NUL, at which Path raises
-            for file in files_in(name, found):
-                take(file, found, surroundings, asked=False)
-            nothing = f"there is no file in it whose name ends with {', '.join(SUFFIXES)}"
+            files = list(files_in(name, found))
+            for file in files:
+                if place_of(file) not in read:
+                    read.add(place_of(file))
+                    take(file, found, surroundings, asked=False)
+            nothing = "" if files else f"there is no file in it whose name ends with {', '.join(SUFFIXES)}"
         else:
             take(name, found, surroundings, asked=True)
             nothing = "it holds no object"
-        if before == (len(found.documents), len(found.broken), len(found.skipped)):
+        if nothing and before == (len(found.documents), len(found.broken), len(found.skipped)):
             found.broken.append(Broken(named_file(name), nothing))
     return found
+
+
+def place_of(name: str) -> str:
+    """The same for all spellings of a name; links are files of their own."""
+    return name if name == "-" else os.path.abspath(name)  # noqa: PTH100 - resolve() would follow links, and raise
 
 
 def files_in(folder: str, found: Gathered) -> Iterator[str]:

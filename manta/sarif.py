@@ -106,7 +106,7 @@ def result(finding: Finding, numbers: Mapping[str, int]) -> Json:
     named = {"fullyQualifiedName": f"{finding.document}: {finding.path}", "kind": "member"}
     place_: Json = location(finding.document.file, region) | {"logicalLocations": [named]}
     said = f"{finding.path}: {finding.message}" if finding.path else finding.message
-    text = f"{said}. {finding.hint}" if finding.hint else said
+    text = f"{said}; {finding.hint}" if finding.hint else said
     return {
         "ruleId": id_,
         "ruleIndex": numbers[id_],

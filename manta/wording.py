@@ -47,10 +47,17 @@ UNQUOTED: Final = {  # what is wanted -> the texts that are one without their qu
 }
 QUANTITY: Final = f"should match '{QUANTITY_PATTERN}'"
 QUANTITIES: Final = "a quantity is a number with a unit or none, and no space: 2 or 500m of cpu, 16Gi of memory"
-BEFORE: Final = {  # (kind, field) -> what became of it; fields of v1alpha1 as it was, which no schema has any more
+# (kind, field) -> what to do: fields of v1alpha1 as it was, which no schema has any more, and of kinds much like it
+BEFORE: Final = {
     ("RayJob", "runtimeEnv"): "v1alpha1 had it, in base64; runtimeEnvYAML takes the YAML itself",
+    ("RayCronJob", "concurrencyPolicy"): "a CronJob has it; RayJobs of a RayCronJob run beside each other, so limit "
+    "jobTemplate.activeDeadlineSeconds",
+    ("RayCronJob", "successfulJobsHistoryLimit"): "a CronJob has it; set jobTemplate.ttlSecondsAfterFinished",
+    ("RayCronJob", "failedJobsHistoryLimit"): "a CronJob has it; set jobTemplate.ttlSecondsAfterFinished",
+    ("RayCronJob", "startingDeadlineSeconds"): "a CronJob has it; a RayCronJob does without",
     ("RayService", "serveConfig"): "v1alpha1 had it; serveConfigV2 takes the YAML that `serve build` writes, as a text",
 }
+JOB_TEMPLATE: Final = "a CronJob has it; jobTemplate of a RayCronJob is the spec of a RayJob itself"
 ONE_HEAD: Final = "v1alpha1 had it, and nobody read it: a cluster has one head; leave it out"
 
 
@@ -81,6 +88,8 @@ def former(kind: str, around: Sequence[str | int], name: str, older: bool) -> st
     """The way out of a field that is no more, or ""; `older` tells that v1alpha1 as it is served knows it."""
     if (kind, name) in BEFORE and tuple(around) == ("spec",):
         return BEFORE[kind, name]
+    if kind == "RayCronJob" and tuple(around) == ("spec", "jobTemplate") and name in ("spec", "metadata"):
+        return JOB_TEMPLATE
     if name == "replicas" and around and around[-1] == "headGroupSpec":
         return ONE_HEAD
     return "only v1alpha1 has it; leave it out" if older else ""

@@ -179,5 +179,6 @@ ENTRIES: Final[Mapping[str, Entry]] = {
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     "GPU03": "a limit without a request is right: Kubernetes copies it",
-    "GPU12": "which pods share a GPU, so that GPU05 to GPU09 say nothing of them",
+    "GPU12": "a sharing scheduler (KAI, HAMi, time slices) that a pod template asks for by its annotations or labels "
+    "deals out parts of a GPU, so GPU05 to GPU09, which compare `num-gpus` with limits, say nothing of it",
 }

@@ -166,5 +166,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "MV01": "C15 says it: the reference enforces it",
     "MV02": "C52 says it: the reference enforces it",
     "MV03": "C53 says it: the reference enforces it",
-    "MV05": "the one case that can be seen is RP09's",
+    "MV05": "which autoscaler runs where `autoscalerOptions.version` is unset goes by the version of Ray (v2 from "
+    "2.47.0 on); what breaks by that, a `restartPolicy` that is not `Never`, is RP09",
 }

@@ -42,7 +42,7 @@ JOB_FIELDS: Final = (
     "metadata",
 )
 AFTER_THE_END: Final = frozenset(
-    {"ttlSecondsAfterFinished", "shutdownAfterJobFinishes", "deletionStrategy", "suspend", "managedBy"}
+    {"ttlSecondsAfterFinished", "shutdownAfterJobFinishes", "deletionStrategy", "managedBy"}
 )
 AT_WORK: Final = frozenset(
     {
@@ -204,7 +204,7 @@ def finished_job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
         return
     before, after = child(old, "spec"), child(new, "spec")
     for field in sorted((before.keys() | after.keys()) - AFTER_THE_END):
-        if before.get(field) != after.get(field):
+        if before.get(field) != after.get(field) and (before.get(field) or after.get(field)):
             message = f"the job has ended: a change of {field} does nothing"
             yield Found(f"spec.{field}", message, None, "create a new RayJob")
 

@@ -32,6 +32,7 @@ OF_THIS_CLUSTER: Final = frozenset(
     {"C23", "C31", "C39", "C56", "C61", "C66", "J4", "CR05", "RV11", "SV10", "XC06", "XC15", "XC17"}
 )
 
+OF_SUSPENSIONS: Final = frozenset({"IM07"})  # told even of what may be Kueue's: a job that has ended stays so
 KNOWN: Final = frozenset(rule.id for rules in RULES_BY_KIND.values() for rule in rules)
 LONGEST_SKIP: Final = 1024  # characters of the annotation that are read
 LONGEST_ID: Final = 20  # characters of what stands for an id, and is shown
@@ -69,10 +70,13 @@ def judge(kind: str, new: Json, old: Json | None, context: Context, *, user: str
         return Verdict()
     context = replace(context, surroundings=replace(context.surroundings, user=user))
     new, old = Subject(new), Subject(old) if old is not None else None
-    rules = _asked(kind, new, old, context.admission)
+    queue = old is not None and by_queue(new, old)
+    rules = _asked(kind, new, old, context.admission, queue=queue)
     by_id = {rule.id: rule for rule in rules}
     found = [_weighed(one, by_id[one.rule], context.admission) for one in all_findings(rules, new, old, context)]
     kept, skipped, told = _unskipped(found, by_id, new, context.admission)
+    if queue:  # is never refused for what is ours
+        kept = [one if by_id[one.rule].fixed else _at_most_warning(one) for one in kept]
     if old is not None and any(one.severity is Severity.DENY for one in kept):
         kept = _ratcheted(kept, by_id, new, old, context)
     return Verdict(
@@ -89,13 +93,17 @@ def _passes(new: Json, old: Json | None, user: str, settings: AdmissionSettings)
     return old is not None and by_autoscaler(new, old, user)
 
 
-def _asked(kind: str, new: Json, old: Json | None, settings: AdmissionSettings) -> Sequence[Rule]:
+def _at_most_warning(finding: Finding) -> Finding:
+    return replace(finding, severity=Severity.WARN) if finding.severity is Severity.DENY else finding
+
+
+def _asked(kind: str, new: Json, old: Json | None, settings: AdmissionSettings, *, queue: bool) -> Sequence[Rule]:
     """The rules that have a say in this request."""
     rules: Iterable[Rule] = RULES_BY_KIND.get(kind, ())
     if old is not None and child(new, "spec") == child(old, "spec"):
         rules = (rule for rule in rules if rule.of_metadata)  # P6
-    elif old is not None and by_queue(new, old):
-        rules = (rule for rule in rules if rule.fixed)  # what was wrong before only warns, as ever
+    elif queue:
+        rules = (rule for rule in rules if rule.fixed or rule.id in OF_SUSPENSIONS)  # what was wrong before only warns
     if _manager(kind, new) == MULTIKUEUE:
         rules = (rule for rule in rules if rule.id not in OF_THIS_CLUSTER)
     return [rule for rule in rules if rule.fixed or settings.rules.get(rule.id) != Severity.OFF.value]

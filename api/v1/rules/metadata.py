@@ -24,8 +24,8 @@ def name_rules(kind: str, too_long: str, no_label: str, *, prefix: str = "") -> 
     most, reason = LONGEST_NAME[kind], f"Invalid{kind}Metadata"
 
     def long(new: Mapping[str, Any]) -> str:
-        if len(_name(new)) > most:
-            return f"{prefix}{kind} name should be no more than {most} characters"
+        if (length := len(_name(new))) > most:
+            return f"{prefix}{kind} name should be no more than {most} characters; it has {length}"
         return ""
 
     def odd(new: Mapping[str, Any]) -> str:

@@ -196,7 +196,9 @@ def asks_for_nothing(cluster: Cluster, context: Context) -> Iterator[Found]:
         if not any(key in child(written, which) for which in ("limits", "requests") for key in CONTAINER_AMOUNTS):
             yield Found(
                 f"{hardware.containers[0].path}.resources",
-                f"{hardware.group.called}: the Ray container asks for neither CPU nor memory: Ray counts the node's",
+                f"{hardware.group.called}: the Ray container asks for no CPU and no memory, so Ray takes the "
+                "whole node for its own, and Kubernetes puts other pods there",
+                hint="set cpu and memory under limits, or under requests and limits",
             )
 
 

@@ -249,9 +249,9 @@ def autoscaler_against_head(cluster: Cluster, context: Context) -> Iterator[Foun
     if severity := severity_at(confidence, Severity.WARN if equal else Severity.DENY):
         yield Found(
             "autoscalerOptions.image",
-            f"autoscalerOptions.image {release(said)} differs from head {release(head.said)}",
+            f"the autoscaler's image holds Ray {release(said)}, the head runs Ray {release(head.said)}",
             image,
-            "leave it out: the head's image is used then",
+            "leave autoscalerOptions.image out: the head's image is used then",
             severity=severity,
         )
 

@@ -406,6 +406,23 @@ def test_a_field_that_only_v1alpha1_had_comes_with_what_became_of_it(field: str,
     assert hint in hints(JOB + field)
 
 
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("concurrencyPolicy: Forbid", "jobTemplate.activeDeadlineSeconds"),
+        ("successfulJobsHistoryLimit: 3", "jobTemplate.ttlSecondsAfterFinished"),
+        ("failedJobsHistoryLimit: 3", "jobTemplate.ttlSecondsAfterFinished"),
+        ("startingDeadlineSeconds: 3", "a RayCronJob does without"),
+        ("jobTemplate: {spec: {entrypoint: a}}", "jobTemplate of a RayCronJob is the spec of a RayJob itself"),
+    ],
+)
+def test_a_field_of_cron_jobs_comes_with_what_does_it_here(field: str, hint: str) -> None:
+    """The kinds are much alike, and people begin with the one they know."""
+    text = f"apiVersion: ray.io/v1\nkind: RayCronJob\nmetadata: {{name: a}}\nspec:\n  schedule: '@daily'\n  {field}\n"
+
+    assert any(hint in one for one in hints(text))
+
+
 def test_a_field_that_only_the_older_version_serves_is_told_so() -> None:
     """It is in the schema of v1alpha1."""
     status = "status: {activeServiceStatus: {applicationStatuses: {a: {healthLastUpdateTime: 2026-01-01T00:00:00Z}}}}"

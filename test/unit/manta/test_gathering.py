@@ -65,8 +65,14 @@ def test_a_pipe_in_a_folder_is_not_waited_for() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_file_that_is_named_twice_is_read_once() -> None:
-    """Hooks do so."""
-    assert read(gathered([write("a.yaml"), "a.yaml"])) == ["a.yaml"]
+    """Hooks do so, and by its folder, too; what is asked for must hold objects wherever it is named."""
+    write("deploy/b.yaml")
+
+    assert read(gathered([write("a.yaml"), "./a.yaml"])) == ["a.yaml"]
+    assert sorted(read(gathered(["a.yaml", "."]))) == ["a.yaml", "deploy/b.yaml"]
+    assert sorted(read(gathered([".", "deploy", "deploy/b.yaml"]))) == ["a.yaml", "deploy/b.yaml"]
+    assert len(broken(gathered([".", write("values.yaml", "a: 1\n")]))) == 1
+    assert broken(gathered(["deploy", "deploy/b.yaml"])) == []
 
 
 @pytest.mark.usefixtures("folder")

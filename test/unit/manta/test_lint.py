@@ -208,6 +208,14 @@ def test_the_command_prints_in_each_form(output: str, first: str) -> None:
     assert done.stdout.startswith(first)
 
 
+def test_a_form_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    """Without words of the library."""
+    told = " ".join(command("--output", "xml", "x.yaml").stderr.replace("│", " ").split())
+
+    assert "'xml' is not one of 'text', 'json', 'sarif', 'github'." in told
+    assert "Value error" not in told
+
+
 def test_the_command_needs_a_file_and_takes_no_other_form() -> None:
     """Sentences, and exit code 2."""
     nothing, form = command(), command("a.yaml", "--output", "xml")

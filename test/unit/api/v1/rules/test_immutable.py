@@ -193,6 +193,16 @@ CASES: list[Case] = [
         {"spec.deletionStrategy": {"deletionRules": []}},
     ),
     (
+        "IM07",
+        WARN,
+        "RayJob",
+        {"status.jobDeploymentStatus": "Complete"},
+        {"spec.suspend": True},
+        "spec.suspend",
+        {"status.jobDeploymentStatus": "Complete"},
+        {"spec.suspend": False},
+    ),
+    (
         "IM09",
         WARN,
         "RayService",

@@ -445,6 +445,22 @@ def test_who_sets_a_job_going_and_changes_more_is_no_queue() -> None:
     assert "RV02" in [one.rule for one in verdict(new, old).denials]
 
 
+@pytest.mark.spec("admission:IM07")
+@pytest.mark.parametrize("profile", [Profile.STANDARD, Profile.STRICT])
+def test_whoever_suspends_a_job_that_has_ended_is_told_that_this_does_nothing(profile: Profile) -> None:
+    """It may be Kueue, which is never refused."""
+    old = an_object("RayJob")
+    old["spec"]["suspend"] = False
+    old["status"] = {"jobDeploymentStatus": "Complete"}
+    new = deepcopy(old)
+    new["spec"]["suspend"] = True
+
+    found = verdict(new, old, with_settings(profile=profile))
+
+    assert found.allowed
+    assert told(found.warnings) == [("IM07", "spec.suspend")]
+
+
 def test_a_job_that_may_not_be_suspended_is_refused_when_it_is() -> None:
     """J1 is about that very field, and Kueue takes no such job."""
     old = an_object("RayJob")

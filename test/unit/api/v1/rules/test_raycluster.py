@@ -95,7 +95,13 @@ def backend(word: str, *names: str, **literals: str) -> Changes:
 
 # id, what is refused, the path and a fragment of the message; then the near miss that passes.
 CASES: list[tuple[str, Changes, str, str, Changes]] = [
-    ("M1", {"metadata.name": "a" * 54}, "metadata.name", "no more than 53 characters", {"metadata.name": "a" * 53}),
+    (
+        "M1",
+        {"metadata.name": "a" * 54},
+        "metadata.name",
+        "no more than 53 characters; it has 54",
+        {"metadata.name": "a" * 53},
+    ),
     ("M2", {"metadata.name": "1a"}, "metadata.name", "valid DNS1035 label", {"metadata.name": "a-1"}),
     ("M2", {"metadata.name": "a.b"}, "metadata.name", "valid DNS1035 label", {"metadata.name": "ab"}),
     (

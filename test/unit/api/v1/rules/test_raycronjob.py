@@ -63,7 +63,7 @@ def test_a_good_one_passes(cron: dict[str, Any]) -> None:
         pytest.param(
             "M7",
             "metadata.name",
-            "RayCronJob name should be no more than 36 characters",
+            "RayCronJob name should be no more than 36 characters; it has 37",
             a_cron(name="n" * 37),
             marks=pytest.mark.spec("admission:M7", "admission:N1"),
         ),
