@@ -36,7 +36,10 @@ def place(temporary: Path) -> Path:
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """The folder is ours inside the block, and gone after it. The lock goes with this process, however that ends."""
+    """The folder is ours inside the block, and gone after it, with a link that leads into it from elsewhere.
+
+    The lock goes with this process, however that ends.
+    """
     unseen = directory / ".lock"
     lock = os.open(unseen, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -46,6 +49,9 @@ def held(directory: Path) -> Iterator[None]:
         )  # a run that begins now would take one that is not locked yet for a dead run's
         yield
     finally:
+        from localcluster.node.shared.sweep import forget_link
+
+        forget_link(directory)  # who made it does that, too, if it had the time
         shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
 

@@ -29,7 +29,7 @@ from typing import Final
 
 from localcluster.node.shared.records import RUN, Session, boot, forks, sessions
 
-__all__ = ["Process", "Seen", "Swept", "left_over", "sweep"]
+__all__ = ["Process", "Seen", "Swept", "forget_link", "left_over", "sweep"]
 
 PATIENCE_SECONDS: Final = 5.0  # for the end of what was killed: the kernel needs moments
 POINTER: Final = "short"
@@ -121,7 +121,7 @@ def sweep(folder: Path) -> Swept:
         ended |= {one.pid: one for one in found}
         if not _killed(found, deadline):
             break
-    _forget_the_link(run)
+    forget_link(run)
     left = {one.pid for one in found}
     return Swept(tuple(one for one in ended.values() if one.pid not in left), tuple(one for one in found))
 
@@ -249,8 +249,8 @@ def _kill(descriptor: int, one: Process) -> bool:
     return True
 
 
-def _forget_the_link(run: Path) -> None:
-    """The short way to the pods' folders (ground.py), if the run had one."""
+def forget_link(run: Path) -> None:
+    """Take away the short way to the pods' folders (ground.py), which stands elsewhere, if the run had one."""
     try:
         link = Path((run / POINTER).read_text())
         if link.is_symlink() and link.readlink().is_relative_to(run):

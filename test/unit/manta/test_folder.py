@@ -36,6 +36,17 @@ def test_a_temporary_directory_with_a_long_path_is_not_used(tmp_path: Path, monk
     assert list(long.iterdir()) == []
 
 
+def test_a_link_into_the_folder_goes_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cluster that had no time to take it away has told of it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    directory, link = new_folder(), tmp_path / "link"
+    with held(directory):
+        link.symlink_to(directory / "p")
+        (directory / "short").write_text(str(link))
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_killed_runs_left_goes_and_what_runs_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The lock of a folder says which is which; without one, it is not ours to judge."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
