@@ -30,6 +30,7 @@ from localcluster.kubeconfig import write_kubeconfig
 from localcluster.node.forward import Reach, dialing, just_there
 from localcluster.node.interfaces import Runtime
 from localcluster.node.kubelet import Kubelet, NodeSettings
+from localcluster.recorder import Recorder
 from localcluster.running import Running, running
 
 __all__ = ["Inside", "arguments_of", "main", "serve", "token_of", "wall_clock"]
@@ -172,7 +173,8 @@ async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[tuple[Ru
         from localcluster.node.shared.ground import SharedMachine
 
         ground = SharedMachine(inside.addresses).opened
-    async with process_runtime(cluster.mirrors, inside.directory, inside.images, ground) as runtime:
+    recorder = Recorder(cluster.api, "kube-proxy", now=wall_clock, host="manta")
+    async with process_runtime(cluster.mirrors, inside.directory, inside.images, ground, recorder=recorder) as runtime:
         yield runtime, runtime.reach
 
 

@@ -45,6 +45,9 @@ class CellGround:
         """Just there."""
         return address, port
 
+    def relocate(self, address: str, port: int, number: int | None) -> None:
+        """Every port can be had in a cell: nobody asks for this."""
+
     async def settle(self, pod: Json, contents: Mapping[str, VolumeContents], folder: Path) -> Place:
         """Namespaces, an interface, a folder."""
         link: Link | None = None

@@ -85,3 +85,10 @@ class Ground(Protocol):
     def reach(self, address: str, port: int) -> tuple[str, int]:
         """Where a connection to that port of a pod really has to go."""
         ...
+
+    def relocate(self, address: str, port: int, number: int | None) -> None:
+        """A service's port cannot be listened on here, and is at that number; None: it is not there any more.
+
+        Whatever `reach` and pods can be told of it, they are.
+        """
+        ...

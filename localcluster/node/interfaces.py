@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-__all__ = ["Container", "Exit", "Fault", "ProbeAnswer", "Runtime", "Sandbox", "VolumeContents"]
+__all__ = ["NOT_PROVIDED", "Container", "Exit", "Fault", "ProbeAnswer", "Runtime", "Sandbox", "VolumeContents"]
 
 Json: TypeAlias = dict[str, Any]
+
+NOT_PROVIDED: Final = "NotProvided"  # reason of the event about what a pod or a service asked for and does not get here
 
 
 class Fault(Exception):

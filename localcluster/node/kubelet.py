@@ -20,7 +20,7 @@ from localcluster.api import Api, Json, Refusal
 from localcluster.mirror import Mirrors
 from localcluster.node import lifecycle, model
 from localcluster.node.environment import Missing, NodeFacts, environment, expand, service_links, volume_contents
-from localcluster.node.interfaces import Container, Fault, Runtime, VolumeContents
+from localcluster.node.interfaces import NOT_PROVIDED, Container, Fault, Runtime, VolumeContents
 from localcluster.node.podstatus import status_of
 from localcluster.node.registration import NodeSettings, Registration
 from localcluster.recorder import Recorder
@@ -30,7 +30,6 @@ __all__ = ["Kubelet", "NodeSettings"]
 _log = logging.getLogger(__name__)
 
 WRITE_RETRY = 1.0  # seconds until a refused status write is tried again
-NOT_PROVIDED = "NotProvided"  # reason of the event about what a pod asked for and does not get here
 HOOK_LIMIT = 3600.0  # of a postStart hook, which has no limit of its own
 
 

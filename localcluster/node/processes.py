@@ -19,10 +19,11 @@ from localcluster.node import kernel, volumes
 from localcluster.node.celled import in_namespaces
 from localcluster.node.ground import Ground, Place, Start
 from localcluster.node.images import Image, Images
-from localcluster.node.interfaces import Container, Exit, Fault, ProbeAnswer, Sandbox, VolumeContents
+from localcluster.node.interfaces import NOT_PROVIDED, Container, Exit, Fault, ProbeAnswer, Sandbox, VolumeContents
 from localcluster.node.launching import Launched
 from localcluster.node.probes import Prober
-from localcluster.node.services import proxying
+from localcluster.node.services import Told, proxying
+from localcluster.recorder import Recorder
 
 __all__ = ["OpenGround", "ProcessRuntime", "process_runtime"]
 
@@ -223,6 +224,14 @@ async def tail(path: Path, ended: asyncio.Future[Any] | None) -> AsyncIterator[b
             ended.remove_done_callback(end)
 
 
+def _by_events(recorder: Recorder | None) -> Told:
+    def told(service: Json, sentence: str) -> None:
+        if recorder is not None:
+            recorder.say(service, "Warning", NOT_PROVIDED, sentence)
+
+    return told
+
+
 def _ports(pod: Json, container: str) -> dict[str, int]:
     """The container's named ports."""
     every: list[Json] = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
@@ -232,25 +241,34 @@ def _ports(pod: Json, container: str) -> dict[str, int]:
 
 @asynccontextmanager
 async def process_runtime(
-    mirrors: Mirrors, directory: Path, images: Path | Images, on: OpenGround = in_namespaces
+    mirrors: Mirrors,
+    directory: Path,
+    images: Path | Images,
+    on: OpenGround = in_namespaces,
+    *,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[ProcessRuntime]:
     """The node's half that is not the kubelet, while the block lasts; at its end every pod is gone.
 
     `directory` is for pods' files, `images` the folder where images are kept. If `directory/images.sock` exists when an
     image is wanted, whoever serves it (images.serving_images, outside of the cell, where there is a network) makes it.
-    `on` opens the ground; the usual one raises OSError when not in a cell.
+    `on` opens the ground; the usual one raises OSError when not in a cell. `recorder` writes events about services,
+    and runs as long.
     """
     kept = images if isinstance(images, Images) else Images(images, ask=directory / "images.sock")
     kept.furnish()
     services, slices = mirrors.of("services"), mirrors.of("endpointslices.discovery.k8s.io")
     async with (
         on(directory, services, slices) as ground,
-        proxying(services, slices, ground),
+        proxying(services, slices, ground, told=_by_events(recorder)),
         Prober(ground.reach) as prober,
         asyncio.TaskGroup() as group,
     ):
         runtime = ProcessRuntime(ground, kept, prober, directory, group)
+        events = [group.create_task(recorder.run())] if recorder is not None else []
         try:
             yield runtime
         finally:
+            for task in events:
+                task.cancel()
             await runtime.remove_all()

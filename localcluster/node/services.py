@@ -3,26 +3,33 @@
 The whole service range is local to the cell (network.py), so one can listen on any address of it. A port is open as
 long as somebody stands behind it: without ready endpoints a connection is refused, as kube-proxy does it. Connections
 once made stay when the endpoints change.
+
+On a machine that pods share an ordinary user may not have every port, and other programs have some: then the ground is
+told where the service is instead, and the user by an event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 from localcluster.mirror import Key, Mirror
 from localcluster.node.forward import carry
 from localcluster.node.ground import Ground
+from localcluster.node.shared.limits import port_moved, port_taken
 from localcluster.worklist import Worklist
 
-__all__ = ["Backends", "backends", "proxying"]
+__all__ = ["Backends", "Listen", "Told", "backends", "proxying"]
 
 Json: TypeAlias = dict[str, Any]
 Target: TypeAlias = tuple[str, int]
 Backends: TypeAlias = dict[Target, tuple[Target, ...]]
+Told: TypeAlias = Callable[[Json, str], None]  # a service, and a sentence about what it does not get
+Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Listen: TypeAlias = Callable[[Serve, str, int], Awaitable[asyncio.Server]]
 
 CONNECT_SECONDS: Final = 10.0
 KUBERNETES: Final = ("default", "kubernetes")  # the API server's own service: it listens on the cell's loopback
@@ -66,6 +73,7 @@ class _Listener:
     def __init__(self, reach: Callable[[str, int], Target]) -> None:
         self.targets: tuple[Target, ...] = ()
         self.server: asyncio.Server | None = None
+        self.relocated = False
         self.reach = reach
         self._turns = itertools.count()
 
@@ -86,8 +94,9 @@ class _Listener:
 
 
 class _Proxy:
-    def __init__(self, services: Mirror, slices: Mirror, ground: Ground) -> None:
+    def __init__(self, services: Mirror, slices: Mirror, ground: Ground, told: Told, listen: Listen) -> None:
         self._services, self._slices, self._ground = services, slices, ground
+        self._told, self._listen = told, listen
         self._listeners: dict[Key, dict[Target, _Listener]] = {}
         self.work: Worklist[Key] = Worklist(self._look, workers=1)
 
@@ -105,17 +114,37 @@ class _Proxy:
         wanted = self._wanted(key, self._services.get(*key))
         listeners = self._listeners.setdefault(key, {})
         for place in [place for place in listeners if not wanted.get(place)]:
-            _close(listeners.pop(place))
+            self._close(place, listeners.pop(place))
         for place, targets in wanted.items():
             if not targets:
                 continue
             if place not in listeners:
-                listener = _Listener(self._ground.reach)
-                listener.server = await asyncio.start_server(listener.serve, *place)
-                listeners[place] = listener
+                listeners[place] = await self._listening(key, place)
             listeners[place].targets = targets
         if not listeners:
             del self._listeners[key]
+
+    async def _listening(self, key: Key, place: Target) -> _Listener:
+        """Raises OSError for a port that somebody else has: it is tried again."""
+        listener = _Listener(self._ground.reach)
+        address, port = place
+        try:
+            listener.server = await self._listen(listener.serve, address, port)
+        except PermissionError:
+            listener.server = await self._listen(listener.serve, address, 0)
+            number: int = listener.server.sockets[0].getsockname()[1]
+            self._ground.relocate(address, port, number)
+            listener.relocated = True
+            self._tell(key, port_moved(address, port, number))
+        except OSError as error:
+            self._tell(key, port_taken(port, error.strerror or str(error)))
+            raise
+        return listener
+
+    def _tell(self, key: Key, sentence: str) -> None:
+        service = self._services.get(*key)
+        if service is not None:
+            self._told({"kind": "Service", "apiVersion": "v1", "metadata": service["metadata"]}, sentence)
 
     def _wanted(self, key: Key, service: Json | None) -> Mapping[Target, tuple[Target, ...]]:
         if service is None:
@@ -130,19 +159,31 @@ class _Proxy:
 
     def close(self) -> None:
         for listeners in self._listeners.values():
-            for listener in listeners.values():
-                _close(listener)
+            for place, listener in listeners.items():
+                self._close(place, listener)
+
+    def _close(self, place: Target, listener: _Listener) -> None:
+        if listener.server is not None:
+            listener.server.close()
+        if listener.relocated:
+            self._ground.relocate(*place, None)
 
 
-def _close(listener: _Listener) -> None:
-    if listener.server is not None:
-        listener.server.close()
+async def _listen(serve: Serve, address: str, port: int) -> asyncio.Server:
+    return await asyncio.start_server(serve, address, port)
 
 
 @asynccontextmanager
-async def proxying(services: Mirror, slices: Mirror, ground: Ground) -> AsyncIterator[None]:
+async def proxying(
+    services: Mirror,
+    slices: Mirror,
+    ground: Ground,
+    *,
+    told: Told = lambda service, sentence: None,
+    listen: Listen = _listen,
+) -> AsyncIterator[None]:
     """Services have their addresses while the block lasts."""
-    proxy = _Proxy(services, slices, ground)
+    proxy = _Proxy(services, slices, ground, told, listen)
     services.subscribe(proxy.service_changed)
     slices.subscribe(proxy.slice_changed)
     async with asyncio.TaskGroup() as group:

@@ -19,7 +19,18 @@ from localcluster.node.shared.records import RUN
 from localcluster.node.volumes import hostname_of
 from localcluster.quantities import quantity
 
-__all__ = ["RAY", "Cluster", "Private", "description", "environment", "hides", "marker", "mounts", "real_path"]
+__all__ = [
+    "RAY",
+    "Cluster",
+    "Private",
+    "confined",
+    "description",
+    "environment",
+    "hides",
+    "marker",
+    "mounts",
+    "real_path",
+]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -95,6 +106,14 @@ def description(place: Place, start: Start, cluster: Cluster, private: Private, 
         "memory": int(quantity(limits.get("memory") or 0)),
         "cpus": float(quantity(limits.get("cpu") or 0)),
     }
+
+
+def confined(command: Sequence[str], address: str) -> list[str]:
+    """A server that is not Python takes its port at all addresses, unless it is told better: Redis can be."""
+    words = list(command)
+    if words and words[0].rpartition("/")[2] == "redis-server" and "--bind" not in words:
+        words += ["--bind", address]
+    return words
 
 
 def environment(start: Start, cluster: Cluster, private: Private) -> dict[str, str]:

@@ -37,6 +37,8 @@ from localcluster.node.shared import described
 from localcluster.node.shared.described import Cluster, Private
 from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.installing import Tools, tools_into
+from localcluster.node.shared.limits import missing
+from localcluster.node.shared.machine import look
 from localcluster.node.shared.tables import MovedPorts, telling_names
 from localcluster.node.shared.texts import Surroundings, surroundings
 from localcluster.node.volumes import PodFiles, Source
@@ -104,8 +106,15 @@ class SharedGround:
         return self._plan
 
     def reach(self, address: str, port: int) -> tuple[str, int]:
-        """A head's GCS has another number than its pod says."""
+        """A head's GCS has another number than its pod says, and so have low ports of services."""
         return address, self._ports.find(address, port)
+
+    def relocate(self, address: str, port: int, number: int | None) -> None:
+        """Hooks look there, too."""
+        if number is None:
+            self._ports.forget(address, port)
+        else:
+            self._ports.move(address, port, number)
 
     async def settle(self, pod: Json, contents: Mapping[str, VolumeContents], folder: Path) -> Place:
         """An address and some folders."""
@@ -125,7 +134,8 @@ class SharedGround:
             self._addresses.give_back(address)
             raise
         self._starts[pod["metadata"]["uid"]] = 0
-        return Place(pod, address, _with_ray(pod, files, temporary / "ray"))
+        warnings = missing(pod, address, look(), self._cluster.run)
+        return Place(pod, address, _with_ray(pod, files, temporary / "ray"), warnings)
 
     def _temporary(self, address: str) -> Path:
         return self._short / str(int(IPv4Address(address)) - int(self._plan.pods[0]))
@@ -163,7 +173,8 @@ class SharedGround:
         directory = described.real_path(start.container.working_dir or start.image.home, every)
         if not Path(directory).is_dir() and not Path(directory).is_relative_to(self._cluster.run):
             directory = f"{private.own}/root{directory}"  # of the machine it is not made
-        return Launch(around.command(start.command), told, directory, str(start.log)), around
+        command = described.confined(around.command(start.command), place.address)
+        return Launch(command, told, directory, str(start.log)), around
 
     def _private(self, place: Place, start: Start) -> Private:
         temporary = self._temporary(place.address)

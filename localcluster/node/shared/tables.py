@@ -40,9 +40,15 @@ class MovedPorts:
         except (OSError, ValueError):
             return port
 
-    def forget(self, address: str) -> None:
-        """The pod that had the address is gone."""
-        for file in self.folder.glob(f"{address}-*"):
+    def move(self, address: str, port: int, number: int) -> None:
+        """From now on. Whoever reads meanwhile finds it as it was."""
+        unfinished = self.folder / f".{address}-{port}"
+        unfinished.write_text(str(number))
+        unfinished.replace(self.folder / f"{address}-{port}")
+
+    def forget(self, address: str, port: int | None = None) -> None:
+        """Whoever had the address, or only that port of it, is gone."""
+        for file in self.folder.glob(f"{address}-{'*' if port is None else port}"):
             file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,203 @@
+"""Around each container of a shared machine: nothing that it started outlives it, in whatever way it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from localcluster.node.interfaces import Exit, Fault
+from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
+from localcluster.node.shared.records import RUN
+
+ROOT = Path(__file__).parents[5]
+
+# A daemon as well hidden as can be: it forked twice, has a session of its own, no environment, no file and no folder.
+DAEMON = "(cd /; exec env -i setsid bash -c 'sleep 600 0<&- 1>&- 2>&- & echo $!' &)"
+
+
+def what(run: Path, script: str) -> Launch:
+    environment = {RUN: str(run), "PATH": os.environ["PATH"], "GREETING": "hello"}
+    return Launch(["bash", "-c", script], environment, str(run / "home"), str(run / "log"))
+
+
+def marker(run: Path) -> Mapping[str, str]:
+    return {RUN: str(run)}
+
+
+@asynccontextmanager
+async def a_container(run: Path, script: str) -> AsyncIterator[Launched]:
+    """It runs, and is killed at the end of the block. What it writes to `said` first is waited for by `first_words`."""
+    os.mkfifo(run / "said")
+    launched = await launch_supervised(what(run, script), marker(run))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(launched.watch())
+        try:
+            yield launched
+        finally:
+            launched.kill()
+            await launched.ended
+
+
+async def first_words(run: Path) -> list[int]:
+    """The numbers that the container wrote to `said`: it is up."""
+    words = await asyncio.to_thread((run / "said").read_text)
+    return [int(word) for word in words.split()]
+
+
+def has_ended(descriptor: int) -> bool:
+    """Of a pidfd, which is closed."""
+    ready, _, _ = select.select([descriptor], [], [], 0)
+    os.close(descriptor)
+    return bool(ready)
+
+
+async def test_output_goes_to_the_log_and_the_exit_code_is_told(tmp_path: Path) -> None:
+    """Also output to /dev/stdout, which must not cut the log off."""
+    launched = await launch_supervised(what(tmp_path, "echo one; echo two > /dev/stdout; echo 3 >&2; exit 3"), {})
+    await launched.watch()
+
+    assert await launched.ended == Exit(3, "Error")
+    assert (tmp_path / "log").read_text() == "one\ntwo\n3\n"
+
+
+async def test_much_output_of_a_container_that_ends_at_once_is_all_there(tmp_path: Path) -> None:
+    """More than a pipe holds: it ended before anybody read it."""
+    launched = await launch_supervised(what(tmp_path, "head -c 3000000 /dev/zero"), {})
+    await launched.watch()
+
+    assert (tmp_path / "log").stat().st_size == 3_000_000
+
+
+async def test_a_program_that_there_is_not_is_told_in_a_container_runtimes_words(tmp_path: Path) -> None:
+    """And nothing of the attempt stays."""
+    unknown = Launch(["no-such-program"], {RUN: str(tmp_path), "PATH": "/usr/bin:/bin"}, "/", str(tmp_path / "log"))
+
+    with pytest.raises(Fault) as told:
+        await launch_supervised(unknown, {})
+
+    assert told.value.reason == "StartError"
+    assert told.value.message == 'exec: "no-such-program": executable file not found in $PATH'
+
+
+@pytest.mark.spec("ray-side:S10-25")
+async def test_the_end_of_the_main_process_is_the_end_of_every_daemon(tmp_path: Path) -> None:
+    """No miss: whoever lost its parent became the supervisor's child."""
+    script = f"{{ {DAEMON}; setsid sleep 600 >&- & echo $!; }} > {tmp_path}/said; exec sleep 600"
+    async with a_container(tmp_path, script) as container:
+        daemons = [os.pidfd_open(pid) for pid in await first_words(tmp_path)]
+
+        container.ask_to_end()
+
+        assert await container.ended == Exit(128 + signal.SIGTERM, "Error")
+        assert [has_ended(one) for one in daemons] == [True, True]
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
+async def test_kill_reaches_what_ignores_term_and_all_its_daemons(tmp_path: Path) -> None:
+    """The end of a pod that does not hear."""
+    script = f"trap '' TERM; {{ {DAEMON}; }} > {tmp_path}/said; while :; do sleep 600; done"
+    async with a_container(tmp_path, script) as container:
+        [daemon] = [os.pidfd_open(pid) for pid in await first_words(tmp_path)]
+        container.ask_to_end()
+
+        container.kill()
+
+        assert await container.ended == Exit(137, "Error")
+        assert has_ended(daemon)
+
+
+async def test_orphans_are_reaped_while_the_container_runs(tmp_path: Path) -> None:
+    """Nobody else would: a zombie is what `ps` of a job shows, and what a limit of processes counts."""
+    script = f"(sleep 0 & echo $! > {tmp_path}/said) ; exec sleep 600"
+    async with a_container(tmp_path, script):
+        [orphan] = await first_words(tmp_path)
+
+        async with asyncio.timeout(10):
+            while Path(f"/proc/{orphan}").exists():  # noqa: ASYNC110, ASYNC240 - nothing tells of another's child
+                await asyncio.sleep(0.01)
+
+
+STARTER = f"""
+import asyncio, json, os, sys
+sys.path.append({str(ROOT)!r})
+from localcluster.node.launching import Launch, launch_supervised
+async def main():
+    what = Launch(**json.loads(sys.argv[1]))
+    await launch_supervised(what, {{}})
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.spec("ray-side:S10-25")
+async def test_a_starter_that_is_killed_takes_the_container_with_it(tmp_path: Path) -> None:
+    """`kill -9` of the local cluster: the kernel tells the supervisor, and that ends all below it."""
+    os.mkfifo(tmp_path / "said")
+    script = f"{{ {DAEMON}; echo $$; }} > {tmp_path}/said; trap '' TERM; while :; do sleep 600; done"
+    asked = json.dumps(asdict(what(tmp_path, script)))
+
+    starter = await asyncio.create_subprocess_exec(sys.executable, "-c", STARTER, asked)
+    pids = [os.pidfd_open(pid) for pid in await first_words(tmp_path)]
+    await starter.wait()
+
+    assert starter.returncode == -signal.SIGKILL
+    for one in pids:
+        assert await asyncio.to_thread(select.select, [one], [], [], 10) != ([], [], [])
+        os.close(one)
+
+
+# Commands in it ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_runs_with_the_containers_environment_and_in_its_folder(tmp_path: Path) -> None:
+    """An exec probe: its code and all of its output."""
+    async with a_container(tmp_path, "exec sleep 600") as container:
+        command = ["bash", "-c", "echo $GREETING; pwd; echo bad >&2; exit 5"]
+
+        code, output = await enter_supervised(container, command, marker(tmp_path), timeout_seconds=30)
+
+        assert (code, output.decode().split()) == (5, ["hello", str(tmp_path / "home"), "bad"])
+
+
+async def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    """Or each try of a probe would leave some more."""
+    async with a_container(tmp_path, "exec sleep 600") as container:
+        script = f"{{ {DAEMON}; echo $$; }} > {tmp_path}/said; trap '' TERM; while :; do sleep 600; done"
+        async with asyncio.TaskGroup() as group:
+            pids = group.create_task(first_words(tmp_path))
+            with pytest.raises(TimeoutError):
+                await enter_supervised(container, ["bash", "-c", script], marker(tmp_path), timeout_seconds=1)
+
+        started = [pid for pid in pids.result() if Path(f"/proc/{pid}/cmdline").exists()]  # noqa: ASYNC240
+        assert [pid for pid in started if Path(f"/proc/{pid}/cmdline").read_bytes()] == []  # noqa: ASYNC240
+        assert len(pids.result()) == 2
+
+
+async def test_what_a_command_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
+    """It would be nobody's: the container's supervisor knows nothing of it."""
+    async with a_container(tmp_path, "exec sleep 600") as container:
+        command = ["bash", "-c", "setsid sleep 600 >&- 2>&- & echo $!"]
+
+        code, output = await enter_supervised(container, command, marker(tmp_path), timeout_seconds=30)
+
+        assert code == 0
+        assert not Path(f"/proc/{int(output)}/cwd").is_symlink()  # noqa: ASYNC240
+
+
+async def test_nothing_is_run_in_a_container_that_has_ended(tmp_path: Path) -> None:
+    """It is told in a sentence, as of a container in namespaces."""
+    launched = await launch_supervised(what(tmp_path, "true"), {})
+    await launched.watch()
+
+    with pytest.raises(Fault, match="does not run"):
+        await enter_supervised(launched, ["true"], {}, timeout_seconds=30)
