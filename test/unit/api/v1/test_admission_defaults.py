@@ -54,6 +54,26 @@ def recorded(object_: Mapping[str, Any]) -> Any:
     return json.loads(object_["metadata"].get("annotations", {}).get(RECORD, "{}"))
 
 
+@pytest.mark.spec("admission:D13")
+@pytest.mark.parametrize("kind", sorted(CLUSTER_PATHS))
+def test_what_the_schema_fills_in_the_webhook_leaves_to_it(kind: str) -> None:
+    """Also where every default of ours is on: the CRD's are the API server's to write."""
+    given = good(kind)
+    for group in cluster(given)["workerGroupSpecs"]:
+        for field in ("replicas", "minReplicas", "maxReplicas", "numOfHosts", "priority"):
+            group.pop(field, None)
+
+    filled = made(given, context=replace(CONTEXT, admission=ALL))
+
+    groups = cluster(filled)["workerGroupSpecs"]
+    assert [sorted({"replicas", "maxReplicas", "numOfHosts", "priority"} & group.keys()) for group in groups] == [
+        [] for _ in groups
+    ]
+    assert {"backoffLimit", "ttlSecondsAfterFinished", "submissionMode"} & (
+        filled["spec"].keys() - given["spec"].keys()
+    ) == set()
+
+
 @pytest.mark.spec("admission:D01", "admission:D12")
 @pytest.mark.parametrize("kind", sorted(CLUSTER_PATHS))
 def test_an_unset_version_is_that_of_the_head_image_and_recorded_as_a_default(kind: str) -> None:

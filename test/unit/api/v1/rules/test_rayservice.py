@@ -39,6 +39,14 @@ def shifting(**options: Any) -> Changes:
     }
 
 
+def claims(at: int, rows: list[tuple[Any, ...]]) -> list[Any]:
+    """Each row claims its rule, which stands at that place; one of a cluster claims V2, by which it is asked here."""
+    return [
+        pytest.param(*row, marks=pytest.mark.spec(f"admission:{row[at] if row[at][0] == 'V' else 'V2'}"))
+        for row in rows
+    ]
+
+
 def denial(service: dict[str, Any], context: Context = OPEN) -> Finding:
     found = first_denial(ENFORCED, service, None, context)
     assert found is not None
@@ -63,7 +71,7 @@ def test_good_services_pass(service: dict[str, Any]) -> None:
     assert list(all_findings(ENFORCED, service, None, OPEN)) == []
 
 
-@pytest.mark.spec("rayservice:E02")
+@pytest.mark.spec("rayservice:E02", "admission:M5", "admission:M6")
 @pytest.mark.parametrize(
     ("name", "words"), [("a" * 48, "no more than 47 characters"), ("1a", "valid DNS1035 label"), ("A", "DNS1035")]
 )
@@ -75,6 +83,7 @@ def test_names_leave_room_for_the_clusters_suffix(name: str, words: str) -> None
     assert found.reason == "InvalidRayServiceMetadata"
 
 
+@pytest.mark.spec("admission:M8", "admission:M9", "admission:M10")
 @pytest.mark.parametrize(
     ("value", "rule", "words"),
     [
@@ -118,13 +127,24 @@ NAMED = {"headService": {"metadata": {"name": "mine"}}}
 @pytest.mark.spec("rayservice:E05")
 @pytest.mark.parametrize(
     ("changes", "rule", "words"),
-    [
-        ({"rayClusterConfig": {"headGroupSpec": HEAD, **AUTH}}, "V1", "K8s token auth is not supported for RayService"),
-        ({"rayClusterConfig": {"headGroupSpec": {**HEAD, **NAMED}}}, "V3", "headService.metadata.name should not be"),
-        ({"upgradeStrategy": {"type": "Recreate"}}, "V4", "Recreate is invalid, valid options are NewCluster"),
-        ({"rayClusterDeletionDelaySeconds": -1}, "V5", "non-negative, got -1"),
-        ({"rayClusterConfig": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}, "C1", "container"),
-    ],
+    claims(
+        1,
+        [
+            (
+                {"rayClusterConfig": {"headGroupSpec": HEAD, **AUTH}},
+                "V1",
+                "K8s token auth is not supported for RayService",
+            ),
+            (
+                {"rayClusterConfig": {"headGroupSpec": {**HEAD, **NAMED}}},
+                "V3",
+                "headService.metadata.name should not be",
+            ),
+            ({"upgradeStrategy": {"type": "Recreate"}}, "V4", "Recreate is invalid, valid options are NewCluster"),
+            ({"rayClusterDeletionDelaySeconds": -1}, "V5", "non-negative, got -1"),
+            ({"rayClusterConfig": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}, "C1", "container"),
+        ],
+    ),
 )
 def test_a_spec_that_cannot_run_is_refused(changes: Changes, rule: str, words: str) -> None:
     found = denial(a_service(changes))
@@ -138,18 +158,21 @@ def test_a_spec_that_cannot_run_is_refused(changes: Changes, rule: str, words: s
 @pytest.mark.spec("rayservice:E59")
 @pytest.mark.parametrize(
     ("changes", "rule"),
-    [
-        ({**shifting(), "rayClusterConfig": {"headGroupSpec": HEAD}}, "V6"),
-        ({**shifting(), "upgradeStrategy": {"type": "NewClusterWithIncrementalUpgrade"}}, "V7"),
-        (shifting(maxSurgePercent=101), "V8"),
-        (shifting(maxSurgePercent=-1), "V8"),
-        (shifting(stepSizePercent=None), "V9"),
-        (shifting(stepSizePercent=101), "V9"),
-        (shifting(stepSizePercent=51), "V10"),
-        (shifting(intervalSeconds=0), "V11"),
-        (shifting(intervalSeconds=None), "V11"),
-        (shifting(gatewayClassName=""), "V12"),
-    ],
+    claims(
+        1,
+        [
+            ({**shifting(), "rayClusterConfig": {"headGroupSpec": HEAD}}, "V6"),
+            ({**shifting(), "upgradeStrategy": {"type": "NewClusterWithIncrementalUpgrade"}}, "V7"),
+            (shifting(maxSurgePercent=101), "V8"),
+            (shifting(maxSurgePercent=-1), "V8"),
+            (shifting(stepSizePercent=None), "V9"),
+            (shifting(stepSizePercent=101), "V9"),
+            (shifting(stepSizePercent=51), "V10"),
+            (shifting(intervalSeconds=0), "V11"),
+            (shifting(intervalSeconds=None), "V11"),
+            (shifting(gatewayClassName=""), "V12"),
+        ],
+    ),
 )
 def test_an_incremental_upgrade_needs_its_options(changes: Changes, rule: str) -> None:
     """And nothing of it is looked at while the gate is off: the type passes, whatever stands beside it."""
@@ -157,6 +180,15 @@ def test_an_incremental_upgrade_needs_its_options(changes: Changes, rule: str) -
 
     assert denial(service).rule == rule
     assert first_denial(ENFORCED, service, None, SHUT) is None
+
+
+@pytest.mark.spec("admission:AC-23")
+def test_a_surge_that_nobody_set_is_the_whole() -> None:
+    """The schema fills in 100; offline nobody does."""
+    whole, more = (a_service(shifting(maxSurgePercent=None, stepSizePercent=step)) for step in (100, 101))
+
+    assert first_denial(ENFORCED, whole, None, OPEN) is None
+    assert denial(more).rule == "V9"
 
 
 def test_rules_about_metadata_come_first() -> None:

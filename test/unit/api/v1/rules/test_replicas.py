@@ -128,7 +128,7 @@ def test_workers_that_kubelet_restarts_under_autoscaler_v1_are_told_of_once_in_e
     assert found((*enforced, *RULES), good(kind, unsaid)) == []
 
 
-@pytest.mark.spec("admission:RP09", "admission:AC-26")
+@pytest.mark.spec("admission:RP09", "admission:AC-26", "admission:MV05")
 @pytest.mark.parametrize(
     ("version", "env", "warned"),
     [("2.47.0", "", True), ("2.46.9", "", False), ("2.47.0", "0", False), (GONE, "", True)],
