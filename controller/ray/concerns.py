@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from api.meta import Condition, Json, Ref, condition, controller_of, format_time
 from api.v1 import wire
-from api.v1.rules.families import RULES_BY_KIND
-from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
 from controller.runtime.plan import Announcement
 
@@ -32,6 +30,9 @@ def concern_of(kind: str, object_: Mapping[str, Any], context: Context) -> str:
 
     What one of our own kinds made is not its user's writing: of its parent they were told.
     """
+    from api.v1.rules.families import RULES_BY_KIND  # two megabytes, and an operator may have nothing to judge yet
+    from api.v1.rules.judging import judge
+
     owner = controller_of(object_["metadata"])
     if owner is not None and owner["apiVersion"].startswith(f"{wire.GROUP}/"):
         return ""

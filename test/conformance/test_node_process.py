@@ -62,7 +62,6 @@ async def test_many_pods_live_by_the_table_in_a_binding_and_few_patches_each(clu
     waiting = len((await cluster.get("/api/v1/pods", fieldSelector="spec.nodeName=")).ok()["items"])
 
     async with (
-        cluster.watch(cluster.path("pods")) as events,
         a_node(cluster, node, f"--table={table}", "--eager-probes") as wrote,
         asyncio.TaskGroup() as group,
     ):
@@ -74,13 +73,15 @@ async def test_many_pods_live_by_the_table_in_a_binding_and_few_patches_each(clu
         ended: set[str] = set()
         ready: set[str] = set()
         while not ended or len(ready | ended) < PODS:
-            _, pod = await events.next()
-            name = pod["metadata"]["name"]
-            if pod.get("status", {}).get("phase") == "Succeeded":
-                ended.add(name)
-            elif is_ready(pod):
-                assert pod["spec"]["nodeName"] == node
-                ready.add(name)
+            async with cluster.watch(cluster.path("pods")) as events:  # closed when it is read too slowly
+                while (not ended or len(ready | ended) < PODS) and (line := await events.line()):
+                    pod = json.loads(line)["object"]
+                    name = pod["metadata"]["name"]
+                    if pod.get("status", {}).get("phase") == "Succeeded":
+                        ended.add(name)
+                    elif is_ready(pod):
+                        assert pod["spec"]["nodeName"] == node
+                        ready.add(name)
 
     assert ended == {"p0"}
     assert PODS <= wrote["PATCH pods/status"] <= 4 * PODS
