@@ -46,7 +46,13 @@ def test_the_demo_ends_with_zero_and_the_output_of_its_job(home: Path) -> None:
 
 
 # What is chosen out is about namespaces.
+OF_A_CELL = (
+    "not owner_died_before and "  # a cell's own start
+    "not machine_of_its_own and "  # a host name, PID 1, a /tmp, files that cannot be changed: there are none here
+    "not where_the_pod_wants_them"  # a shell finds nothing at a mount path but what its own text names
+)
 FILES = [
+    pytest.param("test_pods.py", OF_A_CELL, id="pods"),
     pytest.param("test_ray.py", "", id="ray"),
     pytest.param("test_cluster_lives.py", "", id="cluster lives"),
     pytest.param("test_serve.py", "", id="serve"),
