@@ -27,9 +27,16 @@ class _Spec(Struct, rename="camel", omit_defaults=True):
     containers: list[_Container] | None = None
 
 
+class _State(Struct, omit_defaults=True):
+    """Since when a container runs is not read."""
+
+    waiting: Whole = UNSET
+    terminated: Whole = UNSET
+
+
 class _ContainerStatus(Struct, rename="camel", omit_defaults=True):
     name: str
-    state: Whole = UNSET
+    state: _State | None = None
     restart_count: int = 0
 
 

@@ -108,7 +108,8 @@ def watched(value: Any, read: set[str], path: str) -> Any:
 def look_at_cluster_pod(pod: Json) -> object:
     view = ClusterPodView.of(pod)
     ready = view.ready or {}
-    stopped = [(one["name"], one.get("state"), one.get("restartCount")) for one in view.statuses]
+    states = [(one["name"], one.get("state") or {}) for one in view.statuses]
+    stopped = [(name, state.get("waiting"), state.get("terminated")) for name, state in states]
     about = (view.name, view.uid, view.node_type, view.group, view.phase, view.deleting, view.slot, view.ticket)
     health = (view.is_ready, view.runs_well, view.terminated, view.ip, view.restart_policy, view.ray_container)
     return about, health, stopped, (ready.get("status"), ready.get("reason"), ready.get("message")), view.annotations
@@ -148,8 +149,18 @@ KEPT = {
     *(f".status.{name}" for name in ("phase", "podIP", "conditions", "containerStatuses")),
     *(f".status.conditions.{name}" for name in ("type", "status", "reason", "message")),
     *(f".status.containerStatuses.{name}" for name in ("name", "state", "restartCount")),
-    ".status.containerStatuses.state.terminated",
+    *(f".status.containerStatuses.state.{name}" for name in ("waiting", "terminated")),
 }
+
+
+def test_that_a_container_runs_says_its_pod_and_how_it_stopped_its_state() -> None:
+    """Since when it runs is nobody's concern; as much as that is kept of a pod that does."""
+    [status] = POD["status"]["containerStatuses"]
+    runs = status | {"state": {"running": {"startedAt": "2026-01-01T00:00:02Z"}}}
+
+    kept = recorded(POD | {"status": POD["status"] | {"containerStatuses": [runs]}}).object()
+
+    assert kept["status"]["containerStatuses"] == [{"name": "ray-head", "state": {}, "restartCount": 3}]
 
 
 def test_most_of_a_pod_is_left_out() -> None:
