@@ -202,14 +202,14 @@ def _to_pods(sent: Mapping[str, float], writes: Sequence[Audited]) -> list[float
 async def _all_ready(wire: Wire, names: Sequence[str]) -> dict[str, float]:
     """Create them at their rate, wait until they are ready; when each was sent."""
     sent: dict[str, float] = {}
-    async with wire.watch(wire.path("rayclusters.ray.io")) as events, asyncio.timeout(PATIENCE):
-        events.seconds = PATIENCE
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_creating(wire, names, sent))
-            waiting = set(names)
-            while waiting:
-                if (name := _ready_name(await events.line())) is not None:
-                    waiting.discard(name)
+    waiting = set(names)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        group.create_task(_creating(wire, names, sent))
+        while waiting:  # a server closes a watch that is read too slowly; opened again, it begins with what is there
+            async with wire.watch(wire.path("rayclusters.ray.io")) as events:
+                events.seconds = PATIENCE
+                while waiting and (line := await events.line()):
+                    waiting.discard(_ready_name(line))
     return sent
 
 
@@ -248,11 +248,9 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def _ready_name(line: bytes) -> str | None:
-    if not line:
-        raise EOFError("the watch of RayClusters has ended")
+def _ready_name(line: bytes) -> str:
     cluster = _decode(line).object
-    return cluster.metadata.name if cluster.status.state == "ready" else None
+    return cluster.metadata.name if cluster.status.state == "ready" else ""
 
 
 # The processes -----------------------------------------------------------------------------------------------------
