@@ -6,7 +6,7 @@ the collector's sight once the caches have loaded. They still go when nobody ref
 frozen objects would stay, and the caches hold none.
 
 Nor does it look at the young ones every 700, as it does where nobody asked: the answer to one write is some hundred,
-and all of them go by themselves. That took an eighth of the processor's time while RayClusters came up.
+and all of them go by themselves. That took a twelfth of the processor's time while RayClusters came up.
 """
 
 from __future__ import annotations
