@@ -134,6 +134,7 @@ from localcluster.node.launching import Launch, launch_supervised
 async def main():
     what = Launch(**json.loads(sys.argv[1]))
     await launch_supervised(what, {{}})
+    sys.stdin.readline()
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
@@ -146,9 +147,9 @@ async def test_a_starter_that_is_killed_takes_the_container_with_it(tmp_path: Pa
     script = f"{{ {DAEMON}; echo $$; }} > {tmp_path}/said; trap '' TERM; while :; do sleep 600; done"
     asked = json.dumps(asdict(what(tmp_path, script)))
 
-    starter = await asyncio.create_subprocess_exec(sys.executable, "-c", STARTER, asked)
+    starter = await asyncio.create_subprocess_exec(sys.executable, "-c", STARTER, asked, stdin=asyncio.subprocess.PIPE)
     pids = [os.pidfd_open(pid) for pid in await first_words(tmp_path)]
-    await starter.wait()
+    await starter.communicate(b"\n")
 
     assert starter.returncode == -signal.SIGKILL
     for one in pids:
