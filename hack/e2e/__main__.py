@@ -41,13 +41,13 @@ def grouped(suites: Sequence[str], provider: str) -> Mapping[str, list[str]]:
 
 def main(suites: Sequence[str]) -> int:
     """Until all runs have ended; 0 if all are green."""
+    if not suites:
+        print("no folders were given; `make e2e` has them all", file=sys.stderr)
+        return 2
     try:
         groups = grouped(suites, choose(os.environ))
     except NoCluster as refused:
         print(refused, file=sys.stderr)
-        return 2
-    if not groups:
-        print("no folders were given; `make e2e` has them all", file=sys.stderr)
         return 2
     return asyncio.run(all_of(groups))
 
