@@ -49,7 +49,8 @@ class Inside:
         self.preload: list[Path] = said.preload
         self.images: Path = said.images
         self.account: str = said.account
-        self.addresses: AddressPlan = IN_A_CELL if said.block is None else shared_machine(said.block)
+        self.shared: bool = said.block is not None
+        self.addresses: AddressPlan = shared_machine(said.block) if self.shared else IN_A_CELL
         self.token = (self.directory / "token").read_text().strip()
 
 
@@ -88,10 +89,10 @@ async def serve(inside: Inside, *, faults: Faults | None = None) -> None:
                 chance=chance,
                 token=inside.token,
                 addresses=inside.addresses,
-                port=PORT if inside.addresses is IN_A_CELL else 0,  # others of the machine may have it
+                port=0 if inside.shared else PORT,  # others of the machine may have it
                 faults=faults,
                 authority=own.authority,
-                tokens=inside.addresses is not IN_A_CELL and inside.node == "processes",
+                tokens=inside.shared and inside.node == "processes",
             )
         )
         tls = tls_of(own, directory)
@@ -169,7 +170,7 @@ async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[tuple[Ru
     from localcluster.node.processes import OpenGround, process_runtime
 
     ground: OpenGround = in_namespaces
-    if inside.addresses is not IN_A_CELL:
+    if inside.shared:
         from localcluster.node.shared.ground import SharedMachine
 
         ground = SharedMachine(inside.addresses).opened

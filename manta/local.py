@@ -22,6 +22,7 @@ from typing import Any
 from localcluster.addresses import IN_A_CELL, shared_machine
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
+from localcluster.node.shared.records import TABLE
 from manta.api import Api, connected
 from manta.folder import clear_away, held, new_folder
 from manta.gates import OPENED
@@ -33,7 +34,6 @@ START_SECONDS = 60.0
 CLUSTER = ("localcluster.inside",)  # the module that is the local cluster
 LOOK_SECONDS = 0.02  # between two looks for a file that another process makes
 HEALTH_PORT, WEBHOOK_PORT = 8082, 9443
-TABLE = "names.json"  # of the names of services, in the run's folder: localcluster/node/shared/ground.py
 ACCOUNT = ("kube-system", "manta-operator")  # who the operator is, so that its webhooks need not judge it
 
 # Bad objects are refused at once, as with an installed operator. It and the API server share a loopback, so the
@@ -71,10 +71,14 @@ class NotStarted(Exception):
 class Level:
     """How a cluster is kept from the machine, and where its own programs listen; `block`: see addresses.py."""
 
-    isolation: Isolation = "cell"
     block: int | None = None
     health_port: int = HEALTH_PORT
     webhook_port: int = WEBHOOK_PORT
+
+    @property
+    def isolation(self) -> Isolation:
+        """What it is called."""
+        return "cell" if self.block is None else "shared-host"
 
     @property
     def host(self) -> str:
@@ -216,7 +220,7 @@ async def started(
 def on_the_machine(block: int) -> Level:
     """The level of a run that has that block."""
     host = shared_machine(block).host
-    return Level("shared-host", block, a_port(host, HEALTH_PORT), a_port(host, WEBHOOK_PORT))
+    return Level(block, a_port(host, HEALTH_PORT), a_port(host, WEBHOOK_PORT))
 
 
 async def until_ready(cell: Cell, directory: Path, log_lines: int, level: Level) -> None:

@@ -10,12 +10,29 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-__all__ = ["NOT_STARTED", "execute", "exit_code_of", "go_to", "redirect"]
+__all__ = ["NOT_STARTED", "execute", "exit_code_of", "go_to", "hindered", "hindrance", "open_log", "redirect"]
 
 NOT_STARTED: Final = 128
 _FILES: Final = 1048576  # open files at most, where the machine allows as many: what container runtimes give
+
+
+def open_log(path: str) -> int:
+    """A descriptor that appends to a container's log, and is closed by an exec. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+def hindrance(reading: int) -> str:
+    """Waits until the program at the other end of the pipe runs, which closes it; what `hindered` told of it, or ""."""
+    with os.fdopen(reading, "rb") as report:
+        return report.read().decode(errors="replace")
+
+
+def hindered(report: int, error: OSError) -> NoReturn:
+    """This process does not become the program: it tells why, and ends."""
+    os.write(report, str(error if error.filename else error.strerror).encode())
+    os._exit(NOT_STARTED)
 
 
 def redirect(output: int, errors: int) -> None:
@@ -32,7 +49,7 @@ def go_to(directory: str) -> None:
     os.chdir(directory)
 
 
-def execute(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Become the program. Only returns by raising OSError, in the words of a container runtime."""
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
         signal.signal(ignored, signal.SIG_DFL)

@@ -21,7 +21,7 @@ import sys
 from typing import Any, Final, NoReturn, TypeAlias
 
 from localcluster.node import kernel
-from localcluster.node.becoming import NOT_STARTED, execute, exit_code_of, go_to, redirect
+from localcluster.node.becoming import execute, exit_code_of, go_to, hindered, hindrance, open_log, redirect
 from localcluster.node.rootfs import Mount, enter_root
 
 __all__ = ["main"]
@@ -105,7 +105,7 @@ def _run() -> int:
     reading, writing = os.pipe()
     output, its_output = os.pipe()  # not the log itself: `> /dev/stdout` would cut that off
     try:
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        log = open_log(asked["log"])
         for descriptor in asked["namespaces"]:
             kernel.setns(descriptor)
             os.close(descriptor)
@@ -119,8 +119,7 @@ def _run() -> int:
         _become(asked, writing, its_output)
     os.close(writing)
     os.close(its_output)
-    with os.fdopen(reading, "rb") as report:
-        problem = report.read().decode(errors="replace")  # ends when the program runs, or with what hindered it
+    problem = hindrance(reading)
     if problem:
         os.waitpid(child, 0)
         _say(error=problem)
@@ -152,8 +151,7 @@ def _become(asked: Json, report: int, output: int) -> NoReturn:
         go_to(asked["directory"])
         execute(asked["command"], asked["environment"])
     except OSError as error:
-        os.write(report, str(error if error.filename else error.strerror).encode())
-    os._exit(NOT_STARTED)
+        hindered(report, error)
 
 
 # enter -------------------------------------------------------------------------------------------------------------

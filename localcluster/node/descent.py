@@ -13,9 +13,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["below", "end_all_below"]
+__all__ = ["below", "end_all_below", "stat_of"]
 
 LOOK_SECONDS: Final = 0.005
+
+
+def stat_of(pid: int) -> list[str]:
+    """What /proc says after the name: state, parent, group, session, terminal, ... Raises OSError."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def below(pid: int) -> list[int]:
@@ -23,7 +28,7 @@ def below(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            state, parent, *_ = (process / "stat").read_text().rpartition(")")[2].split()
+            state, parent, *_ = stat_of(int(process.name))
         except OSError:
             continue  # it ended meanwhile
         if state not in "ZX":

@@ -28,6 +28,7 @@ from localcluster.node import wget
 from localcluster.node.interfaces import Fault
 from localcluster.node.references import parse, ray_tag
 from localcluster.node.shared.installing import hook_into
+from localcluster.node.whole import written
 
 __all__ = ["Environment", "Image", "Images", "serving_images"]
 
@@ -219,8 +220,8 @@ class Images:
         (self.folder / "bin").mkdir(parents=True, exist_ok=True)
         script = Path(wget.__file__).read_text()
         python = getattr(sys, "_base_executable", sys.executable)  # containers do not see the environment we run in
-        _written(self.folder / "bin" / "wget", f"#!{python} -IS\n{script}", 0o755)
-        _written(self.folder / "profile", "# The image's environment holds for login shells, too.\n", 0o644)
+        written(self.folder / "bin" / "wget", f"#!{python} -IS\n{script}", 0o755)
+        written(self.folder / "profile", "# The image's environment holds for login shells, too.\n")
         for done in self.folder.glob(f"*/{DONE}"):
             hook_into(done.parent)
 
@@ -229,16 +230,6 @@ def default_config(environ: Mapping[str, str]) -> Path:
     """Where the user says what other images are."""
     base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "/").expanduser() / ".config")
     return Path(base) / "manta" / "images.toml"
-
-
-def _written(path: Path, text: str, mode: int) -> None:
-    """At once or not at all: other processes write the same."""
-    if path.exists() and path.read_text() == text:
-        return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.chmod(mode)
-    unfinished.replace(path)
 
 
 # Making ------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import aiohttp
 from localcluster.httpapi import HttpApi
 from localcluster.node import kernel
 from localcluster.node.cell import Cell, Program
+from localcluster.node.descent import below
 from manta.local import Level, started
 
 __all__ = [
@@ -180,17 +181,7 @@ async def created(path: Path) -> None:
 
 def descendants(pid: int) -> list[int]:
     """The processes below that one, itself included."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after_name = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        parents.setdefault(int(after_name[1]), []).append(int(stat.parent.name))
-    found = [pid]
-    for one in found:
-        found += parents.get(one, [])
-    return found
+    return [pid, *below(pid)]
 
 
 class Traces:

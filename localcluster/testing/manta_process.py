@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcluster.node import kernel
+from localcluster.node.descent import stat_of
 from localcluster.testing.celled import Traces, descendants
 
 __all__ = ["NETWORK_TOOLS", "ROOT", "SAMPLES", "Manta", "left", "manta", "next_start_works", "scripted", "without"]
@@ -92,7 +93,7 @@ def command_line(pid: int) -> str:
 
 def parent(pid: int) -> int:
     """Of a process that lives."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return int(stat_of(pid)[1])
 
 
 async def appeared(folder: Path, look: Callable[[], list[Path]]) -> list[Path]:

@@ -9,7 +9,7 @@ multiprocessing below TMPDIR, and a socket's path ends at 107 bytes (S10-18). So
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -29,7 +29,6 @@ __all__ = [
     "hides",
     "marker",
     "mounts",
-    "real_path",
 ]
 
 Json: TypeAlias = dict[str, Any]
@@ -81,14 +80,6 @@ def hides(target: str, needed: Sequence[str]) -> bool:
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
-
-
-def real_path(path: str, every: Iterable[Mount]) -> str:
-    """Where that is on the machine; `every` as `mounts` gives them."""
-    for one in every:
-        if _is_below(path, one.target):
-            return one.source + path[len(one.target) :]
-    return path
 
 
 def description(place: Place, start: Start, cluster: Cluster, private: Private, every: Sequence[Mount]) -> Json:

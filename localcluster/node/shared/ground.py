@@ -35,10 +35,12 @@ from localcluster.node.network import Addresses
 from localcluster.node.rootfs import Mount
 from localcluster.node.shared import described
 from localcluster.node.shared.described import Cluster, Private
+from localcluster.node.shared.hook.mounts import real_path
 from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.installing import Tools, tools_into
 from localcluster.node.shared.limits import missing
 from localcluster.node.shared.machine import look
+from localcluster.node.shared.records import POINTER, TABLE
 from localcluster.node.shared.tables import MovedPorts, telling_names
 from localcluster.node.shared.texts import Surroundings, surroundings
 from localcluster.node.volumes import PodFiles, Source
@@ -50,7 +52,6 @@ Json: TypeAlias = dict[str, Any]
 LONGEST: Final = 39  # bytes of a pod's short folder; "/ray" and then 64 of a socket's path follow (S10-18)
 LARGEST_POD: Final = "32767"  # the highest number of an address in a block
 SHORT: Final = Path("/tmp")  # noqa: S108 - for a link with a name that nobody can guess
-POINTER: Final = "short"
 
 
 class SharedMachine:
@@ -66,7 +67,7 @@ class SharedMachine:
 
 @asynccontextmanager
 async def _opened(addresses: AddressPlan, run: Path, services: Mirror, slices: Mirror) -> AsyncIterator[SharedGround]:
-    table = run / "names.json"
+    table = run / TABLE
     short = _short(run)
     try:
         async with telling_names(table, services, slices):
@@ -164,13 +165,14 @@ class SharedGround:
         about = described.description(place, start, self._cluster, private, every)
         file = start.own / "pod.json"
         file.write_text(json.dumps(about))
-        around = surroundings(Pod(about))
+        pod = Pod(about)
+        around = surroundings(pod)
         told = described.environment(
             replace(start, environment=around.environment(start.environment)), self._cluster, private
         )
         told = self._tools.environment(told, file)
         (start.own / "home" / ".bash_profile").write_text(self._tools.login(told))
-        directory = described.real_path(start.container.working_dir or start.image.home, every)
+        directory = real_path(pod, start.container.working_dir or start.image.home)
         if not Path(directory).is_dir() and not Path(directory).is_relative_to(self._cluster.run):
             directory = f"{private.own}/root{directory}"  # of the machine it is not made
         command = described.confined(around.command(start.command), place.address)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from localcluster.node.shared.hook import FAILED, POD
+from localcluster.node.whole import written
 
 __all__ = ["Tools", "hook_into", "tools_into"]
 
@@ -65,7 +66,7 @@ finally:
 def hook_into(environment: Path) -> None:
     """A virtual environment has the hook from now on; one that has it already is left as it is."""
     for packages in environment.glob("lib/python3.*/site-packages"):
-        _written(packages / PTH, _activation())
+        written(packages / PTH, _activation())
 
 
 def _activation() -> str:
@@ -95,7 +96,7 @@ def tools_into(folder: Path) -> Tools:
     """Write `bin` and `python` below the folder, for the pods of one run."""
     for name in ("bin", "python"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _written(folder / "python" / "sitecustomize.py", _SITECUSTOMIZE.format(activate=_activation().rstrip()))
+    written(folder / "python" / "sitecustomize.py", _SITECUSTOMIZE.format(activate=_activation().rstrip()))
     python = getattr(sys, "_base_executable", sys.executable)
     stand_in = (
         f"#!{python} -IS\n"
@@ -103,15 +104,5 @@ def tools_into(folder: Path) -> Tools:
         "from localcluster.node.shared.standin import main\nsys.exit(main(sys.argv))\n"
     )
     for name in ("wget", *(one for one in STAND_INS if shutil.which(one))):
-        _written(folder / "bin" / name, stand_in, 0o755)
+        written(folder / "bin" / name, stand_in, 0o755)
     return Tools(folder)
-
-
-def _written(path: Path, text: str, mode: int = 0o644) -> None:
-    """At once or not at all: other processes write the same."""
-    if path.exists() and path.read_text() == text:
-        return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.chmod(mode)
-    unfinished.replace(path)

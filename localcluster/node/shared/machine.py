@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from localcluster.node.shared.hook.ports import listening
 from localcluster.node.shared.limits import Machine
 
 __all__ = ["look", "lowest_port", "taken_everywhere"]
 
 _MAY_BIND: Final = 1 << 10  # CAP_NET_BIND_SERVICE
-_LISTENS: Final = "0A"
 
 
 def look() -> Machine:
@@ -34,13 +34,7 @@ def lowest_port() -> int:
 
 def taken_everywhere() -> Iterator[int]:
     """Ports on which somebody listens at all addresses."""
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = Path("/proc/net", name).read_text().splitlines()[1:]
-        except OSError:
-            continue  # a machine without IPv6
-        for line in lines:
-            _, local, _, state, *_ = line.split()
-            address, _, port = local.partition(":")
-            if state == _LISTENS and not address.strip("0"):
-                yield int(port, 16)
+    for where in listening():
+        address, _, port = where.partition(":")
+        if not address.strip("0"):
+            yield int(port, 16)

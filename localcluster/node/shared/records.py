@@ -2,6 +2,8 @@
 
     MANTA_RUN=FOLDER       in the environment of every container, and of the supervisor around it
     FOLDER/sessions/PID    a session that a supervisor or a container leads: what it takes to know it again
+    FOLDER/short           the link in /tmp that leads to the pods' short folders, where there is one (ground.py)
+    FOLDER/names.json      the table of names (tables.py), which the operator reads, too
 
 The standard library alone: supervisor.py writes it.
 """
@@ -12,10 +14,14 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["RUN", "Session", "forget_session", "forks", "record_session", "sessions", "started_at"]
+from localcluster.node.descent import stat_of
+
+__all__ = ["POINTER", "RUN", "TABLE", "Session", "forget_session", "forks", "record_session", "sessions", "started_at"]
 
 RUN: Final = "MANTA_RUN"
-_START_FIELD: Final = 19  # of what follows the name in /proc/PID/stat: when the process began, in ticks since the boot
+POINTER: Final = "short"
+TABLE: Final = "names.json"
+_START_FIELD: Final = 19  # of `stat_of`: when the process began, in ticks since the boot
 
 
 class Session(NamedTuple):
@@ -56,7 +62,7 @@ def sessions(run: Path) -> list[Session]:
 
 def started_at(pid: int) -> int:
     """Raises OSError when there is no such process."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_FIELD])
+    return int(stat_of(pid)[_START_FIELD])
 
 
 def forks() -> int:

@@ -23,7 +23,16 @@ import sys
 from typing import Any, Final, NoReturn, TypeAlias
 
 from localcluster.node import kernel
-from localcluster.node.becoming import NOT_STARTED, execute, exit_code_of, go_to, redirect
+from localcluster.node.becoming import (
+    NOT_STARTED,
+    execute,
+    exit_code_of,
+    go_to,
+    hindered,
+    hindrance,
+    open_log,
+    redirect,
+)
 from localcluster.node.descent import end_all_below
 from localcluster.node.shared.records import RUN, forget_session, record_session
 
@@ -59,7 +68,7 @@ def _run() -> int:
     reading, writing = os.pipe()
     output, its_output = os.pipe()  # not the log itself: `> /dev/stdout` would cut that off
     try:
-        log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        log = open_log(asked["log"])
         record_session(run)
     except OSError as error:
         _say(error=str(error))
@@ -71,8 +80,7 @@ def _run() -> int:
         _become(asked, writing, its_output)
     os.close(writing)
     os.close(its_output)
-    with os.fdopen(reading, "rb") as report:
-        problem = report.read().decode(errors="replace")  # ends when the program runs, or with what hindered it
+    problem = hindrance(reading)
     if problem:
         _say(error=problem)
     else:
@@ -99,8 +107,7 @@ def _become(asked: Json, report: int, output: int) -> NoReturn:
         go_to(asked["directory"])
         execute(asked["command"], asked["environment"])
     except OSError as error:
-        os.write(report, str(error if error.filename else error.strerror).encode())
-    os._exit(NOT_STARTED)
+        hindered(report, error)
 
 
 def _follow_the_supervisor() -> None:

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from localcluster.node.shared.records import RUN, Session, boot, forks, sessions
+from localcluster.node.descent import stat_of
+from localcluster.node.shared.records import POINTER, RUN, Session, boot, forks, sessions, started_at
 
 __all__ = ["Process", "Seen", "Swept", "forget_link", "left_over", "sweep"]
 
 PATIENCE_SECONDS: Final = 5.0  # for the end of what was killed: the kernel needs moments
-POINTER: Final = "short"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,9 @@ def look(run: Path) -> Seen:
 
 def _parent(pid: int) -> int:
     try:
-        return int(_stat(pid)[1])
+        return int(stat_of(pid)[1])
     except OSError:
         return 0
-
-
-def _stat(pid: int) -> Sequence[str]:
-    """What follows the name: state, parent, group, session, terminal, ... Raises OSError."""
-    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def _processes(run: Path) -> Iterator[Process]:
@@ -163,7 +158,7 @@ def _processes(run: Path) -> Iterator[Process]:
 
 def _process(pid: int, folders: Sequence[str]) -> Process | None:
     """None for one that has ended and only waits to be told of. Raises OSError."""
-    state, parent, _, session, terminal, *more = _stat(pid)
+    state, parent, _, session, terminal, *more = stat_of(pid)
     if state in "ZX":
         return None
     marks = {os.fsencode(f"{RUN}={folder}") for folder in folders}
@@ -241,7 +236,7 @@ def _killed(found: Sequence[Process], deadline: float) -> bool:
 def _kill(descriptor: int, one: Process) -> bool:
     """Unless the number is another process's by now."""
     try:
-        if int(_stat(one.pid)[19]) != one.start:
+        if started_at(one.pid) != one.start:
             return False
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     except OSError:

@@ -31,7 +31,7 @@ def test_without_a_cell_everything_listens_on_the_block_of_this_run(tmp_path: Pa
     """So that two runs do not meet."""
     (tmp_path / "token").write_text("token")
 
-    cluster, operator = programs(tmp_path, "scripted", {}, level=Level("shared-host", 71, 8099, 9444))
+    cluster, operator = programs(tmp_path, "scripted", {}, level=Level(71, 8099, 9444))
 
     settings = load(operator.arguments[5:], operator.environment)
     inside = Inside(arguments_of().parse_args(cluster.arguments[3:]))

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "listens"]
+__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "listening", "listens"]
 
 LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 WILDCARDS = ("", "0.0.0.0", "::")
@@ -101,7 +101,7 @@ def listens(address: str, port: int) -> bool:
     """Somebody listens at that very address, not only at all of them."""
     packed = bytes(int(part) for part in address.split("."))
     wanted = [f"{_as_in_proc(one)}:{port:04X}" for one in (packed, bytes(10) + b"\xff\xff" + packed)]
-    return any(where in wanted for where in _listening())
+    return any(where in wanted for where in listening())
 
 
 def _as_in_proc(packed: bytes) -> str:
@@ -110,8 +110,8 @@ def _as_in_proc(packed: bytes) -> str:
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
 
 
-def _listening() -> Iterator[str]:
-    """Address and port, as the kernel writes them."""
+def listening() -> Iterator[str]:
+    """Address and port of every TCP listener of the machine, as the kernel writes them: "0100007F:1F90"."""
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as file:  # noqa: PTH123

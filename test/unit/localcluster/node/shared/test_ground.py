@@ -27,8 +27,10 @@ from localcluster.node.images import Image
 from localcluster.node.interfaces import Container, Fault, VolumeContents
 from localcluster.node.rootfs import Mount
 from localcluster.node.services import Serve, proxying
-from localcluster.node.shared.described import confined, mounts, real_path
+from localcluster.node.shared.described import confined, mounts
 from localcluster.node.shared.ground import LONGEST, SharedMachine
+from localcluster.node.shared.hook.mounts import real_path
+from localcluster.node.shared.hook.pod import Pod
 
 PLAN = shared_machine(127)  # manta takes others first
 SLICES = "endpointslices.discovery.k8s.io"
@@ -230,7 +232,9 @@ def test_the_longest_mount_comes_first_and_none_hides_what_pods_need() -> None:
         ("/a/b", "/v/b"),
         ("/a", "/v/a"),
     ]
-    assert [real_path(path, every) for path in ("/a/b/c", "/a/bc", "/ab")] == ["/v/b/c", "/v/a/bc", "/ab"]
+    told = {"address": "127.71.0.5", "hostname": "one", "namespace": "ns", "folder": "", "table": "", "ports": ""}
+    pod = Pod(told | {"mounts": [[one.target, one.source, one.read_only] for one in every]})
+    assert [real_path(pod, path) for path in ("/a/b/c", "/a/bc", "/ab")] == ["/v/b/c", "/v/a/bc", "/ab"]
 
 
 def test_a_redis_listens_at_its_pods_address_alone() -> None:
