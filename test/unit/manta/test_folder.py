@@ -66,7 +66,7 @@ def test_what_lives_of_a_killed_run_is_ended_and_a_run_that_lives_is_left_alone(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     running, killed = new_folder(), new_folder()
     (killed / "lock").touch()
-    waiting = [sys.executable, "-c", "import sys; print(); sys.stdin.read()"]
+    waiting = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
 
     def started(folder: Path) -> subprocess.Popen[bytes]:
         program = subprocess.Popen(
