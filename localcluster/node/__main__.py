@@ -40,6 +40,7 @@ Json: TypeAlias = dict[str, Any]
 
 BINDINGS_AT_ONCE = 16
 HEARTBEAT_SECONDS = 10.0  # a control plane takes a node for lost that is silent for 40
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 AMPLE = {"cpu": "1000000", "memory": "4000000Gi", "ephemeral-storage": "4000000Gi", "nvidia.com/gpu": "1000000"}
 
 
@@ -69,11 +70,30 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--kubeconfig", type=Path, required=True, help="leads to the API server; full rights on pods")
     parser.add_argument("--name", default="scripted", help="of the node")
     parser.add_argument("--pods", type=int, default=40_000, help="how many it takes")
+    parser.add_argument(
+        "--register-with-taints",
+        type=_taints,
+        default=(),
+        metavar="KEY=VALUE:EFFECT,...",
+        help="only pods that tolerate these come here; as a kubelet's flag",
+    )
     parser.add_argument("--table", type=Path, help="a JSON file that says how pods live")
     parser.add_argument("--no-scheduler", action="store_true", help="somebody else finds places for pods")
     parser.add_argument("--events", action="store_true", help="write events too, as scheduler and kubelet do")
     parser.add_argument("--eager-probes", action="store_true", help="no probe waits for its initialDelaySeconds")
     return parser
+
+
+def _taints(said: str) -> tuple[Json, ...]:
+    """Of `key=value:effect,key:effect`. Raises ArgumentTypeError for anything else."""
+    taints = []
+    for one in said.split(","):
+        name, _, effect = one.rpartition(":")
+        key, _, value = name.partition("=")
+        if not key or effect not in EFFECTS:
+            raise argparse.ArgumentTypeError(f"{one!r} is not KEY=VALUE:EFFECT with one of {', '.join(EFFECTS)}")
+        taints.append({"key": key, "value": value, "effect": effect} if value else {"key": key, "effect": effect})
+    return tuple(taints)
 
 
 def _scripted(table: Sequence[Json]) -> Scripted:
@@ -105,6 +125,7 @@ async def _enter(stack: AsyncExitStack, api: Api, said: argparse.Namespace, runt
     settings = NodeSettings(
         name=said.name,
         capacity=AMPLE | {"pods": str(said.pods)},
+        taints=said.register_with_taints,
         heartbeat_seconds=HEARTBEAT_SECONDS,
         issue_tokens=False,
         tell_events=said.events,
