@@ -115,15 +115,23 @@ class _Connections:
 
     @asynccontextmanager
     async def of(self, server: asyncio.Server) -> AsyncIterator[None]:
-        """The server takes connections while the block lasts; they end with it."""
+        """The server takes connections while the block lasts; they end with it.
+
+        What the body raises leaves as it is, not in the tasks' group: callers catch it by its type.
+        """
+        raised: Exception | None = None
         async with asyncio.TaskGroup() as self._group:
             await server.start_serving()
             try:
                 yield
+            except Exception as error:  # noqa: BLE001 - raised again below
+                raised = error
             finally:
                 server.close()
                 for task in list(self._tasks):
                     task.cancel()
+        if raised is not None:
+            raise raised
 
 
 async def carry(one: Streams, other: Streams) -> None:

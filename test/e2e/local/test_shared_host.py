@@ -265,9 +265,10 @@ RESTLESS = (
 
 async def test_a_daemon_of_a_program_ends_with_the_programs(tmp_path: Path) -> None:
     """The launcher adopts it, and kills what is left when it ends."""
-    program = Program("restless", (sys.executable, "-c", RESTLESS), log=str(tmp_path / "log"))
+    log = tmp_path / "log"  # the launcher makes it
+    program = Program("restless", (sys.executable, "-c", RESTLESS), log=str(log))
     async with a_cell([program], shared=True) as cell:
-        while not (tmp_path / "log").read_bytes():  # noqa: ASYNC110 - it says one line
+        while not (log.exists() and log.read_bytes()):  # noqa: ASYNC110 - it says one line
             await asyncio.sleep(0.01)
         traces = Traces(cell.pids["init"])
     await traces.gone()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from localcluster.node.forward import Streams, carry, dialing, forwarding, relaying
 
 
@@ -71,3 +73,18 @@ async def test_a_way_into_the_cell_closes_with_what_goes_through_it(tmp_path: Pa
     client[1].close()
     inner.close()
     await inner.wait_closed()
+
+
+class OutOfTheBlock(Exception):
+    """What a body may raise."""
+
+
+async def test_what_the_block_raises_leaves_it_as_it_is() -> None:
+    """`manta` catches a refusal by its type, and tells it in a sentence: a group around it would be a traceback."""
+
+    async def connect() -> Streams:
+        raise OSError("nobody is there")
+
+    with pytest.raises(OutOfTheBlock):
+        async with relaying(connect):
+            raise OutOfTheBlock
