@@ -1,8 +1,8 @@
 """What pods of a shared machine read of the cluster while they run: names of services and pods, ports that had to move.
 
-There is no name server, whose port an ordinary user may not have. A pod's hook reads a file (hook.py says its form) and
-reads it again when it was replaced; the operator's process reads the same one. Ports that had to move are written by
-whoever moves them, a file each; here they are only looked up, and taken away with their pod.
+There is no name server, whose port an ordinary user may not have. A pod's hook reads a file (hook/__init__.py says its
+form) and reads it again when it was replaced; the operator's process reads the same one. Ports that had to move are
+written by whoever moves them, a file each (hook/ports.py says which): a head's here by nobody, a service's by `move`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from localcluster.mirror import Mirror
 from localcluster.node.dns import listed
+from localcluster.node.shared.hook.ports import file_of, moved
 
 __all__ = ["MovedPorts", "telling_names"]
 
@@ -35,20 +36,20 @@ class MovedPorts:
 
     def find(self, address: str, port: int) -> int:
         """The number at which that port really is; itself if nobody moved it."""
-        try:
-            return int((self.folder / f"{address}-{port}").read_text())
-        except (OSError, ValueError):
-            return port
+        found = moved(str(self.folder), address, port)
+        return port if found is None else found
 
     def move(self, address: str, port: int, number: int) -> None:
         """From now on. Whoever reads meanwhile finds it as it was."""
-        unfinished = self.folder / f".{address}-{port}"
+        file = Path(file_of(str(self.folder), address, port))
+        unfinished = file.with_name(f".{file.name}")
         unfinished.write_text(str(number))
-        unfinished.replace(self.folder / f"{address}-{port}")
+        unfinished.replace(file)
 
     def forget(self, address: str, port: int | None = None) -> None:
         """Whoever had the address, or only that port of it, is gone."""
-        for file in self.folder.glob(f"{address}-{'*' if port is None else port}"):
+        every = self.folder.glob(f"{address}-*")
+        for file in every if port is None else [Path(file_of(str(self.folder), address, port))]:
             file.unlink(missing_ok=True)
 
 

@@ -1,7 +1,8 @@
 """Where a pod's port really is, and who listens (spec ray-side §10.4; S10-13).
 
 GCS listens on every address of the machine, so no two heads can have its number. A head's is therefore another one,
-which a file "ADDRESS-6379" tells; all other ports keep their numbers, on the pod's address alone.
+which a file "ADDRESS-6379" tells; all other ports keep their numbers, on the pod's address alone. Those files are of
+this module: tables.py, which moves ports of services, has their names and their content from here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "listening", "listens"]
+__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "file_of", "listening", "listens", "moved"]
 
 LOOPBACKS = ("127.0.0.1", "localhost", "::1")
 WILDCARDS = ("", "0.0.0.0", "::")
@@ -22,6 +23,20 @@ NOBODY = 1  # a port where nobody listens: an ordinary user cannot
 # choice and its use; above those that programs are known by, and Ray's for its clients (23000-23999).
 CHOICE = range(24000, 32000)
 LISTENING = "0A"
+
+
+def file_of(folder: str, address: str, port: int) -> str:
+    """Which file tells where a port has moved to; it is there as a whole or not at all."""
+    return f"{folder}/{address}-{port}"
+
+
+def moved(folder: str, address: str, port: int) -> int | None:
+    """Where it has moved to, if it has."""
+    try:
+        with open(file_of(folder, address, port), encoding="ascii") as file:  # noqa: PTH123
+            return int(file.read())
+    except FileNotFoundError:
+        return None
 
 
 class Ports:
@@ -41,13 +56,7 @@ class Ports:
 
     def moved(self, address: str, port: int) -> int | None:
         """Where it has moved to, if it has."""
-        if not address.startswith(self._block):
-            return None
-        try:
-            with open(self._file(address, port), encoding="ascii") as file:  # noqa: PTH123
-                return int(file.read())
-        except FileNotFoundError:
-            return None
+        return moved(self._folder, address, port) if address.startswith(self._block) else None
 
     def gcs(self, address: str, port: int) -> int:
         """Where the GCS is that is said to be there.
@@ -70,11 +79,12 @@ class Ports:
         if (found := self.moved(self._own, port)) is not None:
             return found
         chosen = _free_port(self._own)
-        unfinished = f"{self._file(self._own, port)}.{os.getpid()}"
+        told = file_of(self._folder, self._own, port)
+        unfinished = f"{told}.{os.getpid()}"
         with open(unfinished, "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(str(chosen))
         try:
-            os.link(unfinished, self._file(self._own, port))  # only one of two that choose at once
+            os.link(unfinished, told)  # only one of two that choose at once
         except FileExistsError:
             return self.real(self._own, port)
         finally:
@@ -85,12 +95,9 @@ class Ports:
         """As own_gcs, for the head itself: a number that somebody else has taken meanwhile is given up."""
         found = self.own_gcs(port)
         if not _is_free(found):
-            os.unlink(self._file(self._own, port))  # noqa: PTH108
+            os.unlink(file_of(self._folder, self._own, port))  # noqa: PTH108
             found = self.own_gcs(port)
         return found
-
-    def _file(self, address: str, port: int) -> str:
-        return f"{self._folder}/{address}-{port}"
 
     def _all_of(self, address: str) -> list[int]:
         names = [name for name in os.listdir(self._folder) if name.startswith(f"{address}-")]  # noqa: PTH208
@@ -136,9 +143,11 @@ def _free_port(address: str) -> int:
 
 
 def _is_free(port: int) -> bool:
+    """Connections to who was there before do not count: gRPC does not mind them (SO_REUSEADDR)."""
     import _socket  # the plain one: this is no server of the pod
 
     with_all = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    with_all.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
         with_all.bind(("0.0.0.0", port))
     except OSError:

@@ -29,6 +29,17 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path) -> None:
         assert ports.renewed_gcs(6379) != taken.getsockname()[1]
 
 
+def test_a_head_that_starts_again_has_its_port_though_connections_to_the_old_one_linger(tmp_path: Path) -> None:
+    """The kernel keeps them for a minute after the old GCS was killed; its workers know that number and no other."""
+    ports = Ports(str(tmp_path), "127.70.0.5")
+    port = ports.own_gcs(6379)
+    with socket.create_server(("127.70.0.5", port)) as old, socket.create_connection(("127.70.0.5", port)) as worker:
+        accepted, _ = old.accept()
+        accepted.close()  # first, as a killed process does
+        assert worker.recv(1) == b""
+    assert ports.renewed_gcs(6379) == port
+
+
 def test_heads_that_start_together_choose_different_ports(tmp_path: Path) -> None:
     """Between the choice and its use all are free."""
     chosen = {Ports(str(tmp_path), f"127.70.0.{number}").own_gcs(6379) for number in range(5, 25)}
