@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
@@ -64,6 +64,9 @@ class Refusal(Exception):
     """An object was refused; the message shows where and why."""
 
 
+SAID: Final = (Rejected, Unusable, PortTaken, aiohttp.ClientError, NotStarted, Refusal)  # whose text is for the user
+
+
 def run(file: str, wishes: Wishes) -> int:
     """Apply the file on a local cluster of its own, and follow it; the exit code."""
 
@@ -100,18 +103,28 @@ def ending_well(
         return heeding_signals(main)
     except Stopped as stopped:
         return ended(output, stopped.exit_code if stopped_code is None else stopped_code, stopping, mark="\n")
-    except Rejected as error:
-        if output != "json":
-            return ended(output, UNUSABLE, str(error))
+    except SAID as error:
+        return said(error, output)
+    except ExceptionGroup as group:  # of the tasks beside which it was raised
+        sayable, others = group.split(SAID)
+        if sayable is None or others is not None:
+            raise
+        return said(first_of(sayable), output)
+
+
+def said(error: Exception, output: str) -> int:
+    """One of SAID, as a sentence or as findings; the exit code."""
+    if isinstance(error, Rejected) and output == "json":
         for finding in error.findings:
             sys.stdout.write(json.dumps({"what": "finding", **finding.members}) + "\n")
         return ended(output, UNUSABLE, "nothing was started")
-    except (Unusable, PortTaken) as error:
-        return ended(output, UNUSABLE, str(error))
-    except aiohttp.ClientError as error:
-        return ended(output, 1, f"the local cluster ended: {error}")
-    except (NotStarted, Refusal) as error:
-        return ended(output, 1, str(error))
+    text = f"the local cluster ended: {error}" if isinstance(error, aiohttp.ClientError) else str(error)
+    return ended(output, UNUSABLE if isinstance(error, Rejected | Unusable | PortTaken) else 1, text)
+
+
+def first_of(error: Exception) -> Exception:
+    """Out of its groups."""
+    return first_of(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error
 
 
 def ended(output: str, code: int, text: str, *, mark: str = "manta: ") -> int:

@@ -138,6 +138,21 @@ def test_what_cannot_be_done_is_one_sentence_and_an_exit_code(
     assert capsys.readouterr().err == f"manta: {error}\n"
 
 
+def test_it_is_a_sentence_too_when_it_was_raised_beside_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a door or an alarm, say: what their block raises comes out in a group."""
+    error = Refusal("RayJob default/a is refused")
+
+    assert ending_well(failing(ExceptionGroup("tasks", [ExceptionGroup("more of them", [error])]))) == 1
+
+    assert capsys.readouterr().err == f"manta: {error}\n"
+
+
+def test_a_bug_beside_it_is_not_hidden_by_a_sentence() -> None:
+    """It travels, with its traceback."""
+    with pytest.raises(ExceptionGroup):
+        ending_well(failing(ExceptionGroup("tasks", [Refusal("no"), ZeroDivisionError()])))
+
+
 def test_a_file_that_cannot_be_read_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, as for any wrong command line."""
     assert run("/nowhere/job.yaml", Wishes()) == 2
