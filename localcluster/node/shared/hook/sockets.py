@@ -14,6 +14,7 @@ from localcluster.node.shared.hook.ports import LOOPBACKS, WILDCARDS, listens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -34,13 +35,16 @@ class Sites:
 
     def __init__(self, own: str) -> None:
         self._own = own
-        self._bound: list[tuple[Any, str, int, bool]] = []  # socket, host as given, port, for IPv6 alone
+        # A reference that keeps no socket open, host as given, port, for IPv6 alone.
+        self._bound: list[tuple[Callable[[], Any], str, int, bool]] = []
 
     def place(self, sock: Any, host: str, port: int, *, alone: bool) -> tuple[str, int]:
         """Where a socket really binds that asked for `host`. `alone`: an IPv6 socket that takes no IPv4."""
-        self._bound = [one for one in self._bound if one[0].fileno() >= 0]
+        from weakref import ref  # with the first server, not with every interpreter
+
+        self._bound = [one for one in self._bound if (bound := one[0]()) is not None and bound.fileno() >= 0]
         beside = [one for one in self._bound if one[2] == port]
-        self._bound.append((sock, host, port, alone))
+        self._bound.append((ref(sock), host, port, alone))
         if host == self._own and not beside:
             return host, port
         if beside and not any(_collide((host, alone), (one[1], one[3])) for one in beside):
@@ -49,7 +53,7 @@ class Sites:
 
     def forget(self, sock: Any) -> None:
         """The bind has failed."""
-        self._bound = [one for one in self._bound if one[0] is not sock]
+        self._bound = [one for one in self._bound if one[0]() is not sock]
 
 
 def _collide(one: tuple[str, bool], other: tuple[str, bool]) -> bool:

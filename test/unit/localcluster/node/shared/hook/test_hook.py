@@ -152,6 +152,22 @@ for host in ("0.0.0.0", "127.0.0.1"):
     assert one.python(code).split() == ["98", "98"]
 
 
+def test_a_socket_that_nobody_has_any_more_gives_its_port_back(tmp_path: Path) -> None:
+    """Many look for a free port by binding, and leave it to Python to close. The port is this test's alone: others
+    leave connections that linger, and no SO_REUSEADDR is set here that would not mind them."""
+    one = Neighbours(tmp_path).pod("one", 5)
+    code = f"""
+import socket
+def tried():
+    sock = socket.socket()
+    sock.bind(("", {PORT + 1}))
+tried()
+tried()
+print("free")
+"""
+    assert one.python(code) == "free"
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 def test_a_server_on_all_ipv6_addresses_is_at_the_pods(tmp_path: Path) -> None:
     """As an IPv4 address in an IPv6 socket."""
