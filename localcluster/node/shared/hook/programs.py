@@ -1,6 +1,7 @@
 """What `ray` and `serve` are told in a pod, and the addresses in its environment (spec ray-side §10.4's table).
 
-The last of two equal flags wins (there, observed), so flags are appended: what the user said stays visible.
+The last of two equal flags wins (there, observed), so flags are appended: what the user said stays visible. A value
+that Ray cannot read is left for Ray to refuse.
 """
 
 from __future__ import annotations
@@ -86,9 +87,10 @@ def _of_start(pod: Pod, words: Sequence[str]) -> list[str]:
     if "--worker-port-list" in said:
         flags.append("--worker-port-list=")
     if "--head" in said:
-        port = int(_value(words, "--port") or GCS_PORT)
+        port = _value(words, "--port") or str(GCS_PORT)
         # GCS listens on all addresses (S10-13), never on the number it is known by.
-        flags += [f"--port={pod.ports.renewed_gcs(port)}", f"--dashboard-host={pod.address}"]
+        flags += [f"--port={pod.ports.renewed_gcs(int(port))}"] if port.isdecimal() else []
+        flags.append(f"--dashboard-host={pod.address}")
     if pod.cpus and "--num-cpus" not in said:
         flags.append(f"--num-cpus={max(1, round(pod.cpus))}")  # no cgroup tells Ray
     return [*flags, *_memory(pod, said, words)]
@@ -96,7 +98,7 @@ def _of_start(pod: Pod, words: Sequence[str]) -> list[str]:
 
 def _memory(pod: Pod, said: set[str], words: Sequence[str]) -> list[str]:
     given = _value(words, "--memory")
-    memory = int(float(given)) if given else pod.memory or _machines_memory() // SHARE_OF_MEMORY
+    memory = int(given) if given.isdecimal() else pod.memory or _machines_memory() // SHARE_OF_MEMORY
     flags = [] if given else [f"--memory={memory}"]
     if "--object-store-memory" not in said:
         flags.append(f"--object-store-memory={max(OBJECTS_AT_LEAST, int(memory * SHARE_FOR_OBJECTS))}")

@@ -53,6 +53,15 @@ def test_memory_and_processors_that_the_pod_says_are_kept(tmp_path: Path) -> Non
     assert not {"--memory", "--num-cpus", "--object-store-memory"} & set(flags)
 
 
+@pytest.mark.parametrize("said", ["--memory=2Gi", "--port=gcs"])
+def test_what_ray_cannot_read_is_left_for_ray_to_refuse(said: str, tmp_path: Path) -> None:
+    """In its own words, which name the flag: a last flag of ours would hide it, and our failure would blame Python."""
+    _, pod = a_pod(tmp_path, memory=2**30)
+    told = arguments(pod, "ray", ["start", "--head", said])
+    name, _, value = said.partition("=")
+    assert effective(told)[name] == value
+
+
 def test_a_port_that_a_raylet_has_on_all_addresses_is_left_to_chance(tmp_path: Path) -> None:
     """Two pods of one template name the same one."""
     _, pod = a_pod(tmp_path)
