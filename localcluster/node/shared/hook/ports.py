@@ -14,9 +14,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CHOICE", "LOOPBACKS", "NOBODY", "WILDCARDS", "Ports", "file_of", "listening", "listens", "moved"]
+__all__ = [
+    "CHOICE",
+    "LOOPBACK",
+    "LOOPBACKS",
+    "NOBODY",
+    "WILDCARDS",
+    "Ports",
+    "file_of",
+    "listening",
+    "listens",
+    "moved",
+]
 
-LOOPBACKS = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = "127.0.0.1"
+LOOPBACKS = (LOOPBACK, "localhost", "::1")
 WILDCARDS = ("", "0.0.0.0", "::")
 NOBODY = 1  # a port where nobody listens: an ordinary user cannot
 # Below the range that the kernel takes ports for outgoing connections from, so that nothing takes a port between its

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from localcluster.node.shared.hook.ports import LOOPBACKS, WILDCARDS, listens
+from localcluster.node.shared.hook.ports import LOOPBACK, LOOPBACKS, WILDCARDS, listens
 from localcluster.node.shared.hook.targets import gcs_target, target
 
 TYPE_CHECKING = False
@@ -125,15 +125,19 @@ def patch_channels(pod: Pod, grpc: ModuleType) -> None:
 
 
 def _place(pod: Pod, to: str) -> str:
+    """On the loopback it is this pod's own, unless somebody of the machine is there already. Ray makes a channel to a
+    client's server before it starts that."""
     host, _, port = to.rpartition(":")
-    if host in LOOPBACKS and port.isdigit() and listens(pod.address, int(port)):
-        return f"{pod.address}:{port}"
+    if host in LOOPBACKS and port.isdigit():
+        own = listens(pod.address, int(port)) or not listens(LOOPBACK, int(port))
+        return f"{pod.address}:{port}" if own else to
     return target(pod, to)
 
 
 def patch_servers(pod: Pod, server: ModuleType) -> None:
     """gRPC's C core binds by itself, and shares ports (SO_REUSEPORT): Serve's gRPC proxies of two pods on [::]:9000
-    would answer for one another, as those for HTTP would (S10-21)."""
+    would answer for one another, as those for HTTP would (S10-21); and so would the servers that Ray starts for its
+    clients, all of them from 127.0.0.1:23000 on (S10-14)."""
     for kind in (getattr(server, "_Server", None), getattr(server, "Server", None)):
         for name in ("add_insecure_port", "add_secure_port"):
             if kind is not None and hasattr(kind, name):
@@ -141,13 +145,28 @@ def patch_servers(pod: Pod, server: ModuleType) -> None:
 
 
 def _on_own_address(pod: Pod, original: Callable[..., int]) -> Callable[..., int]:
+    from weakref import WeakKeyDictionary
+
+    servers: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # and their places at the pod's address
+
     def add(self: Any, address: str, *given: Any, **named: Any) -> int:
         host, _, port = address.rpartition(":")
-        if host.strip("[]") in WILDCARDS and port.isdigit() and int(port):
-            address = f"{pod.address}:{port}"
-        return original(self, address, *given, **named)
+        own, places = f"{pod.address}:{port}", servers.setdefault(self, set())
+        if not port.isdigit() or not int(port) or not _is_own(pod, host.strip("[]"), both=own in places):
+            return original(self, address, *given, **named)
+        if own in places:
+            return int(port)
+        found = original(self, own, *given, **named)
+        places.add(own)
+        return found
 
     return add
+
+
+def _is_own(pod: Pod, host: str, *, both: bool) -> bool:
+    """What is to be at the pod's address. Who is there and wants the loopback as well (`both`) has it: Ray's C++ asks
+    its agent there, at a port of chance."""
+    return host in WILDCARDS or host == pod.address or (host in LOOPBACKS and not both)
 
 
 def _wrap(module: ModuleType, name: str, with_: Callable[[Any], Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,20 +122,53 @@ def test_a_channel_of_grpc_leads_where_a_connection_would(tmp_path: Path) -> Non
     cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
     grpc = a_module(insecure_channel=lambda target, options=None: target)
     patch_channels(pod, grpc)
-    said = ["head:10001", "localhost:1", "10.0.0.1:5", "unix:/tmp/socket"]
-    assert [grpc.insecure_channel(one) for one in said] == [f"{cluster.block}.0.7:10001", *said[1:]]
+    with socket.create_server(("127.0.0.1", 0)) as machines:
+        said = ["head:10001", f"localhost:{machines.getsockname()[1]}", "10.0.0.1:5", "unix:/tmp/socket"]
+        assert [grpc.insecure_channel(one) for one in said] == [f"{cluster.block}.0.7:10001", *said[1:]]
 
 
-@pytest.mark.spec("ray-side:S10-21")
-def test_a_server_of_grpc_on_all_addresses_is_at_its_pods(tmp_path: Path) -> None:
-    """Those of two pods would share the port, and answer for one another."""
+@pytest.mark.spec("ray-side:S10-14")
+def test_a_channel_to_a_server_that_is_to_come_leads_to_the_pods_own(tmp_path: Path) -> None:
+    """Ray's client proxy makes it first and starts the server then: that of another pod must not be taken for it."""
     _, _, pod = a_pod(tmp_path)
+    grpc = a_module(insecure_channel=lambda target, options=None: target)
+    patch_channels(pod, grpc)
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    assert grpc.insecure_channel(f"127.0.0.1:{port}") == f"{pod.address}:{port}"
 
-    class Server:
-        def add_insecure_port(self, address: str) -> str:
-            return address
 
-    patch_servers(pod, a_module(Server=Server))
-    said = ["[::]:9000", "0.0.0.0:9000", "[::]:0", "10.0.0.1:9000", "unix:/tmp/socket"]
-    own = f"{pod.address}:9000"
-    assert [Server().add_insecure_port(one) for one in said] == [own, own, *said[2:]]
+class Server:
+    """gRPC's, as far as it matters here."""
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+
+    def add_insecure_port(self, address: str) -> int:
+        """Answers the port."""
+        self.places.append(address)
+        return int(address.rpartition(":")[2])
+
+
+@pytest.mark.spec("ray-side:S10-21", "ray-side:S10-14")
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [
+        (["[::]:9000"], ["OWN:9000"]),
+        (["0.0.0.0:9000", "[::]:9000"], ["OWN:9000"]),
+        (["127.0.0.1:23000"], ["OWN:23000"]),
+        (["127.0.0.1:10001", "OWN:10001"], ["OWN:10001"]),
+        (["OWN:45000", "127.0.0.1:45000"], ["OWN:45000", "127.0.0.1:45000"]),
+        (["[::]:0", "127.0.0.1:0", "10.0.0.1:9000"], ["[::]:0", "127.0.0.1:0", "10.0.0.1:9000"]),
+    ],
+    ids=["Serve", "both kinds", "a client's server", "the clients' proxy", "the agent", "nobody else's"],
+)
+def test_a_server_of_grpc_is_at_its_pods_address(said: list[str], places: list[str], tmp_path: Path) -> None:
+    """Those of two pods would share the port, and answer for one another. Only the agent is on the loopback, too."""
+    _, _, pod = a_pod(tmp_path)
+    kind = type("Kind", (Server,), {"add_insecure_port": Server.add_insecure_port})
+    patch_servers(pod, a_module(Server=kind))
+    server = kind()
+    words = [one.replace("OWN", pod.address) for one in said]
+    assert [server.add_insecure_port(one) for one in words] == [int(one.rpartition(":")[2]) for one in said]
+    assert server.places == [one.replace("OWN", pod.address) for one in places]
