@@ -12,7 +12,9 @@ import pytest
 
 from api.crds.installed import custom_resource_definitions
 from api.meta import Json
-from localcluster.raytokens import LOCKED, OPEN, SPECS
+from localcluster.apiserver.requests import Request, Review
+from localcluster.raytokens import LOCKED, OPEN, SPECS, TokensByDefault
+from localcluster.resources import ResourceInfo
 from localcluster.running import running
 from localcluster.testing.factories import a_raycluster, a_raycronjob, a_rayjob, a_rayservice
 from manta.api import Api, connected, path_of
@@ -94,3 +96,76 @@ async def test_who_takes_it_off_has_taken_it_off(api: Api) -> None:
     replaced = await api.request("PUT", CLUSTER, body=again)
 
     assert replaced["spec"]["authOptions"] == {"mode": "disabled"}
+
+
+async def test_who_switched_it_off_and_then_says_nothing_does_not_get_it(api: Api) -> None:
+    """What is kept is a lock: Ray's processes would not find a token that came to a cluster without."""
+    created = await api.create(a_raycluster("c", auth_options={"mode": "disabled"}))
+    again = a_raycluster("c")
+    again["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+
+    replaced = await api.request("PUT", CLUSTER, body=again)
+
+    assert "authOptions" not in replaced["spec"]
+    assert api.warnings == []
+
+
+# Without a server: what it would not ask for, and who else is asked ---------------------------------------------------
+
+
+class Others:
+    """Admission that answers with what it is told to, and keeps what it was shown."""
+
+    def __init__(self, answer: Json | None = None) -> None:
+        self.answer, self.shown = answer, list[Json | None]()
+
+    async def mutate(self, review: Review) -> Json | None:
+        self.shown.append(review.object)
+        return self.answer
+
+    async def validate(self, review: Review) -> None:
+        self.shown.append(review.object)
+
+
+def a_review(subresource: str = "", *, group: str = "ray.io", version: str = "v1", kind: str = "RayCluster") -> Review:
+    """A RayCluster is created, unless it is said otherwise."""
+    request = Request(ResourceInfo(group, version, "rayclusters", "raycluster", kind), "default", "c", subresource)
+    return Review("CREATE", request, "c", a_raycluster("c"), None, {}, False, [])
+
+
+@pytest.mark.parametrize(
+    "review",
+    [a_review("status"), a_review(group="example.com"), a_review(version="v1alpha1"), a_review(kind="Service")],
+    ids=["a status", "another group", "another version", "another kind"],
+)
+async def test_what_is_no_ray_object_of_ours_is_left_alone(review: Review) -> None:
+    """A subresource least of all: there nothing but that can be changed."""
+    assert await TokensByDefault(Others()).mutate(review) is None
+    assert review.warnings == []
+
+
+async def test_the_others_see_what_was_given_and_have_the_last_word() -> None:
+    """The cluster's own webhooks come after this."""
+    others, review = Others(), a_review()
+    given = await TokensByDefault(others).mutate(review)
+
+    assert given is not None
+    assert others.shown == [given]
+    assert await TokensByDefault(Others({"theirs": 1})).mutate(a_review()) == {"theirs": 1}
+
+
+async def test_the_others_validate() -> None:
+    """What they refuse, this does not let pass."""
+    others, review = Others(), a_review()
+    await TokensByDefault(others).validate(review)
+
+    assert others.shown == [review.object]
+
+
+async def test_what_was_asked_is_not_changed_in_place() -> None:
+    """It may be the stored object itself."""
+    review = a_review()
+    asked = review.object
+    await TokensByDefault(Others()).mutate(review)
+
+    assert asked == a_raycluster("c")
