@@ -6,94 +6,19 @@ import asyncio
 import errno
 import json
 import os
-import random
 import stat
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcluster.addresses import shared_machine
-from localcluster.apiserver.local import LocalApi
-from localcluster.apiserver.server import ApiServer
-from localcluster.controllers.manager import mirroring
-from localcluster.node.ground import Ground, Place, Start
-from localcluster.node.images import Image
-from localcluster.node.interfaces import Container, Fault, VolumeContents
+from localcluster.node.interfaces import Fault, VolumeContents
 from localcluster.node.rootfs import Mount
-from localcluster.node.services import Serve, proxying
 from localcluster.node.shared.described import confined, mounts
-from localcluster.node.shared.ground import LONGEST, SharedMachine
+from localcluster.node.shared.ground import LONGEST
 from localcluster.node.shared.hook.mounts import real_path
 from localcluster.node.shared.hook.pod import Pod
-
-PLAN = shared_machine(127)  # manta takes others first
-SLICES = "endpointslices.discovery.k8s.io"
-HOME = "/home/nobody-has-this"
-IMAGE = Image("machine:x", {"PATH": os.environ["PATH"], "HOME": HOME}, HOME)
-
-
-@dataclass
-class Machine:
-    """An open ground, and the API of the cluster on it."""
-
-    ground: Ground
-    api: LocalApi
-    run: Path
-    events: list[str] = field(default_factory=list)
-    refused: dict[int, OSError] = field(default_factory=dict)  # by port: what listening there ends with
-
-    told: asyncio.Event = field(default_factory=asyncio.Event)
-    listens: defaultdict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
-
-    async def place(self, uid: str = "u1", *, contents: dict[str, VolumeContents] | None = None, **spec: Any) -> Place:
-        pod = {
-            "metadata": {"name": f"pod-{uid}", "namespace": "default", "uid": uid},
-            "spec": {"containers": [], **spec},
-        }
-        return await self.ground.settle(pod, contents or {}, self.run / "pods" / uid)
-
-    async def said_by(self, place: Place, script: str, **container: Any) -> str:
-        """All output of a container of that pod, which must end by itself."""
-        own = place.files.folder / "containers" / "main-0"
-        for name in ("home", "tmp", "root"):
-            (own / name).mkdir(parents=True)
-        one = Container(place.uid, "main", 0, "x", (), (), (), **container)
-        start = Start(one, IMAGE, ["bash", "-c", script], IMAGE.environment, own, own / "log")
-        launched = await self.ground.launch(place, start)
-        await launched.watch()
-        return start.log.read_text()
-
-    async def listen(self, serve: Serve, address: str, port: int) -> asyncio.Server:
-        if port in self.refused:
-            raise self.refused[port]
-        server = await asyncio.start_server(serve, address, port)
-        self.listens[port].set()
-        return server
-
-
-@asynccontextmanager
-async def a_machine(run: Path) -> AsyncIterator[Machine]:
-    """A ground with its services."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    api = LocalApi(ApiServer(now=lambda: now, chance=random.Random(0), addresses=PLAN))
-    async with mirroring(api) as mirrors:
-        services, slices = mirrors.of("services"), mirrors.of(SLICES)
-        await mirrors.synced("services", SLICES)
-        async with SharedMachine(PLAN).opened(run, services, slices) as ground:
-            machine = Machine(ground, api, run)
-
-            def told(service: Any, sentence: str) -> None:
-                machine.events.append(f"{service['metadata']['name']}: {sentence}")
-                machine.told.set()
-
-            async with proxying(services, slices, ground, told=told, listen=machine.listen):
-                yield machine
+from localcluster.testing.shared import HOME, SLICES, Machine, a_machine
 
 
 def mode_of(path: str) -> int:
