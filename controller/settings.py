@@ -76,7 +76,7 @@ GATES: Final[Mapping[str, tuple[bool, str | None]]] = {
     "RayClusterStatusConditions": (True, "ray_cluster_status_conditions"),
     "RayJobDeletionPolicy": (True, "ray_job_deletion_policy"),
     "RayMultiHostIndexing": (True, "ray_multi_host_indexing"),
-    "RayServiceIncrementalUpgrade": (True, None),
+    "RayServiceIncrementalUpgrade": (True, "ray_service_incremental_upgrade"),
     "RayCronJob": (False, "ray_cron_job"),
     "SidecarSubmitterRestart": (False, "sidecar_submitter_restart"),
     "RayClusterNetworkPolicy": (False, "ray_cluster_network_policy"),

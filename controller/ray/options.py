@@ -26,6 +26,7 @@ class Gates:
     ray_cluster_history_server: bool = False
     ray_cron_job: bool = False
     sidecar_submitter_restart: bool = False
+    ray_service_incremental_upgrade: bool = True  # rules ask for it (V6 to V12); the upgrade itself is not there yet
 
     @property
     def by_name(self) -> Mapping[str, bool]:
@@ -40,6 +41,7 @@ class Gates:
             "RayClusterHistoryServer": self.ray_cluster_history_server,
             "RayCronJob": self.ray_cron_job,
             "SidecarSubmitterRestart": self.sidecar_submitter_restart,
+            "RayServiceIncrementalUpgrade": self.ray_service_incremental_upgrade,
         }
 
 

@@ -42,7 +42,7 @@ from controller.runtime.errors import Forbidden
 from controller.runtime.plan import Announcement, Create, Delete, MergePatch, Outcome, Verdict, Write, ref_of
 from controller.runtime.publish import status_patch
 
-__all__ = ["START", "FakeHead", "RayServiceHistory", "config", "rayservice"]
+__all__ = ["START", "FakeHead", "RayServiceHistory", "config", "incremental", "rayservice"]
 
 START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AT_ONCE: Final = timedelta(0)
@@ -75,6 +75,19 @@ def rayservice(name: str = "web", *, annotations: Json | None = None, **spec: An
         },
         "spec": defaults | spec,
     }
+
+
+def incremental(**more: Any) -> Json:
+    """What of a spec makes its upgrades incremental, as rules demand it of who has the gate (V6 to V12)."""
+    options = {"stepSizePercent": 25, "intervalSeconds": 10, "gatewayClassName": "istio"}
+    return {
+        "upgradeStrategy": {"type": "NewClusterWithIncrementalUpgrade", "clusterUpgradeOptions": options},
+        "rayClusterConfig": {
+            "rayVersion": "2.52.0",
+            "enableInTreeAutoscaling": True,
+            "headGroupSpec": {"template": HEAD_TEMPLATE},
+        },
+    } | more
 
 
 @dataclass

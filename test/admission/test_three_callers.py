@@ -11,7 +11,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import pytest
@@ -169,17 +169,20 @@ def ids_in(text: str) -> list[str]:
 class Operator:
     """One with these gates, and as strict as that."""
 
+    gates: Mapping[str, bool]
     options: Options
     settings: AdmissionSettings
 
     @classmethod
     def of(cls, *, gates: bool, profile: Profile) -> Operator:
-        options = options_from({}, {}, dict.fromkeys(DEFAULT_GATES, gates), cron_backfill_limit=0)
-        return cls(options, AdmissionSettings(profile=profile))
+        said = dict.fromkeys(DEFAULT_GATES, gates)
+        options = options_from({}, {}, said, cron_backfill_limit=0)
+        return cls(said, options, AdmissionSettings(profile=profile))
 
     def by_lint(self, written: Json) -> Said:
         """As `manta lint` tells it, by lines of the file."""
-        found = findings([Document("one.yaml", written)], Target(context_of(self.options, self.settings)))
+        context = replace(context_of(self.options, self.settings), gates=self.gates)  # those of its own flag
+        found = findings([Document("one.yaml", written)], Target(context))
         refused = [(one.path, one.rule) for one in found if one.denies]
         return Said(refused, {one.rule for one in found if one.weight != "note"})
 

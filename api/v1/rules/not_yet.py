@@ -25,8 +25,8 @@ Json = Mapping[str, Any]
 LEFT_ALONE: Final = "not supported yet"  # the words of the event, and of the warning before it
 FT_OPTIONS: Final = "gcsFaultToleranceOptions"
 INCREMENTAL: Final = (
-    "upgradeStrategy NewClusterWithIncrementalUpgrade needs the feature gate RayServiceIncrementalUpgrade, which this "
-    "version does not have yet: no new cluster is made when the spec changes"
+    "upgradeStrategy NewClusterWithIncrementalUpgrade is not carried out by this version yet: no new cluster is made "
+    "when the spec changes"
 )
 USE_NEW_CLUSTER: Final = "use NewCluster"
 # Path -> the gate without which another rule refuses it already.

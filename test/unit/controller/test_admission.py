@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from api.v1.gates import DEFAULT_GATES
 from api.v1.rules.settings import AdmissionSettings, ImageVersion, Profile
 from controller.admission import account_of, context_of
 from controller.configfile import BadSettings
@@ -18,6 +19,7 @@ from controller.main import servers
 from controller.process import placed
 from controller.runtime.client.config import ServerConfig
 from controller.settings import Settings, load
+from manta.lint import Wanted, target_of
 from webhooks.settings import WebhookSettings
 
 
@@ -194,6 +196,19 @@ def test_rules_are_told_what_they_may_know_of_this_operator() -> None:
     assert context.surroundings.cluster_domain == "corp"
     assert context.surroundings.head_sidecars == ("logs",)
     assert not context.surroundings.injects_init_container
+
+
+# What no rule asks for need not be carried to them.
+@pytest.mark.parametrize("name", sorted(DEFAULT_GATES.keys() - {"KubernetesWAS"}))
+@pytest.mark.parametrize("on", [True, False])
+def test_rules_know_every_gate_as_the_flag_has_it_in_the_operator_and_in_lint(name: str, on: bool) -> None:
+    flag = f"{name}={str(on).lower()}"
+
+    of_operator = context_of(load([f"-feature-gates={flag}"], {}).options, AdmissionSettings())
+    of_lint = target_of(Wanted(gates=flag)).operator
+
+    assert of_operator.gate(name) is of_lint.gate(name) is on
+    assert all(of_operator.gate(one) is on for one, on in of_lint.gates.items() if one != "KubernetesWAS")
 
 
 def test_an_operator_without_webhooks_serves_none() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from api.meta import Json
 from controller.ray.rayservice.upgrade import LEADS_TO, RULES, Act, Stage, act_of, always, stage_of
-from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
+from localcluster.testing.rayservice_history import RayServiceHistory, config, incremental, rayservice
 
 Way = Callable[[], RayServiceHistory]
 
@@ -108,9 +108,9 @@ def test_every_stage_has_a_row_whose_last_rule_always_holds() -> None:
     assert {act for row in RULES.values() for _, act in row} == set(Act)
 
 
-@pytest.mark.parametrize("strategy", [{"type": "None"}, {"type": "NewClusterWithIncrementalUpgrade"}])
-def test_with_a_strategy_that_replaces_nothing_a_service_stays_where_it_is(strategy: Json) -> None:
-    life = RayServiceHistory(rayservice(upgradeStrategy=strategy))
+@pytest.mark.parametrize("spec", [{"upgradeStrategy": {"type": "None"}}, incremental()])
+def test_with_a_strategy_that_replaces_nothing_a_service_stays_where_it_is(spec: Json) -> None:
+    life = RayServiceHistory(rayservice(**spec))
     life.serving()
 
     life.edit_cluster(rayVersion="2.99.0")

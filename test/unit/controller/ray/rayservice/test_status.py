@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from api.meta import format_time
 from controller.ray.dashboard.protocol import ApplicationInfo, DeploymentInfo, ServeInfo
+from controller.ray.options import Gates, Options
 from controller.ray.rayservice.status import _telling_line, applications_of
-from localcluster.testing.rayservice_history import RayServiceHistory, config, rayservice
+from localcluster.testing.rayservice_history import RayServiceHistory, config, incremental, rayservice
 
 
 def serving(**spec: Any) -> tuple[RayServiceHistory, str]:
@@ -402,8 +404,21 @@ def test_a_service_that_was_mended_does_not_go_on_quoting_the_error() -> None:
     assert message(life) == f"waiting for the head of RayCluster {name}"
 
 
+@pytest.mark.spec("admission:V9", "admission:V13")
+@pytest.mark.parametrize(("gate", "refused"), [(True, ["V9"]), (False, [])])
+def test_what_an_incremental_upgrade_needs_is_asked_for_where_the_gate_is_on(gate: bool, refused: list[str]) -> None:
+    spec = incremental()
+    spec["upgradeStrategy"]["clusterUpgradeOptions"]["stepSizePercent"] = 101
+    options = Options(gates=Gates(ray_service_incremental_upgrade=gate))
+
+    life = RayServiceHistory(rayservice(**spec), options=options).run(3)
+
+    assert re.findall(r"\[(\w+)\]", message(life)) == refused
+    assert bool(life.name("pending")) is not gate
+
+
 def test_an_incremental_upgrade_is_told_to_be_unavailable() -> None:
-    life, name = serving(upgradeStrategy={"type": "NewClusterWithIncrementalUpgrade"})
+    life, name = serving(**incremental())
 
     life.edit_cluster(rayVersion="2.53.0").run()
 

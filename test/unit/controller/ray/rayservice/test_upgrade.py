@@ -11,10 +11,17 @@ import pytest
 from api.meta import Json
 from api.v1 import wire
 from controller.ray.desired.hashes import goal_hash
-from controller.ray.options import Options
+from controller.ray.options import Gates, Options
 from controller.ray.rayservice.upgrade import Unwanted
 from controller.runtime.plan import Create, MergePatch
-from localcluster.testing.rayservice_history import HEAD_TEMPLATE, START, RayServiceHistory, config, rayservice
+from localcluster.testing.rayservice_history import (
+    HEAD_TEMPLATE,
+    START,
+    RayServiceHistory,
+    config,
+    incremental,
+    rayservice,
+)
 
 
 def group(name: str = "a", **more: Any) -> Json:
@@ -129,7 +136,6 @@ def test_a_cluster_is_made_after_the_newest_goal_under_the_name_that_was_chosen(
         ("NewCluster", False, True),
         ("None", True, False),
         ("None", False, False),
-        ("NewClusterWithIncrementalUpgrade", True, False),  # as with its gate off
     ],
 )
 def test_whether_a_change_makes_a_new_cluster(strategy: str | None, zero_downtime: bool, replaced: bool) -> None:
@@ -141,6 +147,17 @@ def test_whether_a_change_makes_a_new_cluster(strategy: str | None, zero_downtim
     assert life.name("active") == old
     assert (len(life.clusters) == 2) is replaced
     assert life.clusters[old]["spec"]["rayVersion"] == "2.52.0"
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_an_incremental_upgrade_is_none_yet_with_its_gate_and_without(gate: bool) -> None:
+    options = Options(gates=Gates(ray_service_incremental_upgrade=gate))
+    life = RayServiceHistory(rayservice(**incremental()), options)
+    old = life.serving()
+
+    life.edit_cluster(rayVersion="2.53.0").run(2)
+
+    assert (life.name("active"), len(life.clusters)) == (old, 1)
 
 
 @pytest.mark.spec("rayservice:E13", "rayservice:E16")
