@@ -19,8 +19,8 @@ class Credentials(Protocol):
         """The value to send now; "" for none."""
         ...
 
-    def refresh(self) -> bool:
-        """The value was not accepted: is there another one now?"""
+    def refresh(self, sent: str) -> bool:
+        """The value `sent` was not accepted: is there another one now? Every request that left with it asks."""
         ...
 
 
@@ -28,7 +28,7 @@ class _Anonymous:
     def authorization(self) -> str:
         return ""
 
-    def refresh(self) -> bool:
+    def refresh(self, sent: str) -> bool:
         return False
 
 
@@ -44,7 +44,7 @@ class FixedToken:
     def authorization(self) -> str:
         return f"Bearer {self._token}"
 
-    def refresh(self) -> bool:
+    def refresh(self, sent: str) -> bool:
         return False
 
 
@@ -65,10 +65,10 @@ class TokenFile:
             self._read()
         return f"Bearer {self._token}" if self._token else ""
 
-    def refresh(self) -> bool:
-        before = self._token
-        self._read()
-        return self._token != before
+    def refresh(self, sent: str) -> bool:
+        if self.authorization() == sent:  # else another request was refused before this one, and the file read again
+            self._read()
+        return self.authorization() != sent
 
     def _read(self) -> None:
         self._read_at = self._clock.monotonic()

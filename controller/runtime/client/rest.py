@@ -108,6 +108,7 @@ class _Sending:
     """How far one try came."""
 
     begun: bool = False  # it got a connection, and leave: bytes may be out
+    authorization: str = ""  # as who
 
 
 class RestClient:
@@ -208,9 +209,10 @@ class RestClient:
 
     async def _open_watch(self, stack: AsyncExitStack, call: _Call) -> Answer:
         for attempt in (1, 2):
-            answer = await stack.enter_async_context(self._send(call, Pool.WATCH, _Sending()))
+            sending = _Sending()
+            answer = await stack.enter_async_context(self._send(call, Pool.WATCH, sending))
             self._count(call, str(answer.status))
-            if answer.status == 401 and attempt == 1 and self._credentials.refresh():
+            if answer.status == 401 and attempt == 1 and self._credentials.refresh(sending.authorization):
                 continue
             break
         if answer.status >= 400:
@@ -336,8 +338,9 @@ class RestClient:
         broken = 0
         asked = 0
         while True:
+            sending = _Sending()
             try:
-                status, headers, body = await (self._in_turn(call) if call.writes else self._once(call))
+                status, headers, body = await (self._in_turn if call.writes else self._once)(call, sending)
             except Broken as error:
                 broken += 1
                 if call.writes:
@@ -348,7 +351,7 @@ class RestClient:
                 continue
             if status < 400:
                 return body
-            if status == 401 and not refreshed and self._credentials.refresh():
+            if status == 401 and not refreshed and self._credentials.refresh(sending.authorization):
                 refreshed = True
                 continue
             wait = retry_after(headers) if status == TOO_MANY or status >= 500 else None
@@ -358,21 +361,20 @@ class RestClient:
             self._count_retry(call, str(status))
             await asyncio.sleep(wait)
 
-    async def _in_turn(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
+    async def _in_turn(self, call: _Call, sending: _Sending) -> tuple[int, Mapping[str, str], bytes]:
         """One try of a write, when its turn comes (CLI-19). One that is told to wait does so without a turn."""
         async with self._writes.turn() as turn:
-            answer = await self._once(call)
+            answer = await self._once(call, sending)
             if answer[0] == TOO_MANY:
                 turn.refused()
             else:
                 turn.went_well()
             return answer
 
-    async def _once(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
+    async def _once(self, call: _Call, sending: _Sending) -> tuple[int, Mapping[str, str], bytes]:
         """One try within its time. A write that left and got no answer in time is Broken: it may have happened."""
         started = self._clock.monotonic()
         code = "<error>"
-        sending = _Sending()
         try:
             async with asyncio.timeout(TOTAL_SECONDS), self._send(call, self._pool, sending) as answer:
                 body = await answer.read()
@@ -402,10 +404,11 @@ class RestClient:
             sending.begun = True
 
         self._check_lease(call)
+        sending.authorization = self._credentials.authorization()
         async with self._transport.request(
             *(call.method, call.path),
             query=call.query,
-            headers=self._headers(call),
+            headers=self._headers(call, sending.authorization),
             body=call.body,
             pool=pool,
             permit=permit,
@@ -417,11 +420,10 @@ class RestClient:
         if call.writes and not self._may_write():
             raise NotLeading(f"cannot {call.verb} {call.ref}: another replica may lead")
 
-    def _headers(self, call: _Call) -> dict[str, str]:
+    def _headers(self, call: _Call, authorization: str) -> dict[str, str]:
         headers = {"Accept": call.accept, "Accept-Encoding": "identity", "User-Agent": self._identity.user_agent}
         if call.content_type:
             headers["Content-Type"] = call.content_type
-        authorization = self._credentials.authorization()
         if authorization:
             headers["Authorization"] = authorization
         return headers

@@ -175,9 +175,9 @@ def test_a_token_file_is_read_again_each_minute_and_an_empty_one_changes_nothing
     path.write_text("")
     clock.seconds = 120
     assert token.authorization() == "Bearer two"
-    assert not token.refresh()
+    assert not token.refresh("Bearer two")
     path.write_text("three")
-    assert token.refresh()
+    assert token.refresh("Bearer two")
     assert token.authorization() == "Bearer three"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import structlog
 from api.core import PODS
 from api.meta import Json, Ref
 from controller.runtime import errors
+from controller.runtime.client.credentials import TokenFile
 from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.transport import Pool
 from controller.runtime.clock import SystemClock
@@ -342,7 +344,7 @@ class Renewed:
     def authorization(self) -> str:
         return f"Bearer {self.token}"
 
-    def refresh(self) -> bool:
+    def refresh(self, sent: str) -> bool:
         self.token = "new"
         return True
 
@@ -361,6 +363,29 @@ async def test_a_refused_token_is_read_again_and_the_request_repeated_once() -> 
         await client.get(PODS, "ns", "a")
 
     assert [exchange.headers["Authorization"] for exchange in wire.log] == ["Bearer old", "Bearer new"]
+
+
+@pytest.mark.spec("runtime:TRN-9")
+async def test_of_many_requests_that_a_dead_token_was_refused_to_each_is_repeated(tmp_path: Path) -> None:
+    """The first of them reads the new one, and the others must not think that there is none."""
+    file = tmp_path / "token"
+    file.write_text("old")
+    wire, clock = ScriptedTransport(), SystemClock()
+    token = TokenFile(file, clock)
+    client = RestClient(wire, clock=clock, identity=Identity("op", "1"), credentials=token)
+
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(client.get(PODS, "ns", name)) for name in "abc"]
+        with_the_old = [await wire.next() for _ in asked]
+        file.write_text("new")
+        for exchange in with_the_old:
+            exchange.refuse(401, "Unauthorized")
+        for _ in asked:
+            exchange = await wire.next()
+            assert exchange.headers["Authorization"] == "Bearer new"
+            exchange.answer(a_pod())
+
+    assert {exchange.headers["Authorization"] for exchange in with_the_old} == {"Bearer old"}
 
 
 @pytest.mark.spec("runtime:TRN-4", "runtime:TRN-5")
