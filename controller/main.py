@@ -161,7 +161,7 @@ def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str
         secret=secret,
         concerns=concerns(settings, wire.RAY_CLUSTERS),
     )
-    return controller_of(kit, settings, raycluster.NAME, reconciler, raycluster.sources())
+    return controller_of(kit, settings, wire.RAY_CLUSTERS, reconciler, raycluster.sources())
 
 
 def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions, durations: JobDurations) -> Controller:
@@ -183,7 +183,7 @@ def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions,
         durations=durations,
         concerns=concerns(settings, wire.RAY_JOBS),
     )
-    return controller_of(kit, settings, rayjob.NAME, reconciler, rayjob.sources(users_of))
+    return controller_of(kit, settings, wire.RAY_JOBS, reconciler, rayjob.sources(users_of))
 
 
 def rayservice_controller(kit: Kit, settings: Settings, sessions: DashboardSessions) -> Controller:
@@ -211,7 +211,7 @@ def rayservice_controller(kit: Kit, settings: Settings, sessions: DashboardSessi
         options=settings.options,
         concerns=concerns(settings, wire.RAY_SERVICES),
     )
-    return controller_of(kit, settings, rayservice.NAME, reconciler, rayservice.sources(owner_of_pod, owner_of_slice))
+    return controller_of(kit, settings, wire.RAY_SERVICES, reconciler, rayservice.sources(owner_of_pod, owner_of_slice))
 
 
 def raycronjob_controller(kit: Kit, settings: Settings) -> Controller:
@@ -224,7 +224,7 @@ def raycronjob_controller(kit: Kit, settings: Settings) -> Controller:
         options=settings.options,
         concerns=concerns(settings, wire.RAY_CRON_JOBS),
     )
-    return controller_of(kit, settings, raycronjob.NAME, reconciler, raycronjob.sources())
+    return controller_of(kit, settings, wire.RAY_CRON_JOBS, reconciler, raycronjob.sources())
 
 
 def concerns(settings: Settings, resource: Resource) -> Concerns:
@@ -235,13 +235,16 @@ def concerns(settings: Settings, resource: Resource) -> Concerns:
 def controller_of(
     kit: Kit,
     settings: Settings,
-    name: str,
+    resource: Resource,
     reconciler: Reconciler,
     sources: Iterable[Source],
 ) -> Controller:
-    """One controller on the shared caches, with a queue and workers of its own."""
+    """One controller on the shared caches, with a queue and workers of its own.
+
+    It is named after its kind, as the reference's are in their series; `NAME` is for events and requests.
+    """
     return Controller(
-        name,
+        resource.kind.lower(),
         reconciler,
         sources,
         clock=kit.clock,

@@ -24,6 +24,7 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 import structlog
+from prometheus_client import ProcessCollector
 
 from api.core import LEASES
 from controller.admission import account_of
@@ -199,16 +200,16 @@ async def _serving(settings: Settings) -> None:
     ):
         ray = AiohttpRayTransport(session)
         whole = runtime_of(settings, transport, ray, clock, rng, auth_token, credentials, socket.gethostname())
-        whole = replace(
-            whole,
-            health=watch.health,
-            metrics_address=address_of(settings.metrics_address),
-            measure_loop_lag=True,
-            server_host=transport.host,
-        )
+        whole = replace(exposed(whole, settings, watch.health), server_host=transport.host)
         if (debug := address_of(settings.debug_address)) is not None:
             whole = debugged(whole, *debug)
         await run(_led(whole, side), stop)
+
+
+def exposed(whole: Runtime, settings: Settings, health: Health) -> Runtime:
+    """With what only a process has: a port for its figures, and figures of its own (CPU, memory, files)."""
+    ProcessCollector(registry=whole.metrics.registry)
+    return replace(whole, health=health, metrics_address=address_of(settings.metrics_address), measure_loop_lag=True)
 
 
 def _led(whole: Runtime, side: Beside[Elector | None]) -> Runtime:

@@ -66,6 +66,22 @@ async def test_a_retried_job_tells_how_long_each_attempt_took_until_it_is_gone()
             assert series(registry, f"kuberay_job_{name}") == []
 
 
+async def test_controllers_have_the_reference_s_names_in_their_series() -> None:
+    """Those of their kinds in small letters; in events they have longer ones."""
+    gates = replace(MEASURED.options.gates, ray_cron_job=True)
+    settings = replace(MEASURED, options=replace(MEASURED.options, gates=gates))
+    async with a_cluster(settings=settings) as cluster:
+        await cluster.create(a_raycluster("r"))
+        await cluster.until("RayCluster", "r", phase="ready")
+        registry = cluster.kit.metrics.registry
+
+        reconciled = {labels["controller"] for labels, _ in series(registry, "controller_runtime_reconcile_total")}
+        queued = [labels for labels, _ in series(registry, "workqueue_adds_total")]
+
+    assert reconciled == {"raycluster", "rayjob", "rayservice", "raycronjob"}
+    assert {one["name"] for one in queued} == {one["controller"] for one in queued} == reconciled
+
+
 async def test_without_the_flag_nothing_is_told() -> None:
     async with a_cluster() as cluster:
         await cluster.create(a_raycluster("r"))

@@ -53,8 +53,7 @@ def passes(cluster: Cluster) -> float:
         sample.value
         for metric in cluster.kit.metrics.registry.collect()
         for sample in metric.samples
-        if sample.name == "controller_runtime_reconcile_total"
-        and sample.labels["controller"] == "raycronjob-controller"
+        if sample.name == "controller_runtime_reconcile_total" and sample.labels["controller"] == "raycronjob"
     )
 
 
