@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from localcluster.node.shared.records import RUN, Session, record_session
-from localcluster.node.shared.sweep import Process, Seen, left_over, sweep
+from localcluster.node.shared.records import RUN, Session, record_session, started_at
+from localcluster.node.shared.sweep import Process, Seen, Swept, _kill, _killed, left_over, sweep
 
 ROOT = Path(__file__).parents[5]
 INIT, SHELL, US = Process(1, 0, 1, 0, 10), Process(50, 1, 50, 7, 500), Process(60, 50, 60, 7, 600)
@@ -56,6 +57,13 @@ def test_a_session_that_the_run_led_is_found_after_its_leader_died() -> None:
     session = Session(100, 1000, 1500, "this boot")
 
     assert found(a_process(103, session=100, start=1010), recorded=(session,)) == [103]
+
+
+def test_a_session_whose_leader_lives_is_found_with_its_leader() -> None:
+    """A supervisor outlived its run."""
+    session = Session(100, 1000, 1500, "this boot")
+
+    assert found(a_process(100), a_process(103, session=100, start=1010), recorded=(session,)) == [100, 103]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,55 @@ def test_each_sign_finds_its_process_and_decoys_live_on(tmp_path: Path) -> None:
         assert swept.remaining == ()
         assert [marked.wait(), works.wait(), writes.wait()] == [-signal.SIGKILL] * 3
         assert all(map(lives, (plain, names, beside, reads, others)))
+
+
+def test_a_run_is_known_by_the_path_that_it_was_given_and_by_the_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks say the former, and the kernel the latter; where one stands when asking does not matter."""
+    run, link = tmp_path / "run", tmp_path / "link"
+    run.mkdir()
+    link.symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    with (
+        started(*wait_here(), env={RUN: str(link)}, start_new_session=True) as marked,
+        started(*wait_here(run), env={}, start_new_session=True) as works,
+    ):
+        assert {one.pid for one in sweep(Path("link")).ended} == {marked.pid, works.pid}
+
+
+def test_who_reads_a_log_of_the_dead_run_in_a_terminal_may_go_on(tmp_path: Path) -> None:
+    """The shell in which somebody has a look at what is left."""
+    control, terminal = os.openpty()
+    opened = f"exec 6<>{os.ttyname(terminal)};"  # of a session that has none it is the terminal from now on
+    with started(*wait_here(tmp_path, opened), env={}, start_new_session=True) as looks:
+        assert sweep(tmp_path) == Swept()
+        assert lives(looks)
+    os.close(control)
+    os.close(terminal)
+
+
+def test_what_has_not_ended_in_time_is_told_as_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as ended, whatever was done to it."""
+    monkeypatch.setattr("localcluster.node.shared.sweep.PATIENCE_SECONDS", 0)
+    with started(*wait_here(), env={RUN: str(tmp_path)}, start_new_session=True) as process:
+        swept = sweep(tmp_path)
+
+        assert swept.ended == ()
+        assert [one.pid for one in swept.remaining] == [process.pid]
+
+
+def test_who_has_the_number_of_one_that_was_found_is_not_killed_for_it() -> None:
+    """It ended by itself between the look and the blow, and its number was given away again, or not yet."""
+    later = time.monotonic() + 10
+    with started(*wait_here()) as ended:
+        gone = a_process(ended.pid, start=started_at(ended.pid))
+        descriptor = os.pidfd_open(ended.pid)
+    with started(*wait_here()) as another:
+        assert not _killed([a_process(another.pid, start=started_at(another.pid) - 1), gone], later)
+        assert not _kill(descriptor, gone)
+        assert lives(another)
+    os.close(descriptor)
 
 
 LEADER = f"""
