@@ -3,7 +3,8 @@
 GCS, raylets and agents listen on all interfaces, whatever the pod's address. So an object that says nothing of
 `authOptions` is given `mode: token` when it is made, and keeps it when somebody replaces it by one that says nothing
 again; who says something has the last word. Ray knows tokens since 2.52, and the operator wants to see that in
-`rayVersion`: what does not say so stays as it is, with a warning.
+`rayVersion`, which its webhook fills in where the head's image tells it: what does not say so stays as it is, with a
+warning.
 """
 
 from __future__ import annotations
@@ -46,34 +47,53 @@ class TokensByDefault:
         self._others = others
 
     async def mutate(self, review: Review) -> Json | None:
-        """The object with authentication, and as the others leave that; None if all leave it alone. Raises Refusal."""
-        given = _given(review)
+        """The object with authentication, and as the others leave that; None if all leave it alone. Raises Refusal.
+
+        The version may be what the others fill in, as the operator's webhook does: it is looked for again after them.
+        """
+        path = _path_to_lock(review)
+        if path is None:
+            return await self._others.mutate(review)
+        given = _locked(review, review.object, path)
         if given is not None:
             review.object = given
-        return await self._others.mutate(review) or given
+        result = await self._others.mutate(review) or given
+        if given is None and (given := _locked(review, result or review.object, path)) is not None:
+            result = given
+        if review.operation == "CREATE" and (given is not None or _is_silent(result or review.object, path)):
+            review.warnings.append(OPEN if given is None else LOCKED)
+        return result
 
     async def validate(self, review: Review) -> None:
         """The others'. Raises Refusal."""
         await self._others.validate(review)
 
 
-def _given(review: Review) -> Json | None:
-    """The object with what it lacks; None when it lacks nothing, or cannot have it, which is warned of."""
+def _path_to_lock(review: Review) -> tuple[str, ...] | None:
+    """Where the spec is that says nothing of authentication; None of all other requests."""
     resource, path = review.request.resource, SPECS.get(review.request.resource.kind)
     if path is None or (resource.group, resource.version) != GROUP_VERSION or review.request.subresource:
         return None
-    spec = _at(review.object, path)
-    if spec is None or spec.get("authOptions") is not None:
+    return path if _is_silent(review.object, path) else None
+
+
+def _is_silent(obj: Json | None, path: tuple[str, ...]) -> bool:
+    """There is a spec, and it says nothing of authentication."""
+    spec = _at(obj, path)
+    return spec is not None and spec.get("authOptions") is None
+
+
+def _locked(review: Review, obj: Json | None, path: tuple[str, ...]) -> Json | None:
+    """The object with authentication, if it lacks that and may have it: a new one by its version, others as before."""
+    if not _is_silent(obj, path):
         return None
     if review.operation == "UPDATE":
         before = (_at(review.old_object, path) or {}).get("authOptions") or {}
-        return _with(review.object, path, before) if before.get("mode") == "token" else None
-    version = VERSION.fullmatch(str(spec.get("rayVersion") or ""))
+        return _with(obj, path, before) if before.get("mode") == "token" else None
+    version = VERSION.fullmatch(str((_at(obj, path) or {}).get("rayVersion") or ""))
     if version is None or tuple(map(int, version.groups())) < SINCE:
-        review.warnings.append(OPEN)
         return None
-    review.warnings.append(LOCKED)
-    return _with(review.object, path, {"mode": "token"})
+    return _with(obj, path, {"mode": "token"})
 
 
 def _at(obj: Json | None, path: tuple[str, ...]) -> Json | None:

@@ -23,6 +23,7 @@ Json: TypeAlias = dict[str, Any]
 WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
 ENOUGH: Final = 200  # characters to know a cause by: events cut theirs short
 RETRYING: Final = "Retrying"
+AT_WORK: Final = frozenset({"Running", "Ready", "Succeeded"})  # a submitter that submits, or has submitted
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
 
 
@@ -62,7 +63,7 @@ class Progress:
     not_taken: dict[str, str] = field(default_factory=dict)  # cluster -> why the API takes no pods of it, as things are
     no_cluster: str = ""  # why it takes no cluster
     crashed: list[tuple[str, str]] = field(default_factory=list)  # pods and containers whose last log is worth a look
-    began: bool = False  # the job ran, or the cluster was ready
+    began: bool = False  # the job may run, or the cluster was ready
 
     def object_changed(self, body: Mapping[str, Any]) -> Iterator[Line]:
         """The RayJob, RayCluster or other object that was applied."""
@@ -81,7 +82,7 @@ class Progress:
         self.job_id = status.get("jobId", "")
         self.head_ip = ((status.get("rayClusterStatus") or {}).get("head") or {}).get("podIP", "")
         phase, said = status.get("jobDeploymentStatus", ""), status.get("jobStatus", "")
-        self.began = self.began or phase == "Running"
+        self.began = self.began or bool(said) or (phase == "Running" and not by_a_pod_of_its_own(body))
         shown = f"{phase or 'New'}{retry_of(body, status)}{f', job {said}' if said else ''}"
         if shown != self.phase:
             self.phase = shown
@@ -154,6 +155,7 @@ class Progress:
             yield Line("pod", name, state.word)
         line.state, line.ready = state.word, state.word == "Ready"
         line.was_ready = line.was_ready or line.ready
+        self.began = self.began or (role == "submitter" and state.word in AT_WORK)
         self.note_trouble(name, state)
 
     def note_trouble(self, name: str, state: PodState) -> None:
@@ -258,6 +260,11 @@ class Progress:
             return False
         reason = event.get("reason")
         return reason in {"FailedScheduling", "BackOff", "Failed"} or (reason == "Unhealthy" and not pod.was_ready)
+
+
+def by_a_pod_of_its_own(body: Mapping[str, Any]) -> bool:
+    """Whether a RayJob is submitted by a Kubernetes Job: its phase is Running before that one's pod has a place."""
+    return ((body.get("spec") or {}).get("submissionMode") or "K8sJobMode") == "K8sJobMode"
 
 
 def retry_of(body: Mapping[str, Any], status: Mapping[str, Any]) -> str:

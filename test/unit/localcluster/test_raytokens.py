@@ -154,6 +154,28 @@ async def test_the_others_see_what_was_given_and_have_the_last_word() -> None:
     assert await TokensByDefault(Others({"theirs": 1})).mutate(a_review()) == {"theirs": 1}
 
 
+async def test_a_version_that_the_others_fill_in_counts() -> None:
+    """The operator's webhook reads it off the head's image; the cluster that comes of it would have a token."""
+    review = a_review()
+    review.object = a_raycluster("c", ray_version=None)
+
+    given = await TokensByDefault(Others(a_raycluster("c", ray_version="2.52.0"))).mutate(review)
+
+    assert given is not None
+    assert given["spec"]["authOptions"] == {"mode": "token"}
+    assert review.warnings == [LOCKED]
+
+
+async def test_who_is_given_options_by_the_others_keeps_those() -> None:
+    """A webhook of the cluster's may have its own mind."""
+    review = a_review()
+    review.object = a_raycluster("c", ray_version=None)
+    theirs = a_raycluster("c", auth_options={"mode": "disabled"})
+
+    assert await TokensByDefault(Others(theirs)).mutate(review) == theirs
+    assert review.warnings == []
+
+
 async def test_the_others_validate() -> None:
     """What they refuse, this does not let pass."""
     others, review = Others(), a_review()

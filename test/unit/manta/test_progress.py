@@ -21,6 +21,11 @@ def a_pod(name: str, *, role: str = "worker", cluster: str = "train-abcde", **st
     return {"metadata": {"name": name, "labels": labels}, "status": status}
 
 
+def a_submitter(**status: Any) -> Json:
+    labels = {"ray.io/originated-from-cr-name": "train", "ray.io/originated-from-crd": "RayJob"}
+    return {"metadata": {"name": "train-x7x", "labels": labels}, "status": status}
+
+
 def waiting(reason: str, message: str, *, container: str = "ray-worker") -> Json:
     return {"name": container, "state": {"waiting": {"reason": reason, "message": message}}}
 
@@ -32,6 +37,12 @@ def a_followed_job() -> Progress:
     return progress
 
 
+FITS_NOWHERE: Json = {
+    "type": "PodScheduled",
+    "status": "False",
+    "message": "0/1 nodes are available: 1 Insufficient cpu.",
+}
+PHASE_RUNNING: Json = {"jobDeploymentStatus": "Running"}
 READY: Json = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
 
@@ -164,9 +175,8 @@ def test_pods_of_the_cluster_are_told_and_those_of_others_are_not() -> None:
 def test_the_submitter_is_known_as_the_pod_whose_log_is_the_jobs() -> None:
     """It belongs to the Kubernetes Job, not to the cluster."""
     progress = a_followed_job()
-    labels = {"ray.io/originated-from-cr-name": "train", "ray.io/originated-from-crd": "RayJob"}
 
-    list(progress.pod_changed("ADDED", {"metadata": {"name": "train-x7x", "labels": labels}}))
+    list(progress.pod_changed("ADDED", a_submitter()))
 
     assert progress.submitter == "train-x7x"
 
@@ -236,6 +246,37 @@ def test_of_what_the_scheduler_says_only_the_cause_is_told(message: str, told: s
 
     assert trouble.text == told
     assert progress.given_up() == Verdict(1, f"gave up: pod w {told.partition('. ')[0]}")
+
+
+def test_a_submitter_that_fits_nowhere_beside_its_cluster_is_hopeless() -> None:
+    """The phase is Running once the submitter is made: no job runs yet, and none will."""
+    progress = a_followed_job()
+    list(progress.object_changed(a_job_status(**PHASE_RUNNING)))
+
+    list(progress.pod_changed("ADDED", a_submitter(phase="Pending", conditions=[FITS_NOWHERE])))
+
+    assert progress.hopeless
+
+
+@pytest.mark.parametrize(
+    ("changed", "submitter"),
+    [
+        ({"spec": {"submissionMode": "HTTPMode"}, **a_job_status(**PHASE_RUNNING)}, None),
+        (a_job_status(**PHASE_RUNNING, jobStatus="PENDING"), None),
+        (a_job_status(**PHASE_RUNNING), {"phase": "Running"}),
+    ],
+    ids=["the operator submitted it", "Ray knows it", "its submitter runs"],
+)
+def test_a_worker_that_fits_nowhere_ends_no_job_that_may_run(changed: Json, submitter: Json | None) -> None:
+    """The autoscaler asked for it, and the job gets on without."""
+    progress = a_followed_job()
+    list(progress.object_changed(changed))
+    if submitter is not None:
+        list(progress.pod_changed("MODIFIED", a_submitter(**submitter)))
+
+    list(progress.pod_changed("ADDED", a_pod("w", phase="Pending", conditions=[FITS_NOWHERE])))
+
+    assert not progress.hopeless
 
 
 def test_trouble_that_pods_share_is_told_once_with_their_number() -> None:
