@@ -46,7 +46,7 @@ def clusters_pile_up(new: Json, _: Context) -> Iterator[Found]:
 def template_unfit_for_repetition(new: Json, _: Context) -> Iterator[Found]:
     """What one job may say and many cannot."""
     template = child(new, "spec", "jobTemplate")
-    if text(template, "jobId"):
+    if text(template, "jobId") and child(template, "clusterSelector"):  # in a cluster of its own each is the first
         message = "every run would have the same jobId, and all but the first would take over its result"
         yield Found(f"{TEMPLATE}.jobId", message, template["jobId"], "leave jobId out")
     if is_true(template, "suspend"):

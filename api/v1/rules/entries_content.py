@@ -11,7 +11,7 @@ __all__ = ["ELSEWHERE", "ENTRIES"]
 
 ENTRIES: Final[Mapping[str, Entry]] = {
     "JC01": Entry(
-        "`entrypoint` is empty, and the mode is not InteractiveMode.",
+        "`entrypoint` is empty, the mode is not InteractiveMode, and no submitter has a command of its own.",
         "There is nothing to submit: the job fails once its cluster stands.",
         "Write the command line of the job.",
     ),
@@ -48,7 +48,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Check the spelling against Ray's documentation of runtime environments.",
     ),
     "JC08": Entry(
-        "`runtimeEnvYAML` has `pip` beside `conda` or `uv`, or a value in `env_vars` that is no text; a warning: "
+        "`runtimeEnvYAML` has `pip` beside `conda` or `uv`, or `env_vars` that are no map of texts; a warning: "
         "`working_dir` is a local folder in K8sJobMode.",
         "Ray refuses the first two when the job starts. A local folder is looked for in the submitter's container.",
         "Choose one installer, put numbers in `env_vars` into quotes, and give `working_dir` as a URI.",
@@ -197,9 +197,10 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Set `shutdownAfterJobFinishes: true`, or deletion rules.",
     ),
     "CR04": Entry(
-        "The template of a RayCronJob has a `jobId`; warnings: `suspend: true`, or a `clusterSelector` while a run "
-        "may last until the next one.",
-        "All runs under one id are one job to Ray: the second takes over the result of the first. Suspended jobs "
+        "The template of a RayCronJob has a `jobId` and a `clusterSelector`; warnings: `suspend: true`, or a "
+        "`clusterSelector` while a run may last until the next one.",
+        "All runs under one id on one cluster are one job to Ray: the second takes over the result of the first. "
+        "Suspended jobs "
         "pile up, and runs on one cluster get in each other's way.",
         "Leave `jobId` and `suspend` out; set `activeDeadlineSeconds` below the time between two runs.",
     ),

@@ -60,9 +60,15 @@ FAILURES: Final = (JobStatus.FAILED.value, "Failed")
 
 @job_rule("JC01")
 def no_entrypoint(job: Job, _: Context) -> Iterator[Found]:
-    """The submission would fail."""
-    if job.mode != SubmissionMode.INTERACTIVE and not text(job.spec, "entrypoint").strip():
-        yield Found("entrypoint", "entrypoint is empty: there is nothing to run", job.spec.get("entrypoint"))
+    """The submission would fail. A submitter with a command of its own knows itself what to submit."""
+    if job.mode == SubmissionMode.INTERACTIVE or _own_command(job) or text(job.spec, "entrypoint").strip():
+        return
+    yield Found(
+        "entrypoint",
+        "entrypoint is empty: there is nothing to run",
+        job.spec.get("entrypoint"),
+        "write the command line of the job, as in python main.py",
+    )
 
 
 @job_rule("JC03", Severity.WARN)
@@ -160,10 +166,7 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
     for other in ("conda", "uv"):
         if env.get("pip") is not None and env.get(other) is not None:
             yield Found("runtimeEnvYAML", f"pip and {other} cannot be used together", other, "choose one of them")
-    variables = env.get("env_vars")
-    for name, value in sorted(variables.items() if isinstance(variables, dict) else ()):
-        if not isinstance(value, str):
-            yield Found("runtimeEnvYAML", f"env_vars.{name} should be text", value, f'write {name}: "{value}"')
+    yield from _variables_refused(env.get("env_vars"))
     folder = env.get("working_dir")
     if job.mode == SubmissionMode.K8S_JOB and isinstance(folder, str) and folder and not _URI.match(folder):
         yield Found(
@@ -173,6 +176,19 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
             "give a URI (https://, s3://, gs://), or put the folder into the image",
             severity=Severity.WARN,
         )
+
+
+def _variables_refused(variables: Any) -> Iterator[Found]:
+    """Ray takes a map of texts, and nothing else."""
+    if variables is not None and not isinstance(variables, dict):
+        yield Found(
+            "runtimeEnvYAML", "env_vars should be a map of texts", variables, 'write NAME: "value", a line each'
+        )
+    for name, value in sorted(variables.items() if isinstance(variables, dict) else ()):
+        if not isinstance(value, str):
+            written = "" if value is None or isinstance(value, dict | list) else json.dumps(value)
+            hint = f'write {name}: "{written}"'
+            yield Found("runtimeEnvYAML", f"env_vars.{name} should be text", value, hint)
 
 
 # How it is submitted

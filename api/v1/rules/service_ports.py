@@ -54,6 +54,7 @@ class Port(NamedTuple):
     place: int  # in its list
     name: str
     number: int | None
+    protocol: str = "TCP"  # that of the head Service's own ports, whatever a container says
 
 
 def declared_ports(group: Group) -> Sequence[Port]:
@@ -103,7 +104,10 @@ def _of_serve_service(new: Json, _: Context) -> Iterator[Found]:
 
 
 def _service_ports(node: Any, field: str) -> Sequence[Port]:
-    return [Port(i, text(port, "name"), whole(port, "port")) for i, port in entries(node, field, "spec", "ports")]
+    return [
+        Port(index, text(port, "name"), whole(port, "port"), text(port, "protocol") or "TCP")
+        for index, port in entries(node, field, "spec", "ports")
+    ]
 
 
 def _serve_expected(new: Json) -> bool:
@@ -114,18 +118,18 @@ def _serve_expected(new: Json) -> bool:
 
 
 def _doubled(ports: Iterable[Port], path: str, field: str, offered: Mapping[str, int]) -> Iterator[Found]:
-    """Two ports of one name or one number, or one beside the same that the operator adds."""
-    names, numbers = set(offered), set(offered.values())
+    """Two ports of one name, or of one number and protocol, or one beside the same that the operator adds."""
+    names, numbers = set(offered), {(number, "TCP") for number in offered.values()}
     for port in ports:
         if port.name and port.name in names:
             message = f"two ports are called {port.name}"
             yield Found(f"{path}[{port.place}].name", message, port.name, "a Service needs a name for each port")
-        if port.number is not None and port.number in numbers:
+        if port.number is not None and (port.number, port.protocol) in numbers:
             message = f"port {port.number} is offered twice"
             hint = "the operator adds the head's own ports" if offered else "a Service offers a port once"
             yield Found(f"{path}[{port.place}].{field}", message, port.number, hint)
         names.add(port.name)
-        numbers.add(port.number or 0)
+        numbers.add((port.number or 0, port.protocol))
 
 
 def _metrics_taken(ports: Sequence[Port], path: str) -> Iterator[Found]:

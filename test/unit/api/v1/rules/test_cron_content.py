@@ -27,7 +27,13 @@ CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
         f"{JOB}.shutdownAfterJobFinishes",
         {**KEPT, **SELECTED, f"{JOB}.activeDeadlineSeconds": 60},
     ),
-    ("CR04", DENY, {f"{JOB}.jobId": "one"}, f"{JOB}.jobId", {f"{JOB}.jobId": ""}),
+    (
+        "CR04",
+        DENY,
+        {**SELECTED, f"{JOB}.activeDeadlineSeconds": 60, f"{JOB}.jobId": "one"},
+        f"{JOB}.jobId",
+        {f"{JOB}.jobId": "one"},  # each run's cluster has but that one job
+    ),
     ("CR04", WARN, {f"{JOB}.suspend": True}, f"{JOB}.suspend", {"spec.suspend": True}),
     (
         "CR04",

@@ -44,10 +44,13 @@ def rules(*some: dict[str, Any]) -> Changes:
     return {"spec.shutdownAfterJobFinishes": False, STRATEGY: {"deletionRules": list(some)}}
 
 
+OWN_SUBMITTER: Changes = submitter(containers=[{"name": "submit", "image": "x", "command": ["submit"]}])
+
 # id, severity, what is found, its path; then the near miss that passes.
 CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
     ("JC01", DENY, {"spec.entrypoint": " \n"}, "spec.entrypoint", INTERACTIVE),
     ("JC01", DENY, {"spec.entrypoint": GONE}, "spec.entrypoint", {"spec.entrypoint": "x"}),
+    ("JC01", DENY, {**submitter(), "spec.entrypoint": ""}, "spec.entrypoint", {**OWN_SUBMITTER, "spec.entrypoint": ""}),
     ("JC03", WARN, mode("InteractiveMode"), "spec.entrypoint", INTERACTIVE),
     (
         "JC04",
@@ -98,6 +101,7 @@ CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
     ("JC08", DENY, {ENV: "pip: [a]\nconda: base"}, ENV, {ENV: "pip: [a]"}),
     ("JC08", DENY, {ENV: "pip: [a]\nuv: [b]"}, ENV, {ENV: "uv: [b]"}),
     ("JC08", DENY, {ENV: "env_vars: {A: 1}"}, ENV, {ENV: 'env_vars: {A: "1"}'}),
+    ("JC08", DENY, {ENV: "env_vars: [A=1]"}, ENV, {ENV: "env_vars: {}"}),
     ("JC08", WARN, {ENV: "working_dir: ./src"}, ENV, {ENV: "working_dir: https://a/b.zip"}),
     ("JC08", WARN, {ENV: "working_dir: /src"}, ENV, {**mode("SidecarMode"), ENV: "working_dir: /src"}),
     ("JC09", WARN, {"spec.jobId": "one", "spec.backoffLimit": 1}, "spec.jobId", {"spec.jobId": "one"}),
@@ -265,9 +269,17 @@ def test_an_upgrade_strategy_inside_a_rayservice_is_refused_as_well() -> None:
 @pytest.mark.spec("admission:JC04")
 def test_a_submitter_with_a_command_of_its_own_reads_no_entrypoint() -> None:
     """The generated line is not run then."""
-    own = submitter(containers=[{"name": "submit", "image": "x", "command": ["submit"]}])
+    assert found(RULES, good("RayJob", {**OWN_SUBMITTER, "spec.entrypoint": "a && b"})) == []
 
-    assert found(RULES, good("RayJob", {**own, "spec.entrypoint": "a && b"})) == []
+
+@pytest.mark.parametrize(
+    ("written", "hint"), [("true", 'write A: "true"'), ("1.5", 'write A: "1.5"'), ("", 'write A: ""')]
+)
+def test_the_way_out_for_a_variable_that_is_no_text_is_what_was_written_in_quotes(written: str, hint: str) -> None:
+    """Not as Python would write it."""
+    told = found(RULES, good("RayJob", {ENV: f"env_vars: {{A: {written}}}"}))
+
+    assert [one.hint for one in told] == [hint]
 
 
 @pytest.mark.spec("admission:JC04")

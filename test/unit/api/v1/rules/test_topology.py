@@ -177,6 +177,14 @@ CASES: list[tuple[str, Severity, str, Changes, str, Changes]] = [
     ),
     (
         "NM12",
+        DENY,
+        "RayCluster",
+        {f"{HEAD}.headService": {"spec": {"ports": [offered("a", 9265), offered("b", 9265)]}}},
+        f"{HEAD}.headService.spec.ports[1].port",
+        {f"{HEAD}.headService": {"spec": {"ports": [offered("a", 9265), {**offered("b", 9265), "protocol": "UDP"}]}}},
+    ),
+    (
+        "NM12",
         WARN,
         "RayCluster",
         {HEAD_PORTS: [port("a-very-long-name", 9000)]},
