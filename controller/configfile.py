@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from controller.flags import Value
 
-__all__ = ["FILE_KEYS", "BadSettings", "of_the_type", "read_config"]
+__all__ = ["FILE_KEYS", "BadSettings", "is_unset", "mappings", "of_the_type", "read_config", "strings"]
 
 # Field of the config file -> the flag it stands for (spec deployment §1.3)
 FILE_KEYS: Final = {
@@ -51,6 +51,27 @@ def read_config(name: str) -> Mapping[str, Any]:
     if not is_one:
         raise BadSettings(f"-config {name} is not a Configuration of config.ray.io/v1alpha1")
     return content
+
+
+def is_unset(value: Any) -> bool:
+    """Null and the empty string say nothing: the default counts, as where the field is absent (DC-9)."""
+    return value is None or value == ""
+
+
+def mappings(file: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    """A list of containers or variables, as they are; absent: none. Raises BadSettings."""
+    value = file.get(key) or ()
+    if not isinstance(value, list | tuple) or not all(isinstance(one, dict) for one in value):
+        raise BadSettings(f"{key} in the -config file must be a list of objects, not {value!r}")
+    return tuple(value)
+
+
+def strings(file: Mapping[str, Any], key: str) -> Mapping[str, str]:
+    """Labels or annotations; absent: none. Raises BadSettings, also for a number, which no label is."""
+    value = file.get(key) or {}
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in (*value, *value.values())):
+        raise BadSettings(f"{key} in the -config file must be strings by strings, not {value!r}")
+    return value
 
 
 def of_the_type(key: str, value: Any, example: Value) -> Value:

@@ -6,6 +6,7 @@ Names, types and defaults are the reference's (spec deployment §1.2-1.5) but fo
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 from api.v1.rules.settings import AdmissionSettings
 from controller.admission import webhook_settings
 from controller.admissionfile import admission_settings
-from controller.configfile import FILE_KEYS, BadSettings, of_the_type, read_config
+from controller.configfile import FILE_KEYS, BadSettings, is_unset, mappings, of_the_type, read_config, strings
 from controller.flags import Duration, Flag, Value, parse_flags
 from controller.gates import parse_gates
 from controller.ray.options import Gates, Options
@@ -59,7 +60,7 @@ FLAGS: Final = (
     Flag("zap-devel", False, "Development logging: debug level."),
     Flag("zap-encoder", "", "Overridden by -log-stdout-encoder."),
     Flag("zap-log-level", "info", "debug, info, error, panic, or a verbosity."),
-    Flag("zap-stacktrace-level", "error", "Level from which stack traces are shown."),
+    Flag("zap-stacktrace-level", "error", "Accepted, without effect: stack traces come with bugs of the operator alone."),
     Flag("zap-time-encoding", "", "epoch, millis, nanos, iso8601, rfc3339 or rfc3339nano; always ISO 8601."),
     Flag("kubeconfig", "", "A kubeconfig, for runs outside a cluster."),
     Flag("webhook-bind-address", ":9443", "The address the webhooks bind to, where ENABLE_WEBHOOKS is true."),
@@ -177,13 +178,16 @@ def lease_timing(flags: Mapping[str, Any]) -> Timing:
 
 
 def combined(given: Mapping[str, Value], file: Mapping[str, Any]) -> dict[str, Any]:
-    """Every flag's value. Raises BadSettings for a field of the file that is of another type."""
+    """Every flag's value; one given beside the file wins over it. Raises BadSettings for a field of another type."""
     counts = {name: value for name, value in given.items() if not given.get("config") or name in BESIDE_A_FILE}
     flags: dict[str, Any] = {flag.name: flag.default for flag in FLAGS} | counts
     for key, name in FILE_KEYS.items():
-        if key in file:
+        if name not in counts and not is_unset(file.get(key)):
             flags[name] = of_the_type(key, file[key], flags[name])
     return flags
+
+
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def namespaces_of(text: str) -> tuple[str, ...]:
@@ -191,10 +195,19 @@ def namespaces_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))
 
 
+def check_namespaces(flags: Mapping[str, Any]) -> None:
+    """A name that no namespace can have, an unexpanded variable say, would be watched for ever. Raises BadSettings."""
+    for flag in ("watch-namespace", "leader-election-namespace"):
+        for name in namespaces_of(flags[flag]):
+            if not NAMESPACE.fullmatch(name):
+                raise BadSettings(f"-{flag} names {name!r}, which no namespace can be called")
+
+
 SCHEDULERS: Final = ("volcano", "yunikorn", "scheduler-plugins", "kai-scheduler")
 
 
 ENCODINGS: Final = ("json", "console")
+TRACED: Final = ("info", "error", "panic")
 TIMES: Final = ("epoch", "millis", "nanos", "iso8601", "rfc3339", "rfc3339nano")  # checked, and without effect (DC-6)
 
 
@@ -222,21 +235,27 @@ def check_debug_address(address: str) -> None:
         raise BadSettings(f"-debug-address must be on loopback, such as 127.0.0.1:6060, not {address!r}")
 
 
+def check_logs(flags: Mapping[str, Any]) -> None:
+    """Encoders, of the file where there is one (DC-8), and what -zap-* name, in any case. Raises BadSettings."""
+    for name in ("log-stdout-encoder", *(["log-file-encoder"] if flags["log-file-path"] else [])):
+        if flags[name] not in ("", *ENCODINGS):  # empty: json
+            raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
+    for name, known in (("zap-encoder", ENCODINGS), ("zap-time-encoding", TIMES), ("zap-stacktrace-level", TRACED)):
+        if flags[name] and flags[name].lower() not in known:
+            raise BadSettings(f"-{name} must be one of {', '.join(known)}, not {flags[name]!r}")
+
+
 def check(flags: Mapping[str, Any]) -> None:
     """Refuse what cannot work. Raises BadSettings."""
     check_addresses(flags)
-    for name in ("log-stdout-encoder", "log-file-encoder"):
-        if flags[name] not in ("json", "console"):
-            raise BadSettings(f"-{name} must be json or console, not {flags[name]!r}")
+    check_namespaces(flags)
+    check_logs(flags)
     if int(flags["reconcile-concurrency"]) < 0:
         raise BadSettings(f"-reconcile-concurrency must be positive, not {flags['reconcile-concurrency']}")
     if int(flags["cron-backfill-limit"]) < 0:
         raise BadSettings("-cron-backfill-limit must not be negative; 0 is no limit")
     if int(flags["burst"]) < 0:
         raise BadSettings("-burst must not be negative")
-    for name, known in (("zap-encoder", ENCODINGS), ("zap-time-encoding", TIMES)):
-        if flags[name] and flags[name].lower() not in known:
-            raise BadSettings(f"-{name} must be one of {', '.join(known)}, not {flags[name]!r}")
     scheduler = flags["batch-scheduler"]
     if scheduler and scheduler not in SCHEDULERS:
         raise BadSettings(f"-batch-scheduler {scheduler!r} is none of {', '.join(SCHEDULERS)}")
@@ -248,12 +267,12 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "error": logging.
 
 
 def level_of(text: str) -> int:
-    """A level by name, or a verbosity above 0, which is debug. Raises BadSettings."""
+    """A level by name, in any case, or a verbosity above 0, which is debug. Raises BadSettings."""
     if text.isdecimal() and int(text) > 0:
         return logging.DEBUG
-    if text not in LEVELS:
+    if text.lower() not in LEVELS:
         raise BadSettings(f"-zap-log-level must be debug, info, error, panic or a number above 0, not {text!r}")
-    return LEVELS[text]
+    return LEVELS[text.lower()]
 
 
 def options_from(
@@ -281,7 +300,7 @@ def options_from(
         zero_downtime=not_off("ENABLE_ZERO_DOWNTIME"),
         redis_cleanup=not_off("ENABLE_GCS_FT_REDIS_CLEANUP"),
         delete_rayjob_after_finish=on("DELETE_RAYJOB_CR_AFTER_JOB_FINISHES")
-        or bool(file.get("deleteRayJobAfterJobFinishes")),
+        or bool(of_the_type("deleteRayJobAfterJobFinishes", file.get("deleteRayJobAfterJobFinishes") or False, False)),
         requeue=seconds(environment, "RAYCLUSTER_DEFAULT_REQUEUE_SECONDS_ENV", default=None, least=1),
         transition_grace=seconds(
             environment, "RAYJOB_DEPLOYMENT_STATUS_TRANSITION_GRACE_PERIOD_SECONDS", default=timedelta(seconds=300)
@@ -291,11 +310,11 @@ def options_from(
         ),
         cron_backfill_limit=cron_backfill_limit,
         time_zone=local_zone(environment),
-        default_container_envs=tuple(file.get("defaultContainerEnvs") or ()),
-        head_sidecars=tuple(file.get("headSidecarContainers") or ()),
-        worker_sidecars=tuple(file.get("workerSidecarContainers") or ()),
-        default_pod_annotations=file.get("defaultPodAnnotations") or {},
-        default_pod_labels=file.get("defaultPodLabels") or {},
+        default_container_envs=mappings(file, "defaultContainerEnvs"),
+        head_sidecars=mappings(file, "headSidecarContainers"),
+        worker_sidecars=mappings(file, "workerSidecarContainers"),
+        default_pod_annotations=strings(file, "defaultPodAnnotations"),
+        default_pod_labels=strings(file, "defaultPodLabels"),
     )
 
 
@@ -305,9 +324,9 @@ def seconds(
     """A variable in whole seconds; what is no number, or below `least`, counts as unset, else below 0 as 0 (DC-24)."""
     try:
         value = int(environment[name])
-    except (KeyError, ValueError):
+        return default if least is not None and value < least else timedelta(seconds=max(0, value))
+    except (KeyError, ValueError, OverflowError):  # the last: more than two million years
         return default
-    return default if least is not None and value < least else timedelta(seconds=max(0, value))
 
 
 def ignored_flags(given: Mapping[str, Any]) -> list[str]:

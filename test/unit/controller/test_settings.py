@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,7 +61,12 @@ def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], p
         (["--debug-address=127.0.0.1:http"], "must be on loopback"),
         (["--reconcile-concurrency=-1"], "must be positive"),
         (["--burst=-1"], "must not be negative"),
+        (["--log-file-path=/tmp/x", "--log-file-encoder=xml"], "-log-file-encoder must be json or console"),
         (["--zap-encoder=xml"], "must be one of json, console"),
+        (["--zap-stacktrace-level=debug"], "must be one of info, error, panic"),
+        (["--watch-namespace=a,$(POD_NAMESPACE)"], r"names '\$\(POD_NAMESPACE\)', which no namespace can be called"),
+        (["--watch-namespace=a/pods"], "no namespace can be called"),
+        (["--leader-election-namespace=Ray"], "-leader-election-namespace names 'Ray'"),
         (["--zap-time-encoding=nano"], "must be one of epoch"),
         (["--batch-scheduler=slurm"], "is none of volcano, yunikorn"),
         (["--batch-scheduler=volcano", "--enable-batch-scheduler"], "one of them, not both"),
@@ -237,6 +243,64 @@ def test_with_a_config_file_other_flags_do_not_count_and_that_is_said(tmp_path: 
 def test_a_field_of_another_type_is_refused_by_name(tmp_path: Path, text: str, part: str) -> None:
     with pytest.raises(BadSettings, match=part):
         load([a_config(tmp_path, text)], {})
+
+
+@pytest.mark.spec("deployment:DC-9", "deployment:DC-23")
+def test_a_field_of_the_file_that_says_nothing_leaves_the_default(tmp_path: Path) -> None:
+    """Null and the empty string, as a template writes them that has no value: the probes stay on."""
+    empty = "metricsAddr: ''\nprobeAddr: ''\nwatchNamespace:\nlogFile: null\nenableLeaderElection:\nqps:\n"
+    lists = "reconcileConcurrency:\nlogStdoutEncoder: ''\nheadSidecarContainers:\ndefaultPodLabels:\n"
+
+    settings = load([a_config(tmp_path, empty + lists + "deleteRayJobAfterJobFinishes:\n")], {})
+
+    assert settings == load([], {})
+    assert settings.health_address == ":8082"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("deleteRayJobAfterJobFinishes: 'false'", "must be true or false, not 'false'"),
+        ("headSidecarContainers: {name: a}", "headSidecarContainers in the -config file must be a list of objects"),
+        ("workerSidecarContainers: [fluentbit]", "workerSidecarContainers in the -config file must be a list of"),
+        ("defaultContainerEnvs: HTTP_PROXY", "defaultContainerEnvs in the -config file must be a list of objects"),
+        ("defaultPodLabels: [a]", "defaultPodLabels in the -config file must be strings by strings"),
+        ("defaultPodAnnotations: {sidecar: true}", "defaultPodAnnotations in the -config file must be strings by"),
+    ],
+)
+def test_what_goes_into_pods_is_checked_before_the_first_pod(tmp_path: Path, text: str, part: str) -> None:
+    """It would be refused with every pod; and a RayJob must not be deleted for the sake of two quotation marks."""
+    with pytest.raises(BadSettings, match=part):
+        load([a_config(tmp_path, text)], {})
+
+
+@pytest.mark.spec("deployment:DC-8")
+def test_an_encoder_that_is_given_as_a_flag_wins_over_the_file_s(tmp_path: Path) -> None:
+    """The reference looks at the flag alone, so who gives one means it."""
+    config = a_config(tmp_path, "logStdoutEncoder: json\nlogFile: /tmp/x\nlogFileEncoder: console")
+
+    settings = load([config, "--log-stdout-encoder=console"], {})
+
+    assert (settings.log_encoder, settings.log_file_encoder) == ("console", "console")
+
+
+@pytest.mark.spec("deployment:DC-8")
+def test_the_encoder_of_a_log_file_is_of_no_interest_without_one() -> None:
+    """Nor is an empty one of either: both mean json."""
+    settings = load(["--log-file-encoder=xml", "--log-stdout-encoder="], {})
+
+    assert (settings.log_encoder, settings.log_file_encoder) == ("json", "json")
+
+
+@pytest.mark.parametrize("text", ["debug", "DEBUG", "Debug", "5"])
+def test_a_level_may_be_written_in_any_case(text: str) -> None:
+    assert load([f"--zap-log-level={text}", "--zap-stacktrace-level=Error"], {}).log_level == logging.DEBUG
+
+
+def test_more_seconds_than_there_are_count_as_no_number() -> None:
+    assert load([], {"RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS": "9" * 30}).options.status_check_timeout == timedelta(
+        seconds=300
+    )
 
 
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
