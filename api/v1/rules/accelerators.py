@@ -37,8 +37,9 @@ def request_against_limit(cluster: Cluster, context: Context) -> Iterator[Found]
     for hardware in hardware_of(cluster, context):
         for container in hardware.containers:
             for key, limit in container.limits.items():
-                request = container.requests.get(key, limit)
-                if request != limit and family_of(key, context.admission) is not Family.PLAIN:
+                if family_of(key, context.admission) is Family.PLAIN:
+                    continue
+                if container.requests.get(key, limit) != limit:
                     written = child(container.written, "limits")[key]
                     yield Found(
                         f"{container.path}.resources.limits[{key}]",

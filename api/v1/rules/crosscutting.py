@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from api.v1.common import MANAGED_BY
 from api.v1.rules.making import EVERY_KIND, Job, job_rule, joined, object_rule, placed_rule, update_rule
 from api.v1.rules.model import Context, Finding, Rule, Severity
@@ -140,10 +142,9 @@ def _odd(key: str, value: str, meant: str) -> Found:
 def too_large(new: Json, _: Context) -> Iterator[Found]:
     """One more field, and etcd refuses it."""
     try:
-        written = json.dumps(new, separators=(",", ":"), ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
+        size = len(msgspec.json.encode(new, enc_hook=str))  # a tenth of what the standard library takes
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return  # no JSON, or so deep that the API server does not read it
-    size = len(written.encode(errors="surrogatepass"))
     if size > LARGEST:
         hint = "put large scripts and configurations into an image or a ConfigMap"
         yield Found("", f"the object has {size // 1024} KiB; from about 1.5 MiB on it cannot be stored", size, hint)

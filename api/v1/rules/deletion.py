@@ -175,9 +175,9 @@ def rule_ttl(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def rule_on_foreign_cluster(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J15"""
-    for index, rule in enumerate(job.rules):
+    for index, rule in enumerate(job.rules if job.selects else ()):
         policy = text(rule, "policy")
-        if job.selects and policy in CLUSTER_POLICIES:
+        if policy in CLUSTER_POLICIES:
             yield _deny(
                 "J15",
                 f"{_at(index)}.policy",
@@ -189,9 +189,9 @@ def rule_on_foreign_cluster(job: JobSpec, _: Context) -> Iterator[Finding]:
 
 def rule_against_autoscaler(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J16"""
-    for index, rule in enumerate(job.rules):
+    for index, rule in enumerate(job.rules if job.autoscaling else ()):
         policy = text(rule, "policy")
-        if job.autoscaling and policy == DeletionPolicy.DELETE_WORKERS:
+        if policy == DeletionPolicy.DELETE_WORKERS:
             yield _deny(
                 "J16",
                 f"{_at(index)}.policy",

@@ -328,16 +328,15 @@ def wrong_processor(runs: Runs) -> str:
 
 def cpu_build_on_gpu(runs: Runs, context: Context) -> str:
     """An unsuffixed `ray` is the CPU build, an unsuffixed `ray-ml` the one for GPUs (AC-17)."""
+    limits = runs.group.limits.items()
+    if not any(key not in USUAL and is_gpu_key(key, context) and much > 0 for key, much in limits):
+        return ""
     flavours = runs.said.flavours
     accelerated = any(one in ("gpu", "tpu") or one.startswith("cu") for one in flavours)
     plain_ray = runs.reference.of_ray_project and runs.reference.basename == "ray" and not accelerated
     plain_ray = plain_ray and not runs.declared
     built_so = "cpu" in flavours or (plain_ray and bool(runs.said.version or runs.said.floating))
-    if built_so and any(
-        key not in USUAL and is_gpu_key(key, context) and much > 0 for key, much in runs.group.limits.items()
-    ):
-        return f"{runs.image} is the CPU build, and the container has a GPU: use the -gpu image"
-    return ""
+    return f"{runs.image} is the CPU build, and the container has a GPU: use the -gpu image" if built_so else ""
 
 
 def tpu_build_without_tpu(runs: Runs) -> str:

@@ -18,6 +18,7 @@ _OPENING: Final = re.compile(r"\$\(|\$\{|[<>]\(|`|\"")
 _CLOSING: Final = {"$(": ")", "<(": ")", ">(": ")", "(": ")", "${": "}", "`": "`", '"': '"'}
 _SKIPPED: Final = re.compile(r"\\.|\$'(?:\\.|[^'\\])*'|'[^']*'", re.DOTALL)  # says nothing to the shell
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)  # all that is skipped between double quotes
+_PLAIN: Final = re.compile(r"[\w \t.,:=/%+-]+")  # neither opens nor closes nor ends anything, wherever it stands
 _HOLE: Final = "_"
 
 
@@ -37,6 +38,10 @@ def _unquoted(line: str) -> str | None:
     inside: list[str] = []  # what closes the parts that are open, the innermost last
     at = 0
     while at < len(line):
+        if plain := _PLAIN.match(line, at):
+            kept.append("" if inside else plain[0])
+            at = plain.end()
+            continue
         skipped = (_ESCAPED if inside[-1:] == ['"'] else _SKIPPED).match(line, at)
         if skipped:
             kept.append(_HOLE)
