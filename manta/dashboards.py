@@ -1,10 +1,13 @@
-"""Loopback ports for what users open in a browser: the dashboards of Ray heads."""
+"""Loopback ports for what users open in a browser: the dashboards of Ray heads, and the tokens that those ask for."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from manta.api import Api, Refused
 from manta.doors import Door, Shared
 from manta.podstates import state_of
 from manta.show import Show
@@ -14,11 +17,15 @@ __all__ = ["dashboards"]
 DASHBOARD: Final = 8265
 
 
-def dashboards(show: Show) -> Shared:
-    """Every head that is ready has its dashboard on a port of this machine, and it is told."""
+def dashboards(show: Show, api: Api, directory: Path) -> Shared:
+    """Every head that is ready has its dashboard on a port of this machine, and it is told.
 
-    def told(pod: Mapping[str, Any], port: int) -> None:
-        show.say(f"dashboard of {cluster_of(pod)} on http://127.0.0.1:{port}{asking(pod)}")
+    A token that it asks for is put into a file of `directory`: who has no kubectl can open the dashboard as well.
+    """
+
+    async def told(pod: Mapping[str, Any], port: int) -> None:
+        asked = await asking(pod, api, directory)
+        show.say(f"dashboard of {cluster_of(pod)} on http://127.0.0.1:{port}{asked}")
 
     return Shared("/api/v1/pods", "ray.io/node-type=head", door_of, told)
 
@@ -33,12 +40,32 @@ def cluster_of(pod: Mapping[str, Any]) -> str:
     return str(pod["metadata"]["labels"].get("ray.io/cluster", pod["metadata"]["name"]))
 
 
-def asking(pod: Mapping[str, Any]) -> str:
-    """What is said of a dashboard that asks for a token: where that is. "" of others."""
+async def asking(pod: Mapping[str, Any], api: Api, directory: Path) -> str:
+    """What is said of a dashboard that asks for a token: the file that has it from now on. "" of others."""
+    named = token_of(pod)
+    if named is None:
+        return ""
+    namespace, (secret, key) = pod["metadata"]["namespace"], named
+    file = directory / f"{namespace}.{cluster_of(pod)}.token"
+    try:
+        found = await api.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{secret}")
+        keep(file, base64.b64decode(found["data"][key]))
+    except (Refused, KeyError, OSError):
+        return f"; it asks for a token: the key {key} of the Secret {namespace}/{secret}"
+    return f"; it asks for a token, which is in {file}"
+
+
+def token_of(pod: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The Secret and its key from which Ray's processes have their token, if they have one from there."""
     for container in pod["spec"]["containers"]:
         for variable in container.get("env") or ():
             source = (variable.get("valueFrom") or {}).get("secretKeyRef")
             if variable["name"] == "RAY_AUTH_TOKEN" and source:
-                secret = f"kubectl get secret {source['name']} -n {pod['metadata']['namespace']}"
-                return f"; it asks for a token: {secret} -o jsonpath='{{.data.{source['key']}}}' | base64 -d"
-    return ""
+                return source["name"], source["key"]
+    return None
+
+
+def keep(file: Path, content: bytes) -> None:
+    """For the user's eyes only. Raises OSError."""
+    file.touch(mode=0o600)
+    file.write_bytes(content)

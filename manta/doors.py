@@ -6,7 +6,7 @@ What is worth a port, a `Shared` says: dashboards.py has those of heads, service
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from manta.local import Local
 __all__ = ["Door", "Opened", "Shared", "sharing"]
 
 Json: TypeAlias = Mapping[str, Any]
-Opened: TypeAlias = Callable[[Json, int], None]
+Opened: TypeAlias = Callable[[Json, int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def look(local: Local, shared: Shared, ports: dict[str, AsyncExitStack], t
             await ports.pop(uid).aclose()
     elif uid not in ports and (door := shared.door(body)) is not None:
         ports[uid] = stack = AsyncExitStack()
-        shared.opened(body, await opened(local.dialer, door, stack))
+        await shared.opened(body, await opened(local.dialer, door, stack))
 
 
 async def opened(dialer: str, door: Door, stack: AsyncExitStack) -> int:

@@ -16,14 +16,9 @@ UNSCHEDULABLE: Final = "Unschedulable"
 # What the scheduler says of each node, before it goes on about preemption, which helps nobody on a single one.
 NO_NODE: Final = re.compile(r"0/\d+ nodes are available: (?P<why>.*?)\.(?: no new claims| preemption:|$)", re.DOTALL)
 TALLY: Final = re.compile(r"\b1 (?=Insufficient|Too many|node\(s\))")  # of one node it says nothing
+LACKED: Final = re.compile(r"\bInsufficient ([^\s,]+)")
 WAYS: Final = (  # words of the scheduler -> the way out
-    (
-        "Insufficient ",
-        (
-            "The one node is this machine; ask for less in resources.requests, or say that it has more: "
-            "--node-resources NAME=AMOUNT"
-        ),
-    ),
+    ("Insufficient ", "The one node is this machine; ask for less in resources.requests, or say that it has more: "),
     ("affinity/selector", "The one node is this machine; leave nodeSelector and node affinity out"),
     ("untolerated taint", "The one node is this machine; tolerate its taint, or take that away"),
     ("Too many pods", "The one node is this machine; ask for fewer replicas"),
@@ -67,7 +62,8 @@ def why_nowhere(message: str) -> str:
     found = NO_NODE.match(message)
     why = TALLY.sub("", found["why"]) if found else message
     way = next((f". {way}" for words, way in WAYS if words in why), "")
-    return f"{why}{way}"
+    more = " ".join(f"--node-resources {name}=AMOUNT" for name in LACKED.findall(why)) if way else ""
+    return f"{why}{way}{more}"
 
 
 def containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

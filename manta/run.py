@@ -166,7 +166,7 @@ async def running(documents: Sequence[Document], followed: Document, advice: Ite
             if wishes.node == "scripted" and followed.kind in NEVER:
                 show.say(f"--node scripted: pods live by a table and no Ray runs in them, so {NEVER[followed.kind]}")
             addresses = Addresses(show)
-            async with sharing(local, dashboards(show), addresses.shared):
+            async with sharing(local, dashboards(show, local.api, local.directory), addresses.shared):
                 verdict = await to_its_end(local, followed, progress, show, addresses)
                 for line in verdict.tail:
                     show.log(line)
@@ -202,7 +202,7 @@ async def staying(documents: Sequence[Document], advice: Iterable[Finding], wish
             warn(advice, show)
             await apply(local, documents, show)
             async with (
-                sharing(local, dashboards(show), Addresses(show).shared),
+                sharing(local, dashboards(show, local.api, local.directory), Addresses(show).shared),
                 telling_warnings(local.api, show),
             ):
                 show.stage("ready; Ctrl-C ends it")

@@ -32,7 +32,7 @@ class Addresses:
         """The URL of a RayService, once it has one."""
         return await asyncio.shield(self._future(namespace, name))
 
-    def _opened(self, service: Mapping[str, Any], port: int) -> None:
+    async def _opened(self, service: Mapping[str, Any], port: int) -> None:
         metadata = service["metadata"]
         name, url = metadata["labels"].get(LABEL_ORIGIN_NAME, metadata["name"]), f"http://127.0.0.1:{port}"
         self._show.tell(Line("url", f"RayService {name}", f"serves on {url}"))

@@ -209,7 +209,7 @@ def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_o
 
     assert (trouble.what, trouble.about) == ("trouble", "w")
     assert "Insufficient cpu" in trouble.text
-    assert "--node-resources NAME=AMOUNT" in trouble.text
+    assert trouble.text.endswith("--node-resources cpu=AMOUNT")
     assert again == []
 
 
@@ -223,7 +223,8 @@ def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_o
             ),
             (
                 "cannot be scheduled: Insufficient cpu, Insufficient nvidia.com/gpu. The one node is this machine; "
-                "ask for less in resources.requests, or say that it has more: --node-resources NAME=AMOUNT"
+                "ask for less in resources.requests, or say that it has more: --node-resources cpu=AMOUNT "
+                "--node-resources nvidia.com/gpu=AMOUNT"
             ),
         ),
         (

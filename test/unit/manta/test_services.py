@@ -40,7 +40,7 @@ async def test_whoever_waits_for_the_address_of_a_service_gets_it() -> None:
 
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(addresses.of("default", "greeter"))
-        addresses.shared.opened(a_serve_service(serve=8000), 41234)
+        await addresses.shared.opened(a_serve_service(serve=8000), 41234)
 
     assert waiting.result() == "http://127.0.0.1:41234"
     assert out.getvalue().endswith("RayService greeter: serves on http://127.0.0.1:41234\n")
@@ -50,8 +50,8 @@ async def test_a_service_that_is_made_again_is_told_again() -> None:
     """Its port may be another one."""
     out = io.StringIO()
     addresses = Addresses(Plain(out))
-    addresses.shared.opened(a_serve_service(serve=8000), 41234)
+    await addresses.shared.opened(a_serve_service(serve=8000), 41234)
 
-    addresses.shared.opened(a_serve_service(serve=8000), 41235)
+    await addresses.shared.opened(a_serve_service(serve=8000), 41235)
 
     assert "http://127.0.0.1:41235" in out.getvalue()
