@@ -7,17 +7,20 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from localcluster.node.descent import stat_of
 from localcluster.node.interfaces import Exit, Fault
 from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
-from localcluster.node.shared.records import RUN
+from localcluster.node.shared.records import RUN, sessions, started_at
 
 ROOT = Path(__file__).parents[5]
 
@@ -68,6 +71,14 @@ async def test_output_goes_to_the_log_and_the_exit_code_is_told(tmp_path: Path) 
 
     assert await launched.ended == Exit(3, "Error")
     assert (tmp_path / "log").read_text() == "one\ntwo\n3\n"
+
+
+async def test_a_container_has_its_own_environment_and_folder_and_not_its_supervisors(tmp_path: Path) -> None:
+    """The folder is made if need be."""
+    launched = await launch_supervised(what(tmp_path, "echo $GREETING $OTHER; pwd"), {"OTHER": "x", RUN: "y"})
+    await launched.watch()
+
+    assert (tmp_path / "log").read_text() == f"hello\n{tmp_path}/home\n"
 
 
 async def test_much_output_of_a_container_that_ends_at_once_is_all_there(tmp_path: Path) -> None:
@@ -155,6 +166,151 @@ async def test_a_starter_that_is_killed_takes_the_container_with_it(tmp_path: Pa
     for one in pids:
         assert await asyncio.to_thread(select.select, [one], [], [], 10) != ([], [], [])
         os.close(one)
+
+
+PROGRAM = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from localcluster.node.shared.supervisor import main
+main(["run"])
+"""
+
+
+@contextmanager
+def a_supervisor(run: Path, script: str, *, told: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """Around a container that its starter knows nothing of yet."""
+    asked = json.dumps(asdict(what(run, script))).encode()
+    process = subprocess.Popen(
+        [sys.executable, "-ISc", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=dict(marker(run)),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if not told:
+        process.stdout.close()
+    with process.stdin as stdin:
+        stdin.write(asked)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def end_within_ten_seconds(descriptors: list[int]) -> bool:
+    """Of pidfds, which are closed."""
+    ended = [bool(select.select([one], [], [], 10)[0]) for one in descriptors]
+    for one in descriptors:
+        os.close(one)
+    return all(ended)
+
+
+STUBBORN = f"{{ {DAEMON}; echo $$; }} > SAID; trap '' HUP INT TERM; while :; do sleep 600; done"
+
+
+@contextmanager
+def up(run: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """A supervisor, and descriptors of a container that hears nothing and of its daemon."""
+    os.mkfifo(run / "said")
+    with a_supervisor(run, STUBBORN.replace("SAID", str(run / "said"))) as process:
+        yield process, [os.pidfd_open(int(pid)) for pid in (run / "said").read_text().split()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_supervisor_that_is_told_to_end_takes_the_container_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    """By whatever signal people and systems end programs."""
+    with up(tmp_path) as (process, of_container):
+        process.send_signal(number)
+
+        assert end_within_ten_seconds(of_container)
+        process.wait()
+        assert list((tmp_path / "sessions").iterdir()) == []
+
+
+def test_a_container_ends_when_nobody_reads_of_it_any_more(tmp_path: Path) -> None:
+    """Whoever started it has closed the books, and need not have ended."""
+    with up(tmp_path) as (process, of_container):
+        assert process.stdout is not None
+
+        process.stdout.close()
+
+        assert end_within_ten_seconds(of_container)
+
+
+def test_a_starter_that_has_gone_before_it_was_told_leaves_nothing(tmp_path: Path) -> None:
+    """Killed in that very moment: what has begun is ended, and its records go."""
+    with a_supervisor(tmp_path, "trap '' TERM; while :; do sleep 600; done", told=False) as process:
+        process.wait()
+
+        assert list((tmp_path / "sessions").iterdir()) == []
+
+
+def test_a_container_ends_with_the_thread_that_started_it(tmp_path: Path) -> None:
+    """Others of that process may hold the pipe open for ever."""
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(1) as threads:
+            _, of_container = threads.submit(stack.enter_context, up(tmp_path)).result()
+            lives = not select.select(of_container, [], [], 0)[0]
+
+        assert lives
+        assert end_within_ten_seconds(of_container)
+
+
+def test_a_container_is_told_to_end_when_its_supervisor_was_killed(tmp_path: Path) -> None:
+    """It may put away what it has open; for the rest there is the sweep."""
+    os.mkfifo(tmp_path / "said")
+    leave = f"kill $!; echo bye > {tmp_path}/bye; exit"
+    with a_supervisor(tmp_path, f"trap '{leave}' TERM; sleep 600 & echo $$ > {tmp_path}/said; wait") as process:
+        main_one = os.pidfd_open(int((tmp_path / "said").read_text()))
+
+        process.kill()
+
+        assert end_within_ten_seconds([main_one])
+        assert (tmp_path / "bye").read_text() == "bye\n"
+
+
+async def test_both_sessions_of_a_container_are_on_record_while_it_runs(tmp_path: Path) -> None:
+    """The supervisor's and its own, of which it is the leader: `ray stop` knows what is of it by that, too."""
+    async with a_container(tmp_path, "exec sleep 600") as container:
+        supervisor = int(stat_of(container.pid)[1])
+
+        assert os.getsid(container.pid) == container.pid
+        assert {one.leader for one in sessions(tmp_path)} == {supervisor, container.pid}
+        assert {one.start for one in sessions(tmp_path)} == {started_at(supervisor), started_at(container.pid)}
+
+
+async def test_a_log_that_cannot_be_opened_is_told_before_anything_starts(tmp_path: Path) -> None:
+    """In a sentence of the kernel's."""
+    (tmp_path / "log").mkdir()
+
+    with pytest.raises(Fault, match="Is a directory") as told:
+        await launch_supervised(what(tmp_path, "exec sleep 600"), {})
+
+    assert told.value.reason == "StartError"
+
+
+async def test_a_full_disk_costs_a_container_its_output_and_not_its_life(tmp_path: Path) -> None:
+    """It ends as it would have ended."""
+    (tmp_path / "log").symlink_to("/dev/full")
+    launched = await launch_supervised(what(tmp_path, "echo one; echo two; exit 3"), {})
+    await launched.watch()
+
+    assert await launched.ended == Exit(3, "Error")
+
+
+async def test_who_says_nothing_more_costs_nothing(tmp_path: Path) -> None:
+    """A program that closed its output runs on for long, and its supervisor only waits."""
+    ticks = "read -ra now < /proc/$PPID/stat; echo $((now[13] + now[14]))"
+    script = f"exec 3> {tmp_path}/ticks >&- 2>&-; {ticks} >&3; sleep 0.5; {ticks} >&3"
+    launched = await launch_supervised(what(tmp_path, script), {})
+    await launched.watch()
+
+    before, after = map(int, (tmp_path / "ticks").read_text().split())
+    assert after - before < 0.2 * os.sysconf("SC_CLK_TCK")
 
 
 # Commands in it ------------------------------------------------------------------------------------------------------
