@@ -28,7 +28,10 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A folder of this machine whose contents stand at `at` in the image; `keep` says which, by relative path."""
+    """A folder of this machine whose contents stand at `at` in the image; `keep` says which, by relative path.
+
+    What its owner may read, everybody may read there: the umask of who makes an image says nothing of who runs it.
+    """
 
     folder: Path
     at: str = ""
@@ -113,6 +116,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, owner: tuple[int, int]) ->
     if info.islnk():  # a file under two names: twice, since the order of names must not decide which is the link
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
     info.mtime, (info.uid, info.gid), info.uname, info.gname = TIME, owner, "", ""
+    info.mode |= (info.mode & 0o500) >> 3 | (info.mode & 0o500) >> 6
     if info.isreg():
         with path.open("rb") as file:
             tar.addfile(info, file)

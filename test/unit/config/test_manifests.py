@@ -86,13 +86,24 @@ def test_the_pod_meets_the_restricted_standard() -> None:
     pod = pod_template()
     (container,) = pod["containers"]
 
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] == 65532
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_user_is_a_number_of_the_image_s_and_no_wish_of_the_manifest_s() -> None:
+    """A kubelet refuses names with runAsNonRoot, and OpenShift every user that is not the namespace's own."""
+    user, _, group = IMAGES["operator"].config.user.partition(":")
+
+    assert user.isdecimal()
+    assert group.isdecimal()
+    assert int(user) > 0
+    assert f"USER {user}:{group}\n" in (CONFIG.parent / "Dockerfile").read_text()
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & {
+        key for part in (pod_template(), *pod_template()["containers"]) for key in part["securityContext"]
     }
 
 

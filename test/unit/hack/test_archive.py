@@ -69,6 +69,23 @@ def test_a_layer_has_what_was_asked_for_with_owner_and_mode(tmp_path: Path) -> N
         assert found["tmp"].mode == 0o1777
 
 
+def test_everybody_may_read_an_image_that_was_made_under_a_narrow_umask(tmp_path: Path) -> None:
+    """The operator runs as a user of its own, or on OpenShift as one that nobody knows beforehand."""
+    files = some_files(tmp_path / "files")
+    for path, mode in (("bin", 0o700), ("bin/run", 0o700), ("notes", 0o600)):
+        (files / path).chmod(mode)
+
+    layer = make_layer(tmp_path / "layer.tar", [Tree(files, "opt")])
+
+    with tarfile.open(layer.path) as tar:
+        found = {member.name: member.mode for member in tar}
+    assert {name: found[name] for name in ("opt/bin", "opt/bin/run", "opt/notes")} == {
+        "opt/bin": 0o755,
+        "opt/bin/run": 0o755,
+        "opt/notes": 0o644,
+    }
+
+
 def test_an_archive_leads_from_each_name_to_the_same_image(tmp_path: Path) -> None:
     """index -> manifest -> configuration and layers, each found under its own digest."""
     layer = make_layer(tmp_path / "layer.tar", [Entry("hello", "world", mode=0o644)])
