@@ -75,6 +75,22 @@ def test_every_validating_webhook_refuses_where_there_are_two_replicas() -> None
     assert {one["path"]: one["value"] for one in policies} == wanted
 
 
+def test_of_two_replicas_one_answers_while_nodes_are_drained() -> None:
+    """Their nodes differ where there are several, and both selectors mean the operator's pods."""
+    (component,) = documents("webhook/replicated/kustomization.yaml")
+    (budget,) = documents("webhook/replicated/pod_disruption_budget.yaml")
+    (overlay,) = documents("default/operator/kustomization.yaml")
+    patched = {one["path"]: one["value"] for one in yaml.safe_load(component["patches"][0]["patch"])}
+    (spread,) = patched["/spec/template/spec/topologySpreadConstraints"]
+    pods = overlay["labels"][0]["pairs"]
+
+    assert "pod_disruption_budget.yaml" in component["resources"]
+    assert budget["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": pods}}
+    assert budget["metadata"]["namespace"] == NAMESPACE
+    assert (spread["topologyKey"], spread["labelSelector"]) == ("kubernetes.io/hostname", {"matchLabels": pods})
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+
+
 def test_the_pod_serves_webhooks_at_the_service_s_port_and_has_time_to_leave() -> None:
     (container,) = patched_deployment()["containers"]
     environment = {one["name"]: one["value"] for one in container["env"]}
