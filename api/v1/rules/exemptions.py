@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from api.v1.rules.places import CLUSTER_PATHS
 from api.v1.rules.reading import children
 from api.v1.rules.typed import child, text
+from api.v1.spelling import alike
 
 __all__ = ["by_autoscaler", "by_queue"]
 
@@ -50,11 +51,14 @@ def _without_scale(cluster: Json) -> Json:
 
 
 def by_queue(new: Json, old: Json) -> bool:
-    """Is the object suspended or set going, and are its pods told where to run, and nothing else? So writes Kueue."""
+    """Is the object suspended or set going, and are its pods told where to run, and nothing else? So writes Kueue.
+
+    It may write the whole object back, and then spells it in its own way.
+    """
     kind = text(new, "kind")
     if kind not in SUSPENDED or _suspended(new, kind) == _suspended(old, kind):
         return False
-    return _without_placement(new, kind) == _without_placement(old, kind)
+    return alike(_without_placement(new, kind), _without_placement(old, kind))
 
 
 def _suspended(object_: Json, kind: str) -> bool:

@@ -19,6 +19,7 @@ from api.v1.rules.places import cluster_in
 from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.replicas import desired_pods
 from api.v1.rules.typed import child, entries, is_true, text
+from api.v1.spelling import alike
 
 __all__ = ["RULES"]
 
@@ -95,7 +96,7 @@ def only_new_pods_follow(old: Cluster, new: Cluster) -> Iterator[Found]:
         if before is None:
             continue
         for field in ("template", "rayStartParams"):
-            if child(before.spec, field) != child(group.spec, field):
+            if not alike(child(before.spec, field), child(group.spec, field)):
                 yield Found(f"{group.path}.{field}", "the change affects only new pods", None, hint, group.index)
 
 
@@ -169,7 +170,7 @@ def job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
     toggled = is_true(before, "suspend") != is_true(after, "suspend")
     for field in JOB_FIELDS:
         if field == "rayClusterSpec":
-            changed = _goal(child(before, field), toggled) != _goal(child(after, field), toggled)
+            changed = not alike(_goal(child(before, field), toggled), _goal(child(after, field), toggled))
         else:
             changed = (before.get(field) or None) != (after.get(field) or None)
         if changed:
@@ -187,13 +188,12 @@ def _goal(spec: Json, of_kueue: bool) -> Any:
 
 def _group_goal(group: Json, of_kueue: bool) -> Any:
     kept = {name: value for name, value in group.items() if name not in SCALING}
-    kept["rayStartParams"] = child(group, "rayStartParams")  # absent and empty are the same
     if of_kueue:
         pod, metadata = child(group, "template", "spec"), child(group, "template", "metadata")
-        kept["template"] = (
-            {name: value for name, value in pod.items() if name not in POD_FIELDS_OF_KUEUE},
-            {name: value for name, value in metadata.items() if name not in METADATA_OF_KUEUE},
-        )
+        kept["template"] = {
+            "spec": {name: value for name, value in pod.items() if name not in POD_FIELDS_OF_KUEUE},
+            "metadata": {name: value for name, value in metadata.items() if name not in METADATA_OF_KUEUE},
+        }
     return kept
 
 
@@ -204,7 +204,7 @@ def finished_job_edited(old: Json, new: Json, _: Context) -> Iterator[Found]:
         return
     before, after = child(old, "spec"), child(new, "spec")
     for field in sorted((before.keys() | after.keys()) - AFTER_THE_END):
-        if before.get(field) != after.get(field) and (before.get(field) or after.get(field)):
+        if not alike(before.get(field), after.get(field)) and (before.get(field) or after.get(field)):
             message = f"the job has ended: a change of {field} does nothing"
             yield Found(f"spec.{field}", message, None, "create a new RayJob")
 
@@ -227,7 +227,7 @@ def _upgrading(service: Json) -> bool:
 def upgraded_again(old: Json, new: Json, _: Context) -> Iterator[Found]:
     """The cluster that is being prepared is thrown away for a newer one."""
     before, after = child(old, "spec", "rayClusterConfig"), child(new, "spec", "rayClusterConfig")
-    if _upgrading(old) and _goal(before, of_kueue=False) != _goal(after, of_kueue=False):
+    if _upgrading(old) and not alike(_goal(before, of_kueue=False), _goal(after, of_kueue=False)):
         yield Found(
             "spec.rayClusterConfig",
             "an upgrade is in progress: its new cluster is given up, and another one made",

@@ -20,7 +20,9 @@ from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
 from api.v1.rules.settings import AdmissionSettings, Profile
+from api.v1.rules.reading import amount
 from api.v1.rules.typed import child, mapping, text
+from api.v1.spelling import alike
 
 __all__ = ["SKIP", "SKIPPED", "Verdict", "judge"]
 
@@ -100,7 +102,7 @@ def _at_most_warning(finding: Finding) -> Finding:
 def _asked(kind: str, new: Json, old: Json | None, settings: AdmissionSettings, *, queue: bool) -> Sequence[Rule]:
     """The rules that have a say in this request."""
     rules: Iterable[Rule] = RULES_BY_KIND.get(kind, ())
-    if old is not None and child(new, "spec") == child(old, "spec"):
+    if old is not None and alike(child(new, "spec"), child(old, "spec")):
         rules = (rule for rule in rules if rule.of_metadata)  # P6
     elif queue:
         rules = (rule for rule in rules if rule.fixed or rule.id in OF_SUSPENSIONS)  # what was wrong before only warns
@@ -177,8 +179,12 @@ def _ratcheted(
 
 
 def _identity(finding: Finding, object_: Json) -> Identity:
-    """Rule, place and value. Groups, containers and variables are known by name: another one may have come first."""
-    return finding.rule, _by_names(finding.path, object_), repr(finding.value)
+    """Rule, place and value. Groups, containers and variables are known by name: another one may have come first.
+
+    A quantity is the same however it is spelt: clients with typed models write "500m" where "0.5" stood.
+    """
+    much = amount(finding.value)
+    return finding.rule, _by_names(finding.path, object_), repr(finding.value if much is None else much)
 
 
 def _by_names(path: str, object_: Json) -> str:

@@ -368,6 +368,45 @@ def scaled(old: Json, replicas: int, doomed: list[str]) -> Json:
     return new
 
 
+def written_back(object_: Json) -> Json:
+    """As a program with a typed model writes what it read: the same, spelt in its own way."""
+    new = deepcopy(object_)
+    spec: Any = new
+    for step in CLUSTER_PATHS[new["kind"]]:
+        spec = spec[step]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        group["template"].setdefault("metadata", {})
+        group["template"]["spec"]["containers"][0]["resources"]["limits"] |= {"cpu": "1000m", "memory": "2048Mi"}
+    spec["workerGroupSpecs"][0]["scaleStrategy"] = {}
+    return new
+
+
+@pytest.mark.spec("admission:P6")
+@pytest.mark.parametrize("kind", CLUSTER_PATHS)
+def test_an_object_that_is_only_spelt_anew_is_asked_no_rule_about_its_spec(kind: str) -> None:
+    """A finalizer that a typed client adds: in the strict profile every other answer would block it."""
+    old = an_object(kind, MISMATCHED)
+    old["status"] = {"jobDeploymentStatus": "Running", "state": "ready"}
+    new = written_back({**old, "metadata": {**old["metadata"], "finalizers": ["a/b"]}})
+
+    assert new["spec"] != old["spec"]
+    assert verdict(new, old, with_settings(profile=Profile.STRICT)) == Verdict([], [], ())
+
+
+@pytest.mark.spec("admission:P7")
+def test_a_fault_that_is_spelt_anew_is_the_old_one() -> None:
+    """Half a GPU is as much as 500 thousandths of one, and the group was edited elsewhere."""
+    group = {**a_cluster_spec()["workerGroupSpecs"][0], "template": a_template(**{"nvidia.com/gpu": "0.5"})}
+    old = an_object(spec={**a_cluster_spec(), "workerGroupSpecs": [group]})
+    new = deepcopy(old)
+    new["spec"]["workerGroupSpecs"][0]["replicas"] = 2
+    limits = new["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    limits["nvidia.com/gpu"] = "500m"
+
+    assert "GPU04" in [one.rule for one in verdict(old).denials]
+    assert verdict(new, old).allowed
+
+
 @pytest.mark.spec("admission:P8")
 def test_the_autoscaler_scales_unasked() -> None:
     """P8: not even beyond the bounds; the operator clamps."""
@@ -433,6 +472,16 @@ def test_kueue_sets_a_job_going_whatever_rules_say_of_it() -> None:
     assert not verdict(old).allowed
     assert verdict(new, old) == Verdict([], [], ())
     assert verdict(old, new) == Verdict([], [], ())
+
+
+@pytest.mark.spec("admission:P8")
+def test_kueue_may_write_the_whole_job_back_in_its_own_spelling() -> None:
+    """In the strict profile, where whatever it is not excused would be refused."""
+    old = deepcopy(GPU_JOB)
+    old["spec"] |= {"suspend": True, "submitterPodTemplate": {"spec": {}}}
+    strict = with_settings(profile=Profile.STRICT)
+
+    assert verdict(written_back(admitted(old)), old, strict) == Verdict([], [], ())
 
 
 def test_who_sets_a_job_going_and_changes_more_is_no_queue() -> None:
