@@ -18,8 +18,16 @@ echo "setting up $venv, once: pinned packages of Python" >&2
 uv=$(sed -n '/^uv==/,/^[^ ]/p' requirements/dev.txt | sed '1n; /^[^ ]/d')
 printf '%s\n' "$uv" >"$venv/uv.txt"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$venv/uv.txt"
-# uv does not read pip's configuration: hand on the index that pip would use, if one is configured.
-index=$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)
-[ -z "$index" ] || [ -n "${UV_DEFAULT_INDEX:-}${UV_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="$index"
+# uv does not read pip's configuration: hand on where pip looks, and whom it trusts.
+configured=$("$venv/bin/python" -m pip config list 2>/dev/null || true) # its variables first, then its files
+hand_on() { # PIP'S-SETTING UV'S-VARIABLE
+  value=$(printf '%s\n' "$configured" | sed -n -E "s/^(:env:|global|install)\\.$1='(.*)'\$/\\2/p" | head -n 1)
+  [ -z "$value" ] || [ -n "$(printenv "$2")" ] || export "$2=$value"
+}
+[ -n "${UV_INDEX_URL:-}" ] || hand_on index-url UV_DEFAULT_INDEX
+[ -n "${UV_EXTRA_INDEX_URL:-}" ] || hand_on extra-index-url UV_INDEX
+hand_on find-links UV_FIND_LINKS
+hand_on trusted-host UV_INSECURE_HOST
+hand_on cert SSL_CERT_FILE
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --require-hashes -r requirements/dev.txt
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation --offline -e .
