@@ -20,18 +20,21 @@ from api.yamltext import Loader, QuickLoader
 from manta.places import Place, Steps, checked, places_in, repeated_in
 
 __all__ = [
+    "UNREADABLE",
     "Broken",
     "Document",
     "Place",
     "Steps",
     "Unusable",
     "below",
+    "bodies",
     "content",
     "named_file",
     "parsed",
     "path_text",
     "pieces",
     "read_documents",
+    "roots",
     "steps_in",
     "steps_of",
 ]
@@ -92,19 +95,21 @@ class Document:
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 
-    def place_of(self, path: str | Steps) -> Place:
+    def place_of(self, path: str | Steps | Place) -> Place:
         """Where that field stands ("spec.workerGroupSpecs[0].minReplicas"), or the nearest one around it."""
+        if isinstance(path, Place):
+            return path
         steps = steps_in(self.body, path) if isinstance(path, str) else path
         while steps and steps not in self.places:
             steps = steps[:-1]
         return self.places.get(steps, NOWHERE)
 
-    def where(self, path: str | Steps) -> str:
+    def where(self, path: str | Steps | Place) -> str:
         """file:line:column, as editors and terminals understand it."""
         place = self.place_of(path)
         return f"{self.file}:{place.line}:{place.column}"
 
-    def excerpt(self, path: str | Steps) -> str:
+    def excerpt(self, path: str | Steps | Place) -> str:
         """The line of the field with a mark under it; of a long line what is around the mark."""
         place = self.place_of(path)
         source = self.text[place.line - 1].rstrip() if place.line <= len(self.text) else ""

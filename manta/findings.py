@@ -18,15 +18,16 @@ from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from api.v1.rules.judging import SKIP, SKIPPED, judge
-from api.v1.rules.model import Context
+from api.v1.rules.model import Context, Inside
 from api.v1.rules.model import Finding as Found
 from api.v1.wire import GROUP
 from localcluster.apiserver.kinds.base import DecodeError, Kind
 from localcluster.apiserver.metadata import decode_metadata, validate_metadata
 from localcluster.apiserver.refusals import Cause
-from manta.documents import Document, Steps, path_text, steps_in
+from manta.documents import Document, Place, Steps, path_text, steps_in
 from manta.doubts import Doubt, begins, certain, put, value_at, without, worthy_of
 from manta.gates import LOCAL_GATES
+from manta.innertexts import place_inside
 from manta.served import RAY, Nowhere, ServedKind, known_elsewhere, served_kind, way_out
 from manta.wording import cause_text, decoding_trouble, described, former, wanted_type
 
@@ -59,6 +60,12 @@ class Finding:
     hint: str = ""
     rule: str = ""
     weight: Weight = "deny"
+    inside: Inside = ""  # where in the YAML that stands there as text
+
+    @property
+    def place(self) -> Place:
+        """Where in the file: the line of that text, if one knows it."""
+        return place_inside(self.document, self.path, self.inside)
 
     @property
     def denies(self) -> bool:
@@ -69,14 +76,15 @@ class Finding:
         """The place, the sentence, and the line with a mark under it."""
         subject = self.path or str(self.document)
         rule = f" [{self.rule}]" if self.rule else ""
-        first = f"{self.document.where(self.path)}: {subject}: {self.message}{rule}"
+        place = self.place
+        first = f"{self.document.where(place)}: {subject}: {self.message}{rule}"
         way = [f"    {self.hint}"] if self.hint else []
-        return "\n".join([first, self.document.excerpt(self.path), *way])
+        return "\n".join([first, self.document.excerpt(place), *way])
 
     @property
     def members(self) -> Json:
         """The same for programs."""
-        place = self.document.place_of(self.path)
+        place = self.place
         at = {"file": self.document.file, "line": place.line, "column": place.column}
         said = {"path": self.path, "message": self.message, "hint": self.hint, "rule": self.rule}
         return at | {"object": str(self.document), "severity": self.weight, "denies": self.denies} | said
@@ -98,7 +106,7 @@ def findings(documents: Iterable[Document], target: Target | None = None) -> lis
     return [
         one
         for document in documents
-        for one in sorted(about(document, defined, target), key=lambda found: document.place_of(found.path).line)
+        for one in sorted(about(document, defined, target), key=lambda found: found.place.line)
     ]
 
 
@@ -329,7 +337,7 @@ def broken_rules(document: Document, body: Json, operator: Context) -> Iterator[
     verdict = judge(document.kind, as_named_by(document, body), None, operator)
     weighed: tuple[tuple[Weight, Sequence[Found]], ...] = (("deny", verdict.denials), ("warn", verdict.warnings))
     for weight, found in weighed:
-        yield from (Finding(document, one.path, one.message, one.hint, one.rule, weight) for one in found)
+        yield from (Finding(document, one.path, one.message, one.hint, one.rule, weight, one.inside) for one in found)
     if verdict.skipped:
         spared = f"not held to {', '.join(verdict.skipped)}"
         yield Finding(document, f"metadata.annotations[{SKIP}]", spared, rule=SKIPPED, weight="note")

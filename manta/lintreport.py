@@ -66,9 +66,10 @@ def finding_text(finding: Finding, paint: Painter) -> str:
     level = LEVELS[finding.weight]
     rule = f"[{finding.rule}] " if finding.rule else ""
     subject = paint(one_line(finding.path or str(finding.document)), BOLD)
-    where = one_line(finding.document.where(finding.path))
+    place = finding.place
+    where = one_line(finding.document.where(place))
     first = f"{where}: {paint(level, COLOURS[level])}: {rule}{subject}: {one_line(finding.message)}"
-    source, mark = finding.document.excerpt(finding.path).split("\n")
+    source, mark = finding.document.excerpt(place).split("\n")
     way = [f"    {one_line(finding.hint)}"] if finding.hint else []
     return "\n".join([first, one_line(source), paint(mark, COLOURS[level]), *way])
 
@@ -127,7 +128,7 @@ def as_github(report: Report) -> str:
 
 def finding_command(finding: Finding) -> str:
     """One annotation."""
-    place = finding.document.place_of(finding.path)
+    place = finding.place
     members = finding.members
     rule = f"[{finding.rule}] " if finding.rule else ""
     hint = f"\n{finding.hint}" if finding.hint else ""

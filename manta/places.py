@@ -25,6 +25,7 @@ class Place:
     line: int
     column: int
     end: int
+    text: int = 0  # the line on which a text begins that stands there as it is (`|`); 0: none does
 
 
 def checked(root: yaml.Node) -> yaml.Node:
@@ -113,4 +114,10 @@ def walked(root: yaml.Node) -> Iterator[tuple[Steps, yaml.Node]]:
 def from_to(first: yaml.Node, last: yaml.Node) -> Place:
     """From the one to the other; no further than the first line."""
     start, end = first.start_mark, last.end_mark
-    return Place(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else sys.maxsize)
+    as_it_is = isinstance(last, yaml.ScalarNode) and last.style == "|"
+    return Place(
+        start.line + 1,
+        start.column + 1,
+        end.column + 1 if end.line == start.line else sys.maxsize,
+        last.start_mark.line + 2 if as_it_is else 0,
+    )

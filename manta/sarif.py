@@ -98,7 +98,7 @@ def default_level(id_: str) -> str:
 
 def result(finding: Finding, numbers: Mapping[str, int]) -> Json:
     """One finding."""
-    place = finding.document.place_of(finding.path)
+    place = finding.place
     region: Json = {"startLine": place.line, "startColumn": place.column}
     if place.column < place.end < sys.maxsize:
         region["endColumn"] = place.end

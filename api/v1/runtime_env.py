@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import yaml
 
@@ -20,8 +20,10 @@ from api.yamltext import QuickLoader
 __all__ = [
     "MOST_VALUES",
     "NOT_READ",
+    "Mark",
     "RuntimeEnvError",
     "first_document",
+    "mark_of",
     "normalized",
     "one_line",
     "parse_runtime_env",
@@ -33,8 +35,15 @@ _CONSTRUCTOR: Final = yaml.constructor.SafeConstructor()  # reads single scalars
 MOST_VALUES: Final = 100_000  # of one text; more are aliases of aliases, which double and double
 
 
+Mark: TypeAlias = tuple[int, int]  # line and column in a text, counted from 1
+
+
 class RuntimeEnvError(ValueError):
-    """The text is no YAML mapping."""
+    """The text is no YAML mapping; `mark` is where it stops being one, if that is known."""
+
+    def __init__(self, message: str, mark: Mark | None = None) -> None:
+        super().__init__(message)
+        self.mark = mark
 
 
 def parse_runtime_env(text: str) -> Json | None:
@@ -42,7 +51,9 @@ def parse_runtime_env(text: str) -> Json | None:
     try:
         content = _content(text)
     except NOT_READ as error:
-        raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}") from error
+        raise RuntimeEnvError(
+            f"failed to unmarshal RuntimeEnvYAML: {text}: {one_line(error)}", mark_of(error)
+        ) from error
     if content is not None and not isinstance(content, dict):
         raise RuntimeEnvError(f"failed to unmarshal RuntimeEnvYAML: {text}: not a mapping")
     return content
@@ -105,6 +116,12 @@ def _scalar(value: Any) -> Any:
             return value
         case _:
             raise ValueError(f"a {type(value).__name__} has no place in JSON")
+
+
+def mark_of(error: Exception) -> Mark | None:
+    """Where a YAML error is, if it says so."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return (mark.line + 1, mark.column + 1) if mark is not None else None
 
 
 def one_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from api.meta import Json
-from api.v1.runtime_env import MOST_VALUES, NOT_READ, first_document, normalized, one_line
+from api.v1.runtime_env import MOST_VALUES, NOT_READ, Mark, first_document, mark_of, normalized, one_line
 from api.yamlbuilt import TooManyValues, Unusual, built
 from api.yamltext import QuickLoader
 
@@ -48,7 +48,11 @@ DEFAULT_ROUTE: Final = "/"
 
 
 class ServeConfigError(ValueError):
-    """The text is no YAML mapping; the message says where it stops being one."""
+    """The text is no YAML mapping; the message says where it stops being one, and `mark` too, if that is known."""
+
+    def __init__(self, message: str, mark: Mark | None = None) -> None:
+        super().__init__(message)
+        self.mark = mark
 
 
 class ServeConfigTooLarge(ServeConfigError):
@@ -76,7 +80,7 @@ def parse_serve_config(text: str, limits: Limits | None = None) -> Json:
     except ServeConfigTooLarge:
         raise
     except NOT_READ as error:
-        raise ServeConfigError(f"serveConfigV2 is no YAML: {one_line(error)}") from error
+        raise ServeConfigError(f"serveConfigV2 is no YAML: {one_line(error)}", mark_of(error)) from error
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -156,7 +156,7 @@ def runtime_env_keys_unknown(job: Job, _: Context) -> Iterator[Found]:
     """Ray ignores them, or a plugin of the user's reads them."""
     for key in sorted(_runtime_env(job).keys() - RUNTIME_ENV_KEYS):
         if not key.startswith("_"):
-            yield Found("runtimeEnvYAML", f"Ray knows no runtime environment field {key}", key)
+            yield Found("runtimeEnvYAML", f"Ray knows no runtime environment field {key}", key, inside=key)
 
 
 @job_rule("JC08")
@@ -165,7 +165,8 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
     env = _runtime_env(job)
     for other in ("conda", "uv"):
         if env.get("pip") is not None and env.get(other) is not None:
-            yield Found("runtimeEnvYAML", f"pip and {other} cannot be used together", other, "choose one of them")
+            message = f"pip and {other} cannot be used together"
+            yield Found("runtimeEnvYAML", message, other, "choose one of them", inside=other)
     yield from _variables_refused(env.get("env_vars"))
     folder = env.get("working_dir")
     if job.mode == SubmissionMode.K8S_JOB and isinstance(folder, str) and folder and not _URI.match(folder):
@@ -175,6 +176,7 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
             folder,
             "give a URI (https://, s3://, gs://), or put the folder into the image",
             severity=Severity.WARN,
+            inside="working_dir",
         )
 
 
@@ -182,13 +184,18 @@ def _variables_refused(variables: Any) -> Iterator[Found]:
     """Ray takes a map of texts, and nothing else."""
     if variables is not None and not isinstance(variables, dict):
         yield Found(
-            "runtimeEnvYAML", "env_vars should be a map of texts", variables, 'write NAME: "value", a line each'
+            "runtimeEnvYAML",
+            "env_vars should be a map of texts",
+            variables,
+            'write NAME: "value", a line each',
+            inside="env_vars",
         )
     for name, value in sorted(variables.items() if isinstance(variables, dict) else ()):
         if not isinstance(value, str):
             written = "" if value is None or isinstance(value, dict | list) else json.dumps(value)
             hint = f'write {name}: "{written}"'
-            yield Found("runtimeEnvYAML", f"env_vars.{name} should be text", value, hint)
+            inside = f"env_vars.{name}"
+            yield Found("runtimeEnvYAML", f"{inside} should be text", value, hint, inside=inside)
 
 
 # How it is submitted
@@ -246,12 +253,15 @@ def _deletions(job: Job) -> list[tuple[int, str, str, int]]:
 def deletion_after_the_end(job: Job, _: Context) -> Iterator[Found]:
     """Nobody is left to do it. Between policies that have an order it is J18's."""
     rules = _deletions(job)
+    ends: dict[str, int] = {}  # trigger -> seconds after which nobody is left
+    for _index, policy, trigger, seconds in rules:
+        if policy == DeletionPolicy.DELETE_SELF:
+            ends[trigger] = min(seconds, ends.get(trigger, seconds))
     for index, policy, trigger, seconds in rules:
-        ends = [ttl for _, one, on, ttl in rules if one == DeletionPolicy.DELETE_SELF and on == trigger]
-        if policy not in STAGES and ends and seconds > min(ends):
+        if policy not in STAGES and trigger in ends and seconds > ends[trigger]:
             yield Found(
                 f"deletionStrategy.deletionRules[{index}]",
-                f"never comes: DeleteSelf acts after {min(ends)} s, this rule after {seconds} s",
+                f"never comes: DeleteSelf acts after {ends[trigger]} s, this rule after {seconds} s",
                 seconds,
             )
 

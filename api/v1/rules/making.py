@@ -165,4 +165,13 @@ def joined(*rules: Rule) -> Rule:
 
 def _finding(id_: str, found: Found, severity: Severity, under: str = "") -> Finding:
     path = f"{under}.{found.path}" if under else found.path
-    return Finding(id_, found.severity or severity, path, found.message, found.value, found.hint, item=found.item)
+    return Finding(
+        id_,
+        found.severity or severity,
+        path,
+        found.message,
+        found.value,
+        found.hint,
+        item=found.item,
+        inside=found.inside,
+    )

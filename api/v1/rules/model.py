@@ -10,16 +10,18 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby, islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.surroundings import Surroundings
+from api.v1.runtime_env import Mark
 
 __all__ = [
     "MOST_FOUND",
     "Block",
     "Context",
     "Finding",
+    "Inside",
     "Rule",
     "Severity",
     "Subject",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Inside: TypeAlias = str | Mark
 
 MOST_FOUND: Final = 100  # findings of one rule in one object
 
@@ -46,7 +49,8 @@ class Finding:
     """One thing that is wrong: where (a field path), what stood there, and the way out.
 
     `item` orders the findings of a block: the number of the group or list entry they are about. `reason` is the
-    event reason of the rule; `all_findings` fills it in.
+    event reason of the rule; `all_findings` fills it in. Where the field holds YAML as text, `inside` is the place in
+    that: a path, or line and column.
     """
 
     rule: str
@@ -57,6 +61,7 @@ class Finding:
     hint: str = ""
     item: int = 0
     reason: str = ""
+    inside: Inside = ""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message} [{self.rule}]" if self.path else f"{self.message} [{self.rule}]"

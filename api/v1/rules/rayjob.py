@@ -10,6 +10,7 @@ the cluster rule's id, under the path where the field really stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -162,7 +163,7 @@ def runtime_env_unreadable(job: JobSpec, _: Context) -> Iterator[Finding]:
     """J30: read as leniently as when it is sent."""
     written = text(job.spec, "runtimeEnvYAML")
     if isinstance(problem := read_runtime_env(written), RuntimeEnvError):
-        yield _deny("J30", "spec.runtimeEnvYAML", str(problem), written)
+        yield replace(_deny("J30", "spec.runtimeEnvYAML", str(problem), written), inside=problem.mark or "")
 
 
 @lru_cache(maxsize=8)  # three rules ask for it

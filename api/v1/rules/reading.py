@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, overload
 
 from api.meta import Json
 from api.quantity import Quantity
-from api.v1.rules.model import Block, Context, Finding, Severity
+from api.v1.rules.model import Block, Context, Finding, Inside, Severity
 from api.v1.rules.typed import child, is_true, mapping, text
 
 __all__ = [
@@ -274,6 +274,7 @@ class Found(NamedTuple):
     hint: str = ""
     item: int = 0
     severity: Severity | None = None  # None: the rule's own
+    inside: Inside = ""  # in the YAML text that stands at the path
 
 
 ClusterCheck = Callable[[Cluster, Context], Iterator[Found]]

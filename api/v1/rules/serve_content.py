@@ -142,7 +142,8 @@ def config_unreadable(new: Json, _: Context) -> Iterator[Found]:
     written = text(child(new, "spec"), "serveConfigV2")
     read = _read(written)
     if isinstance(read, ServeConfigError) and not isinstance(read, ServeConfigTooLarge):
-        yield Found(PATH, str(read), written, "check indentation and quotes of the text under serveConfigV2")
+        hint = "check indentation and quotes of the text under serveConfigV2"
+        yield Found(PATH, str(read), written, hint, inside=read.mark or "")
 
 
 @object_rule("SV02", KIND)
@@ -154,14 +155,18 @@ def no_applications(new: Json, _: Context) -> Iterator[Found]:
         return
     if given is None and "import_path" in config:
         hint = "move it into the list applications, as `- import_path: ...`"
-        yield Found(PATH, "import_path stands beside applications, not in it", config["import_path"], hint)
+        yield Found(
+            PATH, "import_path stands beside applications, not in it", config["import_path"], hint, inside="import_path"
+        )
     elif given is not None and not isinstance(given, list):
-        yield Found(PATH, "applications should be a list", given)
+        yield Found(PATH, "applications should be a list", given, inside="applications")
     elif not given:
         message = "there are no applications: nothing will be deployed"
-        yield Found(PATH, message, None, "list them under applications", severity=Severity.WARN)
+        hint = "list them under applications"
+        yield Found(PATH, message, None, hint, severity=Severity.WARN, inside="applications")
     elif strange := [index for index, one in enumerate(given) if not isinstance(one, dict)]:
-        yield Found(PATH, f"applications[{strange[0]}] should be a mapping", given[strange[0]])
+        first = f"applications[{strange[0]}]"
+        yield Found(PATH, f"{first} should be a mapping", given[strange[0]], inside=first)
 
 
 @object_rule("SV03", KIND)
@@ -170,11 +175,12 @@ def import_path_wrong(new: Json, _: Context) -> Iterator[Found]:
     for place, application in _applications(new):
         path = text(application, "import_path")
         if not path:
-            yield Found(PATH, f"{place} has no import_path", application.get("import_path"), "as in module:app")
+            message, hint = f"{place} has no import_path", "as in module:app"
+            yield Found(PATH, message, application.get("import_path"), hint, inside=f"{place}.import_path")
         elif not _names_attribute(path):
             message = f"{place}.import_path {path} is neither module:attribute nor module.attribute"
             hint = "not as a file: src/model.py is src.model" if _names_file(path) else ""
-            yield Found(PATH, message, path, hint, severity=Severity.WARN)
+            yield Found(PATH, message, path, hint, severity=Severity.WARN, inside=f"{place}.import_path")
 
 
 def _names_attribute(path: str) -> bool:
@@ -197,15 +203,18 @@ def applications_collide(new: Json, _: Context) -> Iterator[Found]:
         name = application.get("name", DEFAULT_APPLICATION)
         if isinstance(name, str):
             if name in names:
-                yield Found(PATH, f"{place}: two applications are called {name}", name, "give each a name of its own")
+                message = f"{place}: two applications are called {name}"
+                yield Found(PATH, message, name, "give each a name of its own", inside=f"{place}.name")
             names.add(name)
         route = application.get("route_prefix", DEFAULT_ROUTE)
         if isinstance(route, str):
+            where = f"{place}.route_prefix"
             if problem := _route_problem(route):
-                yield Found(PATH, f"{place}.route_prefix {route} {problem}", route)
+                yield Found(PATH, f"{where} {route} {problem}", route, inside=where)
             elif route in routes:
                 hint = f"give each a route_prefix of its own; without one it is {DEFAULT_ROUTE}"
-                yield Found(PATH, f"{place}: two applications have the route_prefix {route}", route, hint)
+                message = f"{place}: two applications have the route_prefix {route}"
+                yield Found(PATH, message, route, hint, inside=where)
             routes.add(route)
 
 
@@ -226,7 +235,8 @@ def deployments_wrong(new: Json, _: Context) -> Iterator[Found]:
         for index, deployment in entries(application, "deployments"):
             name, where = text(deployment, "name"), f"{place}.deployments[{index}]"
             if name and name in seen:
-                yield Found(PATH, f"{where}: two deployments of the application are called {name}", name)
+                message = f"{where}: two deployments of the application are called {name}"
+                yield Found(PATH, message, name, inside=f"{where}.name")
             seen.add(name)
             yield from _deployment_wrong(where, deployment)
 
@@ -235,26 +245,33 @@ def _deployment_wrong(place: str, deployment: Json) -> Iterator[Found]:
     scaling, options = child(deployment, "autoscaling_config"), child(deployment, "ray_actor_options")
     if scaling and whole(deployment, "num_replicas") is not None:
         hint = "leave num_replicas out, or set it to auto"
-        yield Found(PATH, f"{place} has both num_replicas and autoscaling_config", deployment["num_replicas"], hint)
+        message, inside = f"{place} has both num_replicas and autoscaling_config", f"{place}.num_replicas"
+        yield Found(PATH, message, deployment["num_replicas"], hint, inside=inside)
     low, high = number(scaling, "min_replicas"), number(scaling, "max_replicas")
     if low is not None and high is not None and low > high:
-        yield Found(PATH, f"{place}: min_replicas {low} is more than max_replicas {high}", low)
-    for node, fields in ((deployment, COUNTS), (scaling, SCALING_COUNTS), (options, AMOUNTS)):
+        message = f"{place}: min_replicas {low} is more than max_replicas {high}"
+        yield Found(PATH, message, low, inside=f"{place}.autoscaling_config.min_replicas")
+    parts = (
+        (place, deployment, COUNTS, DEPLOYMENT_KEYS),
+        (f"{place}.autoscaling_config", scaling, SCALING_COUNTS, SCALING_KEYS),
+        (f"{place}.ray_actor_options", options, AMOUNTS, ACTOR_KEYS),
+    )
+    for where, node, fields, _ in parts:
         for field in fields:
             value = number(node, field)
             if value is not None and value < 0:
-                yield Found(PATH, f"{place}: {field} cannot be {value}", value)
-    yield from _humps(place, deployment, DEPLOYMENT_KEYS)
-    yield from _humps(f"{place}.autoscaling_config", scaling, SCALING_KEYS)
-    yield from _humps(f"{place}.ray_actor_options", options, ACTOR_KEYS)
+                yield Found(PATH, f"{place}: {field} cannot be {value}", value, inside=f"{where}.{field}")
+    for where, node, _, keys in parts:
+        yield from _humps(where, node, keys)
 
 
 def _humps(place: str, node: Json, known: frozenset[str]) -> Iterator[Found]:
     for key in node:
         meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
         if meant in known and meant != key:
-            message = f"{place}.{key} is not known to Ray Serve"
-            yield Found(PATH, message, key, f"write {meant}", severity=Severity.WARN)
+            where = f"{place}.{key}"
+            message = f"{where} is not known to Ray Serve"
+            yield Found(PATH, message, key, f"write {meant}", severity=Severity.WARN, inside=where)
 
 
 @object_rule("SV06", KIND, Severity.WARN)
@@ -265,19 +282,24 @@ def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
     most = None if None in offers else max((one for one in offers if one is not None), default=Fraction(0))
     bare = most == 0 and not any(one.accelerated or one.group.resources for one in nodes)
     for place, deployment in _deployments(new):
-        options = child(deployment, "ray_actor_options")
+        options, where = child(deployment, "ray_actor_options"), f"{place}.ray_actor_options"
         wanted = number(options, "num_gpus") or 0
         if most is not None and wanted > most:
             message = f"{place} wants {wanted} GPUs for a replica; the largest group offers {spoken(most)}"
-            yield Found(PATH, message, wanted, "raise the GPU limit of a worker group, or lower num_gpus")
+            hint = "raise the GPU limit of a worker group, or lower num_gpus"
+            yield Found(PATH, message, wanted, hint, inside=f"{where}.num_gpus")
         type_ = text(options, "accelerator_type")
         if type_ and bare:
-            yield Found(PATH, f"{place} wants a {type_}; no group has an accelerator", type_)
+            message = f"{place} wants a {type_}; no group has an accelerator"
+            yield Found(PATH, message, type_, inside=f"{where}.accelerator_type")
         for name in child(options, "resources"):
             known = name.startswith((*ANY_NODE, "TPU-")) or name in OF_THEIR_OWN
             if not known and not any(may_offer(node, name) for node in nodes):
-                hint = "name it in the resources of a group"
-                yield Found(PATH, f"{place} wants the resource {name}; no group offers it", name, hint)
+                message, hint = (
+                    f"{place} wants the resource {name}; no group offers it",
+                    "name it in a group's resources",
+                )
+                yield Found(PATH, message, name, hint, inside=f"{where}.resources.{name}")
 
 
 @object_rule("SV07", KIND, Severity.WARN)
@@ -289,11 +311,12 @@ def proxies_unreachable(new: Json, _: Context) -> Iterator[Found]:
     listening = whole(child(config, "http_options"), "port")
     if serving is not None and (PORT_SERVE if listening is None else listening) != serving:
         message = f"Serve listens at {listening or PORT_SERVE}; the head's port serve is {serving}"
-        yield Found(PATH, message, listening, "let http_options.port and the container port agree")
+        hint = "let http_options.port and the container port agree"
+        yield Found(PATH, message, listening, hint, inside="http_options.port")
     location = text(config, "proxy_location")
     if location in ("Disabled", "HeadOnly") and is_true(new.get("spec"), "excludeHeadPodFromServeSvc"):
         message = f"proxy_location {location} and excludeHeadPodFromServeSvc leave nobody to take requests"
-        yield Found(PATH, message, location, "use proxy_location: EveryNode")
+        yield Found(PATH, message, location, "use proxy_location: EveryNode", inside="proxy_location")
 
 
 @object_rule("SV08", KIND, Severity.WARN)
@@ -303,7 +326,7 @@ def config_keys_unknown(new: Json, _: Context) -> Iterator[Found]:
     for key in sorted(config.keys() - KEYS - {"import_path"}):  # SV02 speaks of that
         meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
         hint = f"write {meant}" if meant in KEYS else ""
-        yield Found(PATH, f"Ray Serve knows no top-level field {key}", key, hint)
+        yield Found(PATH, f"Ray Serve knows no top-level field {key}", key, hint, inside=key)
 
 
 @object_rule("SV09", KIND)
@@ -312,7 +335,7 @@ def capacity_of_the_operator(new: Json, context: Context) -> Iterator[Found]:
     config = _config(new)
     if config.get("target_capacity") is not None and ServiceSpec(new).shifts_traffic(context):
         message = "target_capacity is the operator's to set in an incremental upgrade"
-        yield Found(PATH, message, config["target_capacity"], "leave it out")
+        yield Found(PATH, message, config["target_capacity"], "leave it out", inside="target_capacity")
 
 
 @object_rule("SV10", KIND, Severity.WARN)
