@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from manta.api import Api, Refused
+from manta.api import Api
 from manta.doors import Door, Shared
 from manta.podstates import state_of
 from manta.show import Show
+from manta.tokens import token_in, token_source
 
 __all__ = ["dashboards"]
 
@@ -42,30 +42,22 @@ def cluster_of(pod: Mapping[str, Any]) -> str:
 
 async def asking(pod: Mapping[str, Any], api: Api, directory: Path) -> str:
     """What is said of a dashboard that asks for a token: the file that has it from now on. "" of others."""
-    named = token_of(pod)
-    if named is None:
+    source = token_source(pod)
+    if source is None:
         return ""
-    namespace, (secret, key) = pod["metadata"]["namespace"], named
+    namespace, (secret, key) = pod["metadata"]["namespace"], source
+    token = await token_in(api, namespace, secret, key)
     file = directory / f"{namespace}.{cluster_of(pod)}.token"
-    try:
-        found = await api.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{secret}")
-        keep(file, base64.b64decode(found["data"][key]))
-    except (Refused, KeyError, OSError):
+    if not token or not kept(file, token):
         return f"; it asks for a token: the key {key} of the Secret {namespace}/{secret}"
     return f"; it asks for a token, which is in {file}"
 
 
-def token_of(pod: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The Secret and its key from which Ray's processes have their token, if they have one from there."""
-    for container in pod["spec"]["containers"]:
-        for variable in container.get("env") or ():
-            source = (variable.get("valueFrom") or {}).get("secretKeyRef")
-            if variable["name"] == "RAY_AUTH_TOKEN" and source:
-                return source["name"], source["key"]
-    return None
-
-
-def keep(file: Path, content: bytes) -> None:
-    """For the user's eyes only. Raises OSError."""
-    file.touch(mode=0o600)
-    file.write_bytes(content)
+def kept(file: Path, token: str) -> bool:
+    """Whether it could be written, for the user's eyes only: the dashboard is there also where a disk is full."""
+    try:
+        file.touch(mode=0o600)
+        file.write_text(token)
+    except OSError:
+        return False
+    return True

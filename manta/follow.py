@@ -21,6 +21,7 @@ from manta.local import Local
 from manta.progress import Progress
 from manta.services import Addresses
 from manta.show import Show
+from manta.tokens import token_of_cluster
 
 __all__ = ["News", "follow", "until", "watch"]
 
@@ -227,12 +228,14 @@ SUBMITTER: Final = "ray-job-submitter"
 
 async def dashboard_log(local: Local, document: Document, progress: Progress, news: News) -> AsyncIterator[str]:
     """Asks the dashboard for the whole log again and again, and passes on what is new; a retry has a log of its own."""
-    job, told = "", 0
+    job, told, token = "", 0, ""
     while True:
         await until(lambda: bool(progress.head_ip and progress.job_id) or progress.verdict is not None, news)
         if progress.job_id != job:
-            job, told = progress.job_id, 0
-        text = await log_so_far(local, progress.head_ip, job)
+            job, told, token = progress.job_id, 0, ""
+            with suppress(aiohttp.ClientError):  # the server is gone, and `cell_ends` says so
+                token = await token_of_cluster(local.api, document.namespace, progress.cluster)
+        text = await log_so_far(local, progress.head_ip, job, token)
         if len(text) > told:
             yield text[told:]
             told = len(text)
@@ -241,14 +244,15 @@ async def dashboard_log(local: Local, document: Document, progress: Progress, ne
         await asyncio.sleep(LOG_LOOK_SECONDS)
 
 
-async def log_so_far(local: Local, head: str, job: str) -> str:
+async def log_so_far(local: Local, head: str, job: str, token: str) -> str:
     """GET /api/jobs/ID/logs; "" while there is none."""
+    permission = f"x-ray-authorization: Bearer {token}\r\n" if token else ""
     try:
         reader, writer = await dial(local.dialer, head, DASHBOARD)
     except OSError:
         return ""
     try:
-        writer.write(f"GET /api/jobs/{job}/logs HTTP/1.0\r\nHost: {head}\r\n\r\n".encode())
+        writer.write(f"GET /api/jobs/{job}/logs HTTP/1.0\r\nHost: {head}\r\n{permission}\r\n".encode())
         answer = await reader.read()
     except OSError:
         return ""

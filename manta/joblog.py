@@ -45,7 +45,7 @@ class JobLog:
 
     def not_shown(self, tail: Sequence[str]) -> tuple[str, ...]:
         """The last lines of a tail, if its end was not shown before: a log that broke off lacks just that."""
-        lines = [line.rstrip() for line in tail if line.strip()]
+        lines = [uncoloured(line).rstrip() for line in tail if line.strip()]
         if all(line.strip() in self._shown for line in lines[-3:]):
             return ()
         return tuple(lines[-TAIL:])

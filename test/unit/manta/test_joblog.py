@@ -66,6 +66,15 @@ def test_of_a_tail_that_was_shown_live_nothing_is_shown_again() -> None:
     assert log.not_shown([*OUTPUT[1:], "", ""]) == ()
 
 
+def test_a_coloured_tail_was_shown_as_well() -> None:
+    """Ray colours who says a line, in the log as in the status message."""
+    log = JobLog()
+    coloured = [*OUTPUT, "\x1b[33m(raylet)\x1b[0m It was the last straw."]
+    news(log, coloured)
+
+    assert log.not_shown(coloured) == ()
+
+
 def test_a_tail_whose_end_was_not_shown_is_shown() -> None:
     """The connection broke off, or the head was gone."""
     log = JobLog()
