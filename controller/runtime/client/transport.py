@@ -129,8 +129,8 @@ class AiohttpTransport:
 
     @property
     def host(self) -> str:
-        """For metrics: no path, no credentials."""
-        return f"{self._server.host}:{self._server.port}"
+        """For metrics: no path, no credentials; IPv6 in brackets."""
+        return f"{self._server.host_subcomponent}:{self._server.port}"
 
     @asynccontextmanager
     async def request(

@@ -47,6 +47,19 @@ async def a_server(tmp_path: Path, answer: Handle) -> AsyncIterator[AiohttpTrans
         await runner.cleanup()
 
 
+@pytest.mark.parametrize(
+    ("server", "host"),
+    [
+        ("https://[fd00::1]:6443", "[fd00::1]:6443"),
+        ("https://me:secret@api.example.com/prefix", "api.example.com:443"),
+    ],
+)
+async def test_the_server_has_one_name_in_figures_also_with_ipv6(server: str, host: str) -> None:
+    """As client-go labels it; credentials and paths are no part of it."""
+    async with connected(server) as transport:
+        assert transport.host == host
+
+
 @pytest.mark.spec("runtime:TRN-2")
 async def test_a_request_arrives_as_it_was_meant(tmp_path: Path) -> None:
     """Method, path, query and body; selectors are encoded on the way."""
