@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from controller.rights import RIGHTS, rules
 from hack.e2e.audit import judge, requests
 from hack.kube.judge import AUDIT_LOG
 from localcluster.testing.factories import a_raycluster, a_raycronjob, a_rayjob, a_rayservice
@@ -151,3 +152,31 @@ async def test_whole_lives_need_no_right_beyond_ours_and_leave_none_unused_witho
     assert (use.refused, use.beyond) == ((), ())
     assert unused - UNUSED.keys() == set()
     assert [one for one in operator.complaints() if "forbidden" in str(one)] == []
+
+
+async def test_the_same_role_in_a_second_namespace_is_all_that_it_takes_to_serve_both(plane: Plane) -> None:
+    """As docs/install.md says: nothing cluster-wide, and in the second one no right to a lease."""
+    wire, other = plane.wire, f"{plane.wire.namespace}-team"
+    config = await plane.account("both")
+    (await wire.post("/api/v1/namespaces", {"metadata": {"name": other}})).ok(201)
+    role = {"metadata": {"name": "both"}, "rules": rules(RIGHTS)}
+    binding = {
+        "metadata": {"name": "both"},
+        "subjects": [{"kind": "ServiceAccount", "name": "both", "namespace": wire.namespace}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "both"},
+    }
+    for resource, body in (("roles", role), ("rolebindings", binding)):
+        (await wire.post(wire.path(f"{resource}.rbac.authorization.k8s.io", namespace=other), body)).ok(201)
+    operator = await plane.replica("both", f"--watch-namespace={wire.namespace},{other}", config=config)
+    await operator.said("controllers work")
+
+    for namespace in (wire.namespace, other):
+        cluster = a_raycluster("r", workers=2, namespace=namespace)
+        (await wire.post(wire.path("rayclusters.ray.io", namespace=namespace), cluster)).ok(201)
+    for namespace in (wire.namespace, other):
+        path = wire.path("rayclusters.ray.io", "r", namespace=namespace)
+        await wire.until(path, lambda one: (one.get("status") or {}).get("desiredWorkerReplicas") == 2, seconds=SLOW)
+        pods = (await wire.get(wire.path("pods", namespace=namespace))).ok()["items"]
+        assert len(pods) == 3
+
+    assert operator.complaints() == []
