@@ -49,11 +49,16 @@ class Machine:
     listens: defaultdict[int, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
 
     async def place(
-        self, uid: str = "u1", *, contents: Mapping[str, VolumeContents] | None = None, **spec: Any
+        self,
+        uid: str = "u1",
+        *,
+        namespace: str = "default",
+        contents: Mapping[str, VolumeContents] | None = None,
+        **spec: Any,
     ) -> Place:
         """A pod that has its place; `spec` is its spec's."""
         pod = {
-            "metadata": {"name": f"pod-{uid}", "namespace": "default", "uid": uid},
+            "metadata": {"name": f"pod-{uid}", "namespace": namespace, "uid": uid},
             "spec": {"containers": [], **spec},
         }
         return await self.ground.settle(pod, contents or {}, self.run / "pods" / uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from localcluster.node.shared.limits import Machine, missing
-from localcluster.node.shared.machine import lowest_port, taken_everywhere
+from localcluster.node.shared.machine import look, lowest_port, taken_everywhere
 
 ORDINARY = Machine(user=1000, lowest_port=1024, taken=frozenset({8265}))
 HEAD = ["bash", "-c", "--", "ulimit -n 65536; ray start --head --port=6379 --dashboard-host=0.0.0.0 --block"]
@@ -32,6 +33,30 @@ def test_an_ordinary_pod_is_told_nothing() -> None:
     assert said(ports=ports(8000, 10001), volumeMounts=volumes, resources={"limits": {"memory": "1Gi"}}) == []
 
 
+@pytest.mark.parametrize(
+    ("pod", "container"),
+    [
+        ({"dnsPolicy": "ClusterFirst", "hostAliases": []}, {}),
+        ({}, {"securityContext": {"capabilities": {"drop": ["ALL"]}, "privileged": False}}),
+        ({}, {"ports": [{"containerPort": 1024}]}),
+        ({"securityContext": {"fsGroup": 7}}, {"volumeMounts": [{"name": "a", "mountPath": "/developer"}]}),
+    ],
+    ids=["names", "rights", "lowest port", "mounts"],
+)
+def test_what_asks_for_nothing_special_is_told_nothing(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    """An event for what works would be believed."""
+    assert said(pod=pod, **container) == []
+
+
+def test_an_init_container_is_told_as_well_and_nothing_is_said_twice() -> None:
+    """One number, over TCP and UDP."""
+    twice = [{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}]
+
+    [sentence] = said(pod={"initContainers": [{"name": "init", "ports": twice}]})
+
+    assert sentence.startswith("container init: port 80 ")
+
+
 def test_a_port_that_only_root_may_have_is_told_with_the_lowest_that_anybody_may() -> None:
     """And not where an ordinary user may have it, as in most containers."""
     assert said(ports=ports(80)) == [
@@ -48,7 +73,14 @@ def test_a_port_that_another_program_has_everywhere_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [(HEAD, False), ([*HEAD[:3], "ray start --head"], False), (["redis-server"], True)]
+    ("command", "told"),
+    [
+        (HEAD, False),
+        ([*HEAD[:3], "ray start --head"], False),
+        (["redis-server"], True),
+        ([*HEAD[:3], "ray start --address=head:6379"], True),
+        ([*HEAD[:3], "ray start --head --port=6380"], True),
+    ],
 )
 def test_a_heads_gcs_port_may_be_taken_since_it_moves(command: list[str], told: bool) -> None:
     """The one port of which that is true; a Redis of a pod has it no more."""
@@ -57,11 +89,21 @@ def test_a_heads_gcs_port_may_be_taken_since_it_moves(command: list[str], told: 
     assert bool(said(machine, command=command, ports=ports(6379))) == told
 
 
+def test_a_heads_gcs_moves_whatever_its_number() -> None:
+    """Written with a space, too."""
+    machine = Machine(1000, 1024, frozenset({6380}))
+
+    assert said(machine, command=[*HEAD[:3], "ray start --head --port 6380"], ports=ports(6380)) == []
+
+
 @pytest.mark.parametrize(
     ("pod", "container", "words"),
     [
         ({"hostNetwork": True}, {}, "hostNetwork: pods share this machine, and each has an address of its own"),
         ({"hostAliases": [{"ip": "1.2.3.4"}]}, {}, "hostAliases and DNS settings have no effect"),
+        ({"dnsConfig": {"nameservers": ["1.2.3.4"]}}, {}, "hostAliases and DNS settings have no effect"),
+        ({"dnsPolicy": "None"}, {}, "hostAliases and DNS settings have no effect"),
+        ({}, {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, "container main gets no more rights"),
         ({"securityContext": {"runAsUser": 0}}, {}, "the pod runs as user 1000"),
         ({"securityContext": {"sysctls": [{"name": "a", "value": "b"}]}}, {}, "sysctls are not set"),
         ({}, {"securityContext": {"runAsUser": 7}}, "container main runs as user 1000"),
@@ -95,7 +137,29 @@ def test_ports_that_are_taken_everywhere_are_seen_and_others_are_not() -> None:
 
 
 def test_the_lowest_port_is_the_one_from_which_this_process_may_listen() -> None:
-    """Root may everywhere; others from what the kernel says."""
+    """Root may everywhere, with that right; others from what the kernel says. It is tried."""
     first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
 
-    assert lowest_port() in (0, first)
+    assert lowest_port() == (0 if may_listen_at("127.127.0.1", first - 1) else first)
+
+
+def may_listen_at(address: str, port: int) -> bool:
+    """Negative ones are no refusal."""
+    if port < 0:
+        return True
+    with socket.socket() as tried:
+        try:
+            tried.bind((address, port))
+        except PermissionError:
+            return False
+    return True
+
+
+def test_the_machine_is_looked_at_when_a_pod_comes() -> None:
+    """A program may have begun to listen since the last one."""
+    with socket.create_server(("0.0.0.0", 0)) as everywhere:
+        port = everywhere.getsockname()[1]
+        then = look()
+
+    assert (then.user, then.lowest_port, port in then.taken) == (os.geteuid(), lowest_port(), True)
+    assert port not in look().taken

@@ -242,6 +242,39 @@ async def test_a_start_that_the_disk_refuses_is_told_and_may_be_tried_again(tmp_
         assert await machine.output(place, start) == ""
 
 
+async def test_what_a_pod_sets_itself_is_its_own_affair_but_for_the_runs_mark(tmp_path: Path) -> None:
+    """Without the mark nothing that it leaves would be found (S10-26)."""
+    chosen = {"HOME": "/chosen", "TMPDIR": "/elsewhere", "MANTA_RUN": "/another"}
+    async with a_machine(tmp_path) as machine:
+        place = await machine.place()
+
+        said = await machine.said_by(place, "echo $HOME $TMPDIR $MANTA_RUN", environment=chosen)
+
+        assert said.split() == ["/chosen", "/elsewhere", str(tmp_path)]
+
+
+async def test_ray_is_told_of_the_short_folder_whoever_asks(tmp_path: Path) -> None:
+    """Programs without the hook, too: below a longer path its sockets fail (S10-18)."""
+    async with a_machine(tmp_path) as machine:
+        place = await machine.place()
+
+        said = await machine.said_by(place, "echo $RAY_TMPDIR; cat $MANTA_POD")
+
+        folder, _, told = said.partition("\n")
+        assert folder == json.loads(told)["temporary"]
+
+
+async def test_the_hook_is_told_what_the_pod_is_called_where_it_lives_and_its_limits(tmp_path: Path) -> None:
+    """Requests limit nothing: Ray takes what it finds then."""
+    async with a_machine(tmp_path) as machine:
+        place = await machine.place(namespace="ns", hostname="head-0")
+        resources = {"requests": {"memory": "1Gi", "cpu": "2"}}
+
+        told = json.loads(await machine.said_by(place, "cat $MANTA_POD", resources=resources))
+
+        assert (told["hostname"], told["namespace"], told["memory"], told["cpus"]) == ("head-0", "ns", 0, 0)
+
+
 async def test_programs_that_are_not_python_are_told_where_localhost_leads(tmp_path: Path) -> None:
     """In their command and in their environment."""
     async with a_machine(tmp_path) as machine:

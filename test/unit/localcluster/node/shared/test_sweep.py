@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from localcluster.node.shared.records import RUN, Session, record_session, started_at
+from localcluster.node.shared.records import RUN, Session, forks, record_session, sessions, started_at
 from localcluster.node.shared.sweep import Process, Seen, Swept, _kill, _killed, left_over, sweep
 
 ROOT = Path(__file__).parents[5]
@@ -168,6 +169,40 @@ def test_who_reads_a_log_of_the_dead_run_in_a_terminal_may_go_on(tmp_path: Path)
     os.close(terminal)
 
 
+LOOKING = f"""
+import sys
+sys.path.append({str(ROOT)!r})
+from pathlib import Path
+from localcluster.node.shared.sweep import sweep
+print(len(sweep(Path(sys.argv[1])).ended), flush=True)
+"""
+
+
+def test_who_sweeps_from_a_shell_of_a_dead_run_outlives_that_with_all_its_ancestors(tmp_path: Path) -> None:
+    """All of them bear its mark, and what they have started is ended."""
+    beside = "sleep 600 >&- 2>&- & "
+    sweeping = shlex.join([sys.executable, "-ISc", LOOKING, str(tmp_path)])
+    inner = shlex.join(["bash", "-c", f"{sweeping}; echo inner"])
+
+    said = subprocess.run(
+        ["bash", "-c", f"{beside}{inner}; echo outer"],
+        env={RUN: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (said.returncode, said.stdout.split()) == (0, ["1", "inner", "outer"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could end them")
+def test_what_another_user_runs_is_nobodys_business(tmp_path: Path) -> None:
+    """Whatever is in its environment."""
+    with started(*wait_here(), env={RUN: str(tmp_path)}, user=65534, start_new_session=True) as theirs:
+        assert sweep(tmp_path) == Swept()
+        assert lives(theirs)
+
+
 def test_what_has_not_ended_in_time_is_told_as_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as ended, whatever was done to it."""
     monkeypatch.setattr("localcluster.node.shared.sweep.PATIENCE_SECONDS", 0)
@@ -280,10 +315,32 @@ def test_the_short_way_to_a_runs_pods_goes_and_a_link_of_somebody_else_stays(tmp
 
 
 def test_a_record_says_what_it_takes_to_know_the_session_again(tmp_path: Path) -> None:
-    """By the process that leads it."""
-    record_session(str(tmp_path))
+    """By the process that leads it; once more changes nothing, and of another boot it is not."""
+    before = forks()
+    for _ in range(2):
+        record_session(str(tmp_path))
+    after = forks()
 
-    [file] = (tmp_path / "sessions").iterdir()
+    [session] = sessions(tmp_path)
 
-    assert file.name == str(os.getpid())
-    assert len(file.read_text().split()) == 3
+    assert session[:2] == (os.getpid(), started_at(os.getpid()))
+    assert before <= session.forks <= after
+    assert session.boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_the_machine_counts_what_it_makes() -> None:
+    """By that count a number is known to have been given away again."""
+    before = forks()
+    subprocess.run(["true"], check=True)
+
+    assert forks() > before
+
+
+def test_a_record_that_was_not_written_to_its_end_is_none_and_hides_no_other(tmp_path: Path) -> None:
+    """A run that was killed in that moment."""
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    for name, content in {"1": "", "20": "100 20", "987": "100 200 this"}.items():
+        (folder / name).write_text(content)
+
+    assert sessions(tmp_path) == [Session(987, 100, 200, "this")]
