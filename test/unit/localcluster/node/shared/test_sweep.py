@@ -51,6 +51,12 @@ def test_who_looks_is_spared_with_its_ancestors() -> None:
     marked = [replace(one, marked=True) for one in (INIT, SHELL, US)]
 
     assert found(*marked, a_process(100, parent=60)) == []
+    assert found(replace(US, parent=100), a_process(100, marked=True)) == [100]
+
+
+def test_what_is_found_by_two_signs_is_found_once() -> None:
+    """Marked, and a child of what is marked."""
+    assert found(a_process(100, marked=True), a_process(101, parent=100, marked=True)) == [100, 101]
 
 
 def test_a_session_that_the_run_led_is_found_after_its_leader_died() -> None:
@@ -73,10 +79,18 @@ def test_a_session_whose_leader_lives_is_found_with_its_leader() -> None:
         (a_process(100, start=1700), Session(100, 1000, 1500, "this boot"), 2000),
         (a_process(103, session=100, start=990), Session(100, 1000, 1500, "this boot"), 2000),
         (a_process(103, session=100, start=1700), Session(100, 1000, 1500, "this boot"), 1500 + 32768),
+        (a_process(103, session=100, start=1700), Session(100, 1000, 1500, "this boot"), 1500 + 32768 // 2),
         (a_process(103, session=100, start=1700), Session(100, 1000, 1500, "that boot"), 2000),
         (a_process(103, session=100, start=1700), Session(100, 1000, 0, "this boot"), 0),
     ],
-    ids=["other leader", "older than the session", "numbers went round", "before the boot", "nobody counts"],
+    ids=[
+        "other leader",
+        "older than the session",
+        "numbers went round",
+        "went half round",
+        "before the boot",
+        "nobody counts",
+    ],
 )
 def test_a_session_whose_number_may_have_been_given_away_again_is_nobodys(
     process: Process, recorded: Session, forks: int
