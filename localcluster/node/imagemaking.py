@@ -22,7 +22,7 @@ from localcluster.node import kernel
 from localcluster.node.images import DONE, Environment
 from localcluster.node.interfaces import Fault
 
-__all__ = ["find_python", "main", "settings_for_uv", "versions_in", "why_not"]
+__all__ = ["find_python", "is_progress", "main", "settings_for_uv", "versions_in", "why_not"]
 
 # pip's settings and uv's names for them
 _HANDED_ON: Final = {
@@ -36,6 +36,7 @@ _HANDED_ON: Final = {
 _NO_WHEEL: Final = re.compile(r"\bray\S* has no wheels with a matching|we only found wheels for `ray`")
 _TAGS: Final = re.compile(r"we only found wheels for `ray` .* tags?: (.*)")
 _NO_VERSION: Final = re.compile(r"there is no version of ray\b")
+_PACKAGE: Final = re.compile(r" [-+~] \S+==")
 _LISTED: Final = "Available versions:"  # how pip begins its list
 _SHOWN: Final = 8  # versions
 _ASKING_SECONDS: Final = 30.0
@@ -160,12 +161,18 @@ def _uv(arguments: Sequence[str], settings: Mapping[str, str], wanted: Environme
         said = []
         for line in process.stdout:
             said.append(line.rstrip())
-            _say(line=line.rstrip())
+            if is_progress(line):
+                _say(line=line.rstrip())
     if process.returncode == 0:
         return
     there = _versions_there(arguments, settings) if _NO_VERSION.search(" ".join(said)) else ()
     why = why_not(said, wanted, python, there)
     raise Fault("ErrImagePull", f"cannot make an environment with Ray {wanted.ray}: {why}")
+
+
+def is_progress(line: str) -> bool:
+    """Whether a line of uv's tells how far it is, and is not one of the seventy packages that it names at its end."""
+    return _PACKAGE.match(line) is None
 
 
 def _versions_there(arguments: Sequence[str], settings: Mapping[str, str]) -> Sequence[str]:

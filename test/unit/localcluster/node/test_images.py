@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.node.imagemaking import find_python, settings_for_uv, versions_in, why_not
+from localcluster.node.imagemaking import find_python, is_progress, settings_for_uv, versions_in, why_not
 from localcluster.node.images import DONE, Environment, Images
 from localcluster.node.interfaces import Fault
 
@@ -193,6 +193,13 @@ def test_a_python_is_one_that_runs(tmp_path: Path) -> None:
 
     assert find_python("3.12", path, said.__getitem__) == "/opt/python3.12"
     assert find_python("3.13", path, said.__getitem__) is None
+
+
+def test_of_what_uv_says_the_list_of_packages_is_not_told() -> None:
+    """Ray's default and serve have some seventy; how long it takes and what is big stays."""
+    said = ["Resolved 68 packages in 745ms", "Downloading ray (68.9MiB)", " + ray==2.52.0", " + pip==26.3", " - six==1"]
+
+    assert [line for line in said if is_progress(line)] == said[:2]
 
 
 def test_pips_settings_hold_for_uv_unless_the_user_set_uvs() -> None:
