@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 from math import prod
 from typing import Final
 
-from api.v1.rules.hardware import Family, compared, family_of, hardware_of, is_plain_mig, spoken
+from api.v1.rules.hardware import Family, Hardware, compared, family_of, hardware_of, is_plain_mig, spoken
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
 from api.v1.rules.reading import Cluster, Found
@@ -94,13 +93,22 @@ def more_than_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
         severity = Severity.DENY if hardware.gpus else Severity.WARN
         key = hardware.gpu_keys[0] if hardware.gpu_keys else "GPU"
         limit = f"exceeds {key} limit {spoken(hardware.gpus)}" if hardware.gpus else "is set, and there is no GPU limit"
+        hint = "leave num-gpus out: it follows the limit" if hardware.gpus else _without_limit(hardware)
         yield Found(
             hardware.gpu_path,
             f"{hardware.group.called}: num-gpus {hardware.gpu_param} {limit}",
             hardware.gpu_param,
-            "leave num-gpus out: it follows the limit",
+            hint,
             severity=severity,
         )
+
+
+def _without_limit(hardware: Hardware) -> str:
+    """The way out; of a device that nobody here knows, what makes it known."""
+    device = next((key for key in sorted(hardware.group.limits) if "/" in key), "")
+    if device and not hardware.accelerated:
+        return f"if {device} is a GPU, the operator's owner may list it in admission.gpuKeys"
+    return f"add a limit, as in nvidia.com/gpu: {hardware.gpu_param}, or leave num-gpus out"
 
 
 @cluster_rule("GPU06", Severity.WARN)
@@ -132,15 +140,15 @@ def none_of_the_limit(cluster: Cluster, context: Context) -> Iterator[Found]:
 
 @cluster_rule("GPU08", Severity.WARN)
 def head_takes_tasks(cluster: Cluster, context: Context) -> Iterator[Found]:
-    """A task on the head competes with what runs the cluster."""
+    """A task on the head competes with what runs the cluster. Who says how many GPUs Ray gets there means it."""
     for hardware in compared(cluster, context):
-        if hardware.group.is_head and hardware.gpus and not hardware.says_no_gpus and cluster.groups:
-            limit = f"{hardware.group.container_path}.resources.limits[{hardware.gpu_keys[0]}]"
+        if hardware.group.is_head and hardware.gpus and not hardware.says_gpus and cluster.groups:
+            count = spoken(hardware.gpus)
             yield Found(
-                hardware.gpu_path if hardware.gpu_param else limit,
-                f"the head has {spoken(hardware.gpus)} GPUs, which tasks will take",
-                hardware.gpu_param or None,
-                'num-gpus: "0" on the head, or a head without GPUs',
+                f"{hardware.group.container_path}.resources.limits[{hardware.gpu_keys[0]}]",
+                f"the head has GPUs ({count}), which tasks will take",
+                None,
+                f'num-gpus: "0" on the head, or a head without GPUs; num-gpus: "{count}" if tasks are to take them',
             )
 
 
@@ -189,7 +197,7 @@ def claimed_and_untold(cluster: Cluster, context: Context) -> Iterator[Found]:
 
 @cluster_rule("GPU14", Severity.WARN)
 def slices_untold(cluster: Cluster, context: Context) -> Iterator[Found]:
-    """The autoscaler takes keys that end in gpu for GPUs, and no others: it would never scale such a group."""
+    """The autoscaler takes keys that end in gpu for GPUs, and no others: it starts no node of the group for a GPU."""
     for hardware in hardware_of(cluster, context):
         for key in hardware.keys(Family.MIG)[:1]:
             if hardware.gpu_param or hardware.group.resources:
@@ -201,8 +209,15 @@ def slices_untold(cluster: Cluster, context: Context) -> Iterator[Found]:
                 f"{hardware.group.called}: {seen} {verb} {key} for a GPU; set num-gpus",
                 child(hardware.containers[0].written, "limits")[key],
                 f'num-gpus: "{spoken(hardware.gpus)}"',
-                severity=Severity.DENY if cluster.autoscaling else Severity.WARN,
+                severity=Severity.DENY if _never_started(cluster, hardware) else Severity.WARN,
             )
+
+
+def _never_started(cluster: Cluster, hardware: Hardware) -> bool:
+    """Is it for the autoscaler to start the first node, and is there no other name by which a task could ask for it?"""
+    group = hardware.group
+    waits = cluster.autoscaling and not group.is_head and not whole(group.spec, "minReplicas")
+    return waits and "resources" not in group.start_params
 
 
 @cluster_rule("GPU15", Severity.WARN)
@@ -231,22 +246,20 @@ def tpu_slice(cluster: Cluster, context: Context) -> Iterator[Found]:
             if not selector.get(key):
                 yield Found(
                     f"{hardware.group.path}.template.spec.nodeSelector[{key}]",
-                    f"{hardware.group.called}: the autoscaler needs the node selector {key} of a TPU group",
-                    severity=Severity.DENY,
+                    f"{hardware.group.called}: without the node selector {key} the autoscaler cannot tell which slice "
+                    "this is, and starts none for a task that asks for a whole one",
                 )
         topology, hosts = selector.get(TPU_TOPOLOGY, ""), whole(hardware.group.spec, "numOfHosts")
         hosts = 1 if hosts is None else hosts
-        if _TOPOLOGY.fullmatch(topology) and prod(map(int, topology.split("x"))) != chips * hosts:
+        if _TOPOLOGY.fullmatch(topology) and (wanted := prod(map(int, topology.split("x")))) != chips * hosts:
+            fitting = wanted / chips
             yield Found(
                 f"{hardware.group.path}.numOfHosts",
-                f"{hardware.group.called}: topology {topology} needs {spoken(_hosts(topology, chips))} hosts of "
-                f"{spoken(chips)} chips, numOfHosts is {hosts}",
+                f"{hardware.group.called}: topology {topology} has {wanted} chips, and {hosts} hosts of "
+                f"{spoken(chips)} chips have {spoken(chips * hosts)}",
                 hosts,
+                f"numOfHosts: {fitting}" if fitting.denominator == 1 else f"{TPU}: {wanted}, on one host",
             )
-
-
-def _hosts(topology: str, chips: Fraction) -> Fraction:
-    return Fraction(prod(map(int, topology.split("x")))) / chips
 
 
 @cluster_rule("GPU20", Severity.WARN)

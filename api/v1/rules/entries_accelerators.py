@@ -28,7 +28,8 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     "GPU05": Entry(
         "`num-gpus` is more than the GPU limit of the Ray container; or it is set, and there is no limit (a warning).",
         "Ray schedules more tasks onto GPUs than there are.",
-        "Leave `num-gpus` out: it follows the limit.",
+        "Leave `num-gpus` out: it follows the limit. A GPU under another name the operator's owner may list in "
+        "`admission.gpuKeys`.",
     ),
     "GPU06": Entry(
         "`num-gpus` is less than the GPU limit of the Ray container, and not 0.",
@@ -41,9 +42,10 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Leave `num-gpus` out, or take the limit away.",
     ),
     "GPU08": Entry(
-        "The head has a GPU limit and announces its GPUs, and there are worker groups.",
+        "The head has a GPU limit and no `num-gpus`, and there are worker groups.",
         "Tasks land on the head and compete with what runs the cluster.",
-        'Set `num-gpus: "0"` on the head, or give it no GPU.',
+        'Set `num-gpus: "0"` on the head, or give it no GPU; or `num-gpus` to their number, if tasks are meant to '
+        "take them.",
     ),
     "GPU09": Entry(
         "The head has no accelerator limit and no `num-gpus`, and selects or tolerates nodes with GPUs.",
@@ -67,8 +69,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "GPU14": Entry(
         "The Ray container has a limit for MIG slices, and neither `num-gpus` nor group-level `resources` are set. "
-        "With an "
-        "autoscaler that is refused.",
+        "Where an autoscaler is to start the first node of the group, and not for a custom resource, that is refused.",
         "The autoscaler takes only keys that end in `gpu` for GPUs: it sees none here and never scales the group. "
         "Profiles "
         "with a suffix (`mig-1g.10gb.me`) the operator does not see either.",
@@ -100,8 +101,9 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "GPU19": Entry(
         "`numOfHosts` of a TPU group does not fit its topology; or, with an autoscaler, one of the node selectors "
-        "`gke-tpu-accelerator` and `gke-tpu-topology` is missing (refused).",
-        "The slice is never complete; the autoscaler needs both selectors to know the group.",
+        "`gke-tpu-accelerator` and `gke-tpu-topology` is missing.",
+        "The slice is never complete; without both selectors the autoscaler starts none for a task that asks for a "
+        "whole one.",
         "Set `numOfHosts` to the chips of the topology divided by the chips of a pod, and both selectors.",
     ),
     "GPU20": Entry(

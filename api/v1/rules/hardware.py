@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -114,6 +115,7 @@ class StartResources:
 
     offered: Mapping[str, Any]
     problem: str = ""  # why it is none
+    unquoted: bool = False  # a shell makes JSON of it, and the autoscaler, which looks for the quotes, does not
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ class Hardware:
 def _start_resources(written: str) -> StartResources:
     bare = written.strip()
     if len(bare) < 2 or bare[0] != bare[-1] or bare[0] not in "'\"":
-        return StartResources({}, "it must be a JSON object inside quotes of its own")
+        return _as_a_shell_reads(bare)
     inner = bare[1:-1]
     if bare[0] == '"' and '"' in inner.replace('\\"', ""):
         return StartResources({}, 'inside double quotes each quote needs a backslash: \\"')
@@ -261,6 +263,18 @@ def _start_resources(written: str) -> StartResources:
     if not isinstance(found, dict):
         return StartResources({}, "it is no JSON object")
     return StartResources(found)
+
+
+def _as_a_shell_reads(written: str) -> StartResources:
+    r"""Each quote escaped by itself, as in {\"a\":1}: one word, unless commas let the braces expand."""
+    try:
+        words = [] if "," in written else shlex.split(written)
+        found = json.loads(words[0]) if len(words) == 1 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        return StartResources({}, "it must be a JSON object inside quotes of its own")
+    return StartResources(found, unquoted=True)
 
 
 def hardware_of(cluster: Cluster, context: Context) -> Sequence[Hardware]:

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeAlias
 from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
-from api.v1.rules.settings import AdmissionSettings, Profile
 from api.v1.rules.reading import amount
+from api.v1.rules.settings import AdmissionSettings, Profile
 from api.v1.rules.typed import child, mapping, text
 from api.v1.spelling import alike
 

@@ -29,15 +29,22 @@ def no_whole_number(cluster: Cluster, context: Context) -> Iterator[Found]:
     for hardware in hardware_of(cluster, context):
         for name in NUMBERS:
             written = hardware.group.start_params.get(name)
-            severity = _misfit(name, written, autoscaling=cluster.autoscaling) if written is not None else None
-            if severity is not None:
+            if written is None:
+                continue
+            if severity := _misfit(name, written, autoscaling=cluster.autoscaling):
                 yield Found(
                     f"{hardware.group.path}.rayStartParams[{name}]",
                     f"{hardware.group.called}: {name} must be a whole number that is not negative, not {written!r}",
                     written,
-                    "in bytes" if name == "memory" else "",
+                    _in_bytes(written) if name == "memory" else "",
                     severity=severity,
                 )
+
+
+def _in_bytes(written: str) -> str:
+    much = amount(written)
+    known = much is not None and much.denominator == 1 and much > 0
+    return f'in bytes: memory: "{much}"' if known else "in bytes"
 
 
 def _misfit(name: str, written: str, *, autoscaling: bool) -> Severity | None:
@@ -60,7 +67,9 @@ def custom_resources(cluster: Cluster, context: Context) -> Iterator[Found]:
         if told is None:
             continue
         path = f"{hardware.group.path}.rayStartParams[resources]"
-        problems = [(told.problem, Severity.DENY)] if told.problem else []
+        missing = "it lacks the quotes around it that the autoscaler cuts off" if told.unquoted else ""
+        problem = told.problem or (missing if cluster.autoscaling else "")
+        problems = [(problem, Severity.DENY)] if problem else []
         problems += [one for name, much in told.offered.items() if (one := _odd(name, much, cluster.autoscaling))]
         for problem, severity in problems:
             yield Found(
@@ -77,8 +86,8 @@ def _odd(name: Any, much: Any, autoscaling: bool) -> tuple[str, Severity] | None
         return f"{name} has a start parameter of its own", Severity.DENY
     if isinstance(much, bool) or not isinstance(much, int | float) or much < 0:
         return f"{name} must be a number that is not negative", Severity.DENY
-    if isinstance(much, float) and not much.is_integer() and autoscaling:
-        return f"the autoscaler counts {name} in whole numbers", Severity.WARN
+    if isinstance(much, float) and autoscaling:
+        return f"the autoscaler counts {name} in whole numbers, written without a point", Severity.WARN
     return None
 
 

@@ -52,8 +52,10 @@ class AdmissionSettings:
         "aliyun.com/gpu-mem",
         "nvidia.com/gpu.shared",
         "nvidia.com/gpumem",
+        "nvidia.com/gpumem-percentage",
         "nvidia.com/gpucores",
         "tencent.com/vcuda-*",
+        "volcano.sh/vgpu-*",
     )
     accelerator_keys: tuple[str, ...] = (
         "google.com/tpu",

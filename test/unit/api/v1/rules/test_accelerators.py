@@ -10,6 +10,7 @@ import pytest
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.places import CLUSTER_PATHS
 from api.v1.rules.settings import AdmissionSettings
+from localcluster.testing.judged import found
 from localcluster.testing.ruled import CONTEXT, Changes, found_by, found_in_every_kind, good, placed
 
 LIMITS, REQUESTS = "WC.resources.limits", "WC.resources.requests"
@@ -50,7 +51,6 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU06", {GPUS: "4", PARAM: "1"}, [("warn", PARAM_PATH)]),
     ("GPU07", {GPUS: "4", PARAM: "0"}, [("warn", PARAM_PATH)]),
     ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1"}, [("warn", f"{HEAD_LIMITS}[nvidia.com/gpu]")]),
-    ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1", HEAD_PARAM: "1"}, [("warn", HEAD_PARAM_PATH)]),
     (
         "GPU09",
         {"HEAD.template.spec.tolerations": [{"key": "team"}, {"key": "nvidia.com/gpu", "operator": "Exists"}]},
@@ -79,6 +79,9 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU14", {f"{LIMITS}.{MIG}": "1"}, [("warn", MIG_PATH)]),
     ("GPU14", {f"{LIMITS}.{SUFFIXED}": "1"}, [("warn", f"{LIMITS}[nvidia.com/mig-1g.10gb.me]")]),
     ("GPU14", {f"{LIMITS}.{MIG}": "1", **SCALED}, [("deny", MIG_PATH)]),
+    ("GPU14", {f"{LIMITS}.{MIG}": "1", **SCALED, "W.minReplicas": 1}, [("warn", MIG_PATH)]),
+    ("GPU14", {f"{LIMITS}.{MIG}": "1", **SCALED, CUSTOM: "'{\"slice\": 1}'"}, [("warn", MIG_PATH)]),
+    ("GPU14", {f"{HEAD_LIMITS}.{MIG}": "1", **SCALED}, [("warn", f"{HEAD_LIMITS}[nvidia.com/mig-1g.10gb]")]),
     ("GPU15", {f"{LIMITS}.aliyun~com/gpu-mem": "8"}, [("warn", f"{LIMITS}[aliyun.com/gpu-mem]")]),
     ("GPU15", {f"{LIMITS}.tencent~com/vcuda-core": "50"}, [("warn", f"{LIMITS}[tencent.com/vcuda-core]")]),
     (
@@ -100,6 +103,10 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU17", {CUSTOM: '\'{"a": "1"}\''}, [("deny", CUSTOM_PATH)]),
     ("GPU17", {CUSTOM: "'{\"GPU\": 1}'"}, [("deny", CUSTOM_PATH)]),
     ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 1.5}'"}, [("warn", CUSTOM_PATH)]),
+    ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 2.0}'"}, [("warn", CUSTOM_PATH)]),
+    ("GPU17", {**SCALED, CUSTOM: '{\\"a\\":1}'}, [("deny", CUSTOM_PATH)]),
+    ("GPU17", {CUSTOM: '{\\"a\\":1,\\"b\\":1}'}, [("deny", CUSTOM_PATH)]),
+    ("GPU17", {CUSTOM: '{\\"a\\": 1}'}, [("deny", CUSTOM_PATH)]),
     (
         "GPU18",
         {**SCALED, "WC.resources": {"limits": {"memory": "2Gi"}}},
@@ -111,8 +118,8 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
         "GPU19",
         {**SCALED, TPUS: "4"},
         [
-            ("deny", f"{SELECTOR}[cloud.google.com/gke-tpu-accelerator]"),
-            ("deny", f"{SELECTOR}[cloud.google.com/gke-tpu-topology]"),
+            ("warn", f"{SELECTOR}[cloud.google.com/gke-tpu-accelerator]"),
+            ("warn", f"{SELECTOR}[cloud.google.com/gke-tpu-topology]"),
         ],
     ),
     ("GPU21", {f"{LIMITS}.aws~amazon~com/neuron": "1"}, [("warn", f"{LIMITS}[aws.amazon.com/neuron]")]),
@@ -153,6 +160,7 @@ NEAR: list[tuple[str, Changes]] = [
     ("GPU05", {GPUS: "4", PARAM: "4"}),
     ("GPU05", {PARAM: "0"}),
     ("GPU05", {f"{LIMITS}.aliyun~com/gpu-mem": "8", PARAM: "1"}),
+    ("GPU05", {f"{LIMITS}.volcano~sh/vgpu-number": "1", PARAM: "1"}),
     ("GPU05", {**SHARED, "W.template.metadata.annotations": {"gpu-fraction": "0.5"}}),
     ("GPU05", {**SHARED, "W.template.metadata.labels": {"gpu-memory": "4096"}}),
     ("GPU05", {**SHARED, "W.template.metadata.annotations": {"hami.io/vgpu": "x"}}),
@@ -163,6 +171,7 @@ NEAR: list[tuple[str, Changes]] = [
     ("GPU07", {f"{HEAD_LIMITS}.{NVIDIA}": "1", HEAD_PARAM: "0"}),
     ("GPU07", {PARAM: "0"}),
     ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1", HEAD_PARAM: "0"}),
+    ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1", HEAD_PARAM: "1"}),
     ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "1", "HEAD.resources": {"GPU": "0"}}),
     ("GPU08", {f"{HEAD_LIMITS}.{NVIDIA}": "4", "workerGroupSpecs": []}),
     ("GPU09", {"HEAD.template.spec.tolerations": [{"key": "nvidia.com/gpu"}], HEAD_PARAM: "0"}),
@@ -181,7 +190,8 @@ NEAR: list[tuple[str, Changes]] = [
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "4", "W.rayStartParams.memory": "4294967296"}),
     ("GPU16", {"W.rayStartParams.num-cpus": "$CPUS"}),
     ("GPU17", {CUSTOM: '"{\\"a\\": 1}"'}),
-    ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 2.0}'"}),
+    ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 2}'"}),
+    ("GPU17", {CUSTOM: '{\\"a\\":1}'}),
     ("GPU17", {CUSTOM: "'{\"a\": 1.5}'"}),
     ("GPU17", {CUSTOM: "$RESOURCES"}),
     ("GPU18", {"WC.resources": {"limits": {"memory": "2Gi"}}}),
@@ -306,6 +316,49 @@ def test_queued_objects_meet_the_house_rules() -> None:
     queued = good(changes={GPUS: "1", "W.numOfHosts": 2}, labels=QUEUED)
 
     assert found_by("GPU28", queued) == found_by("GPU29", queued) == []
+
+
+@pytest.mark.spec("admission:GPU19")
+@pytest.mark.parametrize(
+    ("hosts", "chips", "message", "hint"),
+    [
+        (1, "4", "has 8 chips, and 1 hosts of 4 chips have 4", "numOfHosts: 2"),
+        (1, "16", "has 8 chips, and 1 hosts of 16 chips have 16", "google.com/tpu: 8, on one host"),
+    ],
+)
+def test_who_asks_for_another_slice_than_the_topology_is_told_what_fits(
+    hosts: int, chips: str, message: str, hint: str
+) -> None:
+    """A number that can be written there."""
+    asked = good(changes={TPUS: chips, "W.numOfHosts": hosts, SELECTOR: TOPOLOGY})
+
+    (told,) = found(RULES_BY_KIND["RayCluster"], asked, only="GPU19")
+
+    assert message in told.message
+    assert told.hint == hint
+
+
+@pytest.mark.spec("admission:GPU05")
+@pytest.mark.parametrize(
+    ("limits", "hint"),
+    [
+        ({}, "add a limit, as in nvidia.com/gpu: 2, or leave num-gpus out"),
+        ({f"{LIMITS}.nvidia~com/a100": "2"}, "if nvidia.com/a100 is a GPU, the operator's owner may list it in "),
+    ],
+)
+def test_a_number_of_gpus_without_a_limit_is_told_with_the_way_out(limits: Changes, hint: str) -> None:
+    """A device plugin may give its GPUs a name of its own."""
+    (told,) = found(RULES_BY_KIND["RayCluster"], good(changes={PARAM: "2", **limits}), only="GPU05")
+
+    assert told.hint.startswith(hint)
+
+
+@pytest.mark.spec("admission:GPU16")
+def test_memory_with_a_unit_is_told_in_bytes() -> None:
+    """So that it need not be worked out."""
+    (told,) = found(RULES_BY_KIND["RayCluster"], good(changes={"W.rayStartParams.memory": "16Gi"}), only="GPU16")
+
+    assert told.hint == 'in bytes: memory: "17179869184"'
 
 
 @pytest.mark.spec("admission:GPU05")
