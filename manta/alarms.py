@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from manta.api import Api
-from manta.follow import News, until, watch
+from manta.follow import LASTING_SECONDS, News, until, watch
 from manta.show import Show
 from manta.warned import Warned
 
@@ -34,6 +34,7 @@ async def telling_warnings(api: Api, show: Show) -> AsyncIterator[None]:
             group.create_task(watch(api, "/api/v1/pods", noting(warned.pod_changed))),
             group.create_task(watch(api, "/apis/events.k8s.io/v1/events", noting(warned.event_told))),
             group.create_task(tell(warned, news, show)),
+            group.create_task(tell_unplaced(warned, news, show)),
         ]
         yield
         for task in tasks:
@@ -46,4 +47,14 @@ async def tell(warned: Warned, news: News, show: Show) -> None:
         await until(lambda: warned.has_news, news)
         await asyncio.sleep(SETTLING_SECONDS)
         for line in warned.lines():
+            show.tell(line)
+
+
+async def tell_unplaced(warned: Warned, news: News, show: Show) -> None:
+    """For ever, of pods that have no place: a while later, and if it is still so."""
+    while True:
+        await until(lambda: bool(warned.unplaced), news)
+        lasting = warned.unplaced
+        await asyncio.sleep(LASTING_SECONDS)
+        for line in warned.lines(lasting):
             show.tell(line)

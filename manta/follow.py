@@ -23,11 +23,12 @@ from manta.services import Addresses
 from manta.show import Show
 from manta.tokens import token_of_cluster
 
-__all__ = ["News", "follow", "until", "watch"]
+__all__ = ["LASTING_SECONDS", "News", "follow", "until", "watch"]
 
 LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
 LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end
 PATIENCE_SECONDS: Final = 20.0  # a pod that cannot start, as things are: for its image to be made known, say
+LASTING_SECONDS: Final = 5.0  # a pod without a place, until that is told
 SETTLING_SECONDS: Final = 1.0  # within which the pods of a group get into the same trouble
 CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
@@ -54,6 +55,7 @@ async def follow(local: Local, document: Document, progress: Progress, show: Sho
             group.create_task(watch(local.api, path_of(RAY, "RayCluster", namespace), lines.cluster)),
             group.create_task(patience_ends(document, progress, lines.news, over)),
             group.create_task(lines.tell_troubles()),
+            group.create_task(lines.tell_unplaced()),
             group.create_task(last_words(local.api, namespace, progress, show, lines.news)),
             group.create_task(service_answers(document, progress, lines, addresses)),
         ]
@@ -103,9 +105,17 @@ class Teller:
     async def tell_troubles(self) -> None:
         """Each a little later, with all pods that are in it by then."""
         while True:
-            await until(lambda: bool(self.progress.untold), self.news)
+            await until(lambda: self.progress.has_troubles, self.news)
             await asyncio.sleep(SETTLING_SECONDS)
             self.tell(self.progress.troubles_told())
+
+    async def tell_unplaced(self) -> None:
+        """Of pods that have no place: a while later, and if it is still so."""
+        while True:
+            await until(lambda: bool(self.progress.unplaced), self.news)
+            lasting = self.progress.unplaced
+            await asyncio.sleep(LASTING_SECONDS)
+            self.tell(self.progress.troubles_told(lasting))
 
     def object_of(self, name: str) -> Callable[[str, Mapping[str, Any]], None]:
         """For the watch of the object itself."""

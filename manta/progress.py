@@ -5,14 +5,14 @@ The lines are the story: each says one thing that changed, once. How they look i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from manta.documents import Document
 from manta.joblog import cause_and_tail
 from manta.lines import Line, Verdict
-from manta.podstates import CRASHING, IMAGE_TROUBLE, PodState, state_of
+from manta.podstates import CRASHING, IMAGE_TROUBLE, UNSCHEDULABLE, PodState, state_of
 from manta.refusals import NO_CLUSTER, explained, lasting, pods_not_taken
 from manta.servicestory import ServiceStory, clusters_of, verdict_of
 
@@ -34,6 +34,7 @@ class PodLine:
     name: str
     role: str = ""
     state: str = "Pending"
+    said: str = "Pending"  # the state that was told last
     ready: bool = False
     was_ready: bool = False
 
@@ -142,6 +143,7 @@ class Progress:
             return
         if type_ == "DELETED":
             self.stuck.pop(name, None)
+            self.placed(name)
             if self.pods.pop(name, None) is not None:
                 yield Line("pod", name, "gone")
             return
@@ -151,7 +153,8 @@ class Progress:
         state = state_of(pod)
         if state.word in IMAGE_TROUBLE and line.state in IMAGE_TROUBLE:
             return  # it is tried and waits in turn, and only the first words say why
-        if state.word != line.state:
+        if state.word not in (line.said, UNSCHEDULABLE):  # that one is told when it lasts
+            line.said = state.word
             yield Line("pod", name, state.word)
         line.state, line.ready = state.word, state.word == "Ready"
         line.was_ready = line.was_ready or line.ready
@@ -160,6 +163,7 @@ class Progress:
 
     def note_trouble(self, name: str, state: PodState) -> None:
         """Keeps it for `troubles_told`."""
+        self.placed(name)
         if state.stuck:
             self.stuck[name] = state.trouble
         else:
@@ -169,15 +173,42 @@ class Progress:
             if not any(other == name for other, _ in known):
                 known.append((name, state))
 
-    def troubles_told(self) -> Iterator[Line]:
-        """What was noted since the last time, each trouble once with the number of its pods.
+    def placed(self, name: str) -> None:
+        """What was noted of a pod without a place, and not told yet, holds no longer."""
+        for trouble, pods in list(self.untold.items()):
+            left = [one for one in pods if one[0] != name or one[1].word != UNSCHEDULABLE]
+            if left:
+                self.untold[trouble] = left
+            else:
+                del self.untold[trouble]
+
+    @property
+    def unplaced(self) -> frozenset[str]:
+        """The pods that have no place, of which that was not told: a node may be about to come, or room to be free."""
+        return frozenset(name for pods in self.untold.values() for name, state in pods if state.word == UNSCHEDULABLE)
+
+    @property
+    def has_troubles(self) -> bool:
+        """Others were noted."""
+        return any(state.word != UNSCHEDULABLE for pods in self.untold.values() for _, state in pods)
+
+    def troubles_told(self, lasting: Collection[str] = ()) -> Iterator[Line]:
+        """What was noted since the last time, each trouble once with the number of its pods; that pods have no place
+        only if one of them is among those of which it lasts.
 
         Ask a little after the first was noted: pods of a group get into the same trouble one after the other.
         """
-        untold, self.untold = self.untold, {}
-        for trouble, pods in untold.items():
+        due = {
+            trouble: pods
+            for trouble, pods in self.untold.items()
+            if pods[0][1].word != UNSCHEDULABLE or any(name in lasting for name, _ in pods)
+        }
+        self.untold = {trouble: pods for trouble, pods in self.untold.items() if trouble not in due}
+        for trouble, pods in due.items():
             self.told.add(trouble)
             name, state = pods[0]
+            for one, _ in pods if state.word == UNSCHEDULABLE else ():
+                self.pods[one].said = UNSCHEDULABLE
             about = name if len(pods) == 1 else f"{name} and {len(pods) - 1} more"
             yield Line("trouble", about, trouble)
             if state.word == CRASHING:

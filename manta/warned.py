@@ -6,7 +6,7 @@ warned of for the same cause are one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -46,15 +46,24 @@ class _Warning:
 
 @dataclass(slots=True)
 class Warned:
-    """All that was warned of. Feed it events and pods; ask it a little later for lines."""
+    """All that was warned of. Feed it events and pods; ask it a little later for lines.
+
+    That a pod has no place is told when that lasts: a node may be about to come, or room to become free.
+    """
 
     _warnings: dict[tuple[About, str], _Warning] = field(default_factory=dict)
     _ready: set[About] = field(default_factory=set)  # pods that were, once
+    _unplaced: set[About] = field(default_factory=set)  # pods that have no place just now
 
     def pod_changed(self, type_: str, pod: Json) -> None:
         """Of a pod that was never ready, nobody expects that its probes pass."""
         metadata = pod["metadata"]
         about = ("Pod", metadata.get("namespace", ""), metadata["name"])
+        waits = any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions_of(pod))
+        if type_ != "DELETED" and waits and not metadata.get("deletionTimestamp"):
+            self._unplaced.add(about)
+        else:
+            self._unplaced.discard(about)
         if type_ == "DELETED":
             self._ready.discard(about)
         elif any(one["type"] == "Ready" and one["status"] == "True" for one in conditions_of(pod)):
@@ -76,13 +85,26 @@ class Warned:
     @property
     def has_news(self) -> bool:
         """There are lines."""
-        return any(one.news for one in self._warnings.values())
+        return any(one.news for one in self._warnings.values() if one.reason != NOWHERE)
 
-    def lines(self) -> Iterator[Line]:
-        """What is news since the last time; the same of several objects is one line."""
+    @property
+    def unplaced(self) -> frozenset[About]:
+        """The pods of which it is news that they have no place."""
+        return frozenset(one.about for one in self._warnings.values() if one.news and self._has_no_place(one))
+
+    def _has_no_place(self, warning: _Warning) -> bool:
+        """Still: the event is told later than its pod's condition, or sooner."""
+        return warning.reason == NOWHERE and warning.about in self._unplaced
+
+    def lines(self, lasting: Collection[About] = ()) -> Iterator[Line]:
+        """What is news since the last time; the same of several objects is one line.
+
+        Which pods have no place is among it of those of which it lasts.
+        """
         alike: dict[str, list[_Warning]] = {}
         for warning in self._warnings.values():
-            if warning.news:
+            due = warning.reason != NOWHERE or (warning.about in lasting and self._has_no_place(warning))
+            if warning.news and due:
                 alike.setdefault(text_of(warning), []).append(warning)
         for text, warnings in alike.items():
             for warning in warnings:

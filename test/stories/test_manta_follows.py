@@ -18,7 +18,8 @@ from controller.ray.options import Gates, Options
 from controller.settings import Settings
 from localcluster.faults import When
 from localcluster.node.cell import Cell
-from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
+from localcluster.node.kubelet import NodeSettings
+from localcluster.testing.cluster import OPERATOR, ROOMY, Cluster, a_cluster
 from manta.alarms import telling_warnings
 from manta.api import connected
 from manta.documents import Document, parsed
@@ -185,6 +186,45 @@ async def test_manta_up_tells_why_nothing_happens_once() -> None:
     assert len(lines) == 1
     assert "! RayCluster default/train-" in lines[0]
     assert "must be less than or equal to cpu limit of 1 (2 times)" in lines[0]
+
+
+ONE_CPU = NodeSettings(capacity={**ROOMY, "cpu": "1"}, ip="10.0.0.1", issue_tokens=False)
+IN_THE_WAY = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "filler", "namespace": "default"},
+    "spec": {"containers": [{"name": "c", "image": "busybox", "resources": {"requests": {"cpu": "1"}}}]},
+}
+
+
+CLUSTER_OF_ONE = f"""\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {{name: one}}
+spec:
+  headGroupSpec:
+    {POD.replace("RESOURCES", FITTING)}
+"""
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(3, 0), (12, 1)])
+async def test_that_there_is_no_room_is_told_once_and_only_if_it_lasts(seconds: float, times: int) -> None:
+    """A pod that goes makes room, and a node comes: who waits a moment need not read of it."""
+    up, run = io.StringIO(), io.StringIO()
+    show, document = Plain(run), next(parsed("cluster.yaml", CLUSTER_OF_ONE))
+    async with a_cluster(node=ONE_CPU) as cluster, a_local(cluster) as local, telling_warnings(local.api, Plain(up)):
+        await local.api.create(IN_THE_WAY)
+        await cluster.until("Pod", "filler", phase="Running")
+        async with asyncio.TaskGroup() as group:
+            await local.api.create(document.body)
+            progress = Progress(document.kind, document.name, document.namespace)
+            following = group.create_task(follow(local, document, progress, show, Addresses(show)))
+            await cluster.after(seconds)
+            await cluster.delete("Pod", "filler")
+
+    assert following.result() == Verdict(0, "RayCluster one is ready")
+    assert run.getvalue().count("cannot be scheduled: Insufficient cpu") == times
+    assert up.getvalue().count("FailedScheduling: Insufficient cpu") == times
 
 
 def a_cron(schedule: str, *, head: str = FITTING, more: str = "") -> Document:

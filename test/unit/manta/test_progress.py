@@ -195,7 +195,7 @@ def troubles(progress: Progress, *pods: Json) -> list[Line]:
     """What is told after these changes."""
     for pod in pods:
         list(progress.pod_changed("MODIFIED", pod))
-    return list(progress.troubles_told())
+    return list(progress.troubles_told(progress.unplaced))
 
 
 def test_a_pod_that_fits_nowhere_is_told_with_the_schedulers_words_and_the_way_out() -> None:
@@ -247,6 +247,47 @@ def test_of_what_the_scheduler_says_only_the_cause_is_told(message: str, told: s
 
     assert trouble.text == told
     assert progress.given_up() == Verdict(1, f"gave up: pod w {told.partition('. ')[0]}")
+
+
+def test_that_a_pod_has_no_place_is_told_of_those_that_still_have_none() -> None:
+    """Room may be about to become free. The others of its group are told with it, though they came later."""
+    progress = a_followed_job()
+    nowhere = [a_pod(name, phase="Pending", conditions=[FITS_NOWHERE]) for name in ("w", "v", "u")]
+
+    first = [line for pod in nowhere[:2] for line in progress.pod_changed("ADDED", pod)]
+    lasting, soon = progress.unplaced, list(progress.troubles_told())
+    list(progress.pod_changed("MODIFIED", a_pod("w", phase="Pending")))
+    list(progress.pod_changed("ADDED", nowhere[2]))
+    late = list(progress.troubles_told(lasting))
+
+    assert (first, soon, progress.has_troubles) == ([], [], False)
+    assert [(line.what, line.about) for line in late] == [("trouble", "v and 1 more")]
+    assert not progress.unplaced
+
+
+def test_a_pod_that_gets_a_place_late_is_told_to_have_one() -> None:
+    """And no more than before of one that got it soon."""
+    progress = a_followed_job()
+    for name in ("w", "v"):
+        list(progress.pod_changed("ADDED", a_pod(name, phase="Pending", conditions=[FITS_NOWHERE])))
+    list(progress.pod_changed("MODIFIED", a_pod("v", phase="Pending")))
+    list(progress.troubles_told(progress.unplaced))
+
+    lines = [line for name in ("w", "v") for line in progress.pod_changed("MODIFIED", a_pod(name, phase="Pending"))]
+
+    assert lines == [Line("pod", "w", "Pending")]
+
+
+def test_of_a_pod_without_a_place_that_is_gone_nothing_is_told() -> None:
+    """The operator gave it up."""
+    progress = a_followed_job()
+    pod = a_pod("w", phase="Pending", conditions=[FITS_NOWHERE])
+    list(progress.pod_changed("ADDED", pod))
+    lasting = progress.unplaced
+
+    list(progress.pod_changed("DELETED", pod))
+
+    assert list(progress.troubles_told(lasting)) == []
 
 
 def test_a_submitter_that_fits_nowhere_beside_its_cluster_is_hopeless() -> None:

@@ -95,11 +95,42 @@ def test_a_probe_that_fails_is_news_once_the_pod_was_ready() -> None:
     assert (early, len(late)) == ([], 1)
 
 
+WITHOUT_PLACE = {
+    "metadata": {"namespace": "default", "name": "w"},
+    "status": {"conditions": [{"type": "PodScheduled", "status": "False"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("type_", "pod"),
+    [
+        ("MODIFIED", WITHOUT_PLACE | {"status": {}}),
+        ("MODIFIED", WITHOUT_PLACE | {"metadata": {**WITHOUT_PLACE["metadata"], "deletionTimestamp": "t"}}),
+        ("DELETED", WITHOUT_PLACE),
+    ],
+)
+def test_a_pod_that_waits_no_longer_for_a_place_is_not_told_of(type_: str, pod: Json) -> None:
+    """Room became free, a node came, or the pod is not wanted any more."""
+    warned = Warned()
+    warned.pod_changed("ADDED", WITHOUT_PLACE)
+    warned.event_told("ADDED", an_event("no room", reason="FailedScheduling"))
+    lasting = warned.unplaced
+
+    warned.pod_changed(type_, pod)
+
+    assert len(lasting) == 1
+    assert (list(warned.lines(lasting)), warned.unplaced, warned.has_news) == ([], frozenset(), False)
+
+
 def test_of_a_pod_that_fits_nowhere_the_cause_is_told() -> None:
     """In the same words as in a run."""
     note = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims."
 
-    (line,) = told(Warned(), an_event(note, reason="FailedScheduling"))
+    warned = Warned()
+    warned.pod_changed("ADDED", WITHOUT_PLACE)
+
+    assert told(warned, an_event(note, reason="FailedScheduling")) == []
+    (line,) = warned.lines(warned.unplaced)
 
     assert line.text.startswith("FailedScheduling: Insufficient cpu. The one node is this machine")
 
