@@ -95,7 +95,7 @@ def test_a_probe_that_fails_is_news_once_the_pod_was_ready() -> None:
     assert (early, len(late)) == ([], 1)
 
 
-WITHOUT_PLACE = {
+WITHOUT_PLACE: Json = {
     "metadata": {"namespace": "default", "name": "w"},
     "status": {"conditions": [{"type": "PodScheduled", "status": "False"}]},
 }
