@@ -215,7 +215,10 @@ async def main():
         os.kill(os.getpid(), signal.SIGTERM)
         await stop.wait()
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(60)
+        try:
+            await asyncio.sleep(60)
+        finally:  # a lame duck, say
+            await asyncio.sleep(60)
 
 asyncio.run(main())
 """
