@@ -1,4 +1,4 @@
-"""The shared host with real Ray: clusters beside one another, a driver on a worker, and what is left of killed runs."""
+"""The shared host with real Ray: clusters and their clients side by side, a driver on a worker, what killed runs leave."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ import pytest
 import yaml
 
 from hack.e2e.serving import a_cluster_config, a_config, a_rayservice, an_application, some_code
+from hack.e2e.workloads import a_spec
 from localcluster.node.cell import Program, a_cell
 from localcluster.testing.celled import Traces, descendants, mentioned
 from localcluster.testing.manta_process import SAMPLES, Manta, command_line, left, manta, next_start_works
-from localcluster.testing.real import PODS, RAYJOBS, RAYSERVICES, Live
+from localcluster.testing.real import CLUSTERS, PODS, RAYJOBS, RAYSERVICES, Live
 from localcluster.testing.up import Up, manta_up
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
@@ -93,16 +94,18 @@ async def nodes_seen_by_a_job(live: Live, cluster: str, folder: Path) -> list[st
     told = folder / f"{cluster}.json"
     look = "import json, ray; ray.init(); nodes = [one['NodeManagerAddress'] for one in ray.nodes()]"
     code = f"{look}; open('{told}', 'w').write(json.dumps(nodes))"
-    spec = {
-        "submissionMode": "HTTPMode",
-        "clusterSelector": {"ray.io/cluster": cluster},
-        "entrypoint": f'python -c "{code}"',
-    }
+    await succeeded(live, cluster, f'python -c "{code}"')
+    return sorted(json.loads(told.read_text()))
+
+
+async def succeeded(live: Live, cluster: str, entrypoint: str) -> None:
+    """A job of that name on the cluster, from its start to its end."""
+    selector = {"ray.io/cluster": cluster}
+    spec = {"submissionMode": "HTTPMode", "clusterSelector": selector, "entrypoint": entrypoint}
     body = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": cluster, "namespace": "default"}}
     await live.api.create(RAYJOBS, "default", body | {"spec": spec})
     job = await live.until(RAYJOBS, cluster, lambda job: "endTime" in (job.get("status") or {}))
     assert job["status"]["jobStatus"] == "SUCCEEDED", job["status"]
-    return sorted(json.loads(told.read_text()))
 
 
 async def answers_of(url: str) -> list[str]:
@@ -116,6 +119,51 @@ async def text_of(session: aiohttp.ClientSession, url: str) -> str:
     """One answer."""
     async with session.get(url) as answer:
         return await answer.text()
+
+
+@pytest.mark.spec("ray-side:S10-14")
+async def test_clients_of_two_clusters_at_once_get_each_its_own(up: Up) -> None:
+    """In each head Ray starts a server for its client: at the same port of the loopback, which both would share."""
+    async with up.live() as live, nodes_told(2) as (port, told):
+        async with asyncio.TaskGroup() as group:
+            for name in ("one", "two"):
+                body = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": name}}
+                await live.api.create(CLUSTERS, "default", body | {"spec": a_spec(workers=0)})
+                group.create_task(a_client(live, name, port))
+
+        assert told == {name: addresses_of(live, name) for name in ("one", "two")}
+        assert all(len(nodes) == 1 for nodes in told.values())
+
+
+@asynccontextmanager
+async def nodes_told(clients: int) -> AsyncIterator[tuple[int, dict[str, list[str]]]]:
+    """A port for so many clients: once all of them are connected to Ray, each is asked for the nodes that it sees."""
+    connected, told = asyncio.Barrier(clients), dict[str, list[str]]()
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = (await reader.readline()).decode().strip()
+        await connected.wait()
+        writer.write(b"now\n")
+        told[name] = sorted(json.loads(await reader.readline()))
+        writer.close()
+
+    async with await asyncio.start_server(ask, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], told
+
+
+async def a_client(live: Live, cluster: str, port: int) -> None:
+    """A job that connects to its own cluster as a client from outside would."""
+    await live.until(CLUSTERS, cluster, lambda one: (one.get("status") or {}).get("state") == "ready")
+    code = f"""
+import json, ray, socket
+ray.init('ray://{cluster}-head-svc:10001')
+with socket.create_connection(('127.0.0.1', {port})) as there, there.makefile('rw') as talk:
+    print('{cluster}', file=talk, flush=True)
+    talk.readline()
+    print(json.dumps([one['NodeManagerAddress'] for one in ray.nodes()]), file=talk, flush=True)
+    talk.readline()
+"""
+    await succeeded(live, cluster, f'python -c "{code}"')
 
 
 # A driver on a worker
