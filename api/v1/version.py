@@ -136,8 +136,10 @@ class ImageVersion:
 
 RAY_PROJECT: Final = "rayproject"
 RAY_REPOSITORIES: Final = frozenset({"ray", "ray-ml", "ray-llm", "ray-deps"})
+MAJOR: Final = 2  # of Ray, since 2022
 
 _FLAVOUR: Final = re.compile(r"gpu|cpu|cu[0-9]+(?:\.[0-9]+)*|tpu|aarch64|arm64|extra|deps|llm", re.ASCII)
+_CUDA: Final = re.compile(r"cu[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _PYTHON: Final = re.compile(r"py(?P<major>[23])\.?(?P<minor>[0-9]{1,2})", re.ASCII)
 _RELEASE: Final = re.compile(
     r"v?(?P<numbers>[1-3]\.[0-9]{1,4}\.[0-9]{1,4})"
@@ -171,9 +173,14 @@ def image_version(
 
 
 def _confidence(found: ImageVersion, namesake: bool) -> Confidence:
-    """Of a repository that nobody vouches for; `namesake`: its name is that of one of Ray's."""
+    """Of a repository that nobody vouches for; `namesake`: its name is that of one of Ray's.
+
+    Many a team counts builds of its own as 1.4.2-gpu. Only Ray's major version beside a Python or a CUDA is believed.
+    """
     if found.version is not None and len(found.version) == 3 and (found.python or found.flavours):
-        return Confidence.HIGH if namesake else Confidence.MEDIUM
+        toolchain = found.python or any(_CUDA.fullmatch(one) for one in found.flavours)
+        believed = namesake and found.version[0] == MAJOR and toolchain
+        return Confidence.HIGH if believed else Confidence.MEDIUM
     return Confidence.MEDIUM if namesake else Confidence.LOW
 
 
