@@ -1,4 +1,4 @@
-"""The shared host with real Ray: clusters and their clients side by side, a driver on a worker, what killed runs leave."""
+"""The shared host with real Ray: clusters and their clients side by side, a driver on a worker, and killed runs."""
 
 from __future__ import annotations
 
