@@ -14,7 +14,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.surroundings import Surroundings
-from api.v1.runtime_env import Mark
 
 __all__ = [
     "MOST_FOUND",
@@ -31,7 +30,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Inside: TypeAlias = str | Mark
+Inside: TypeAlias = str | tuple[int, int]  # runtime_env's Mark; that module brings yaml, which --version does without
 
 MOST_FOUND: Final = 100  # findings of one rule in one object
 
