@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from controller.flags import UsageError, usage
@@ -29,10 +30,19 @@ def main() -> None:
     except BadSettings as error:
         sys.stderr.write(f"manta-operator: {error}\n")
         sys.exit(1)
+    end_when_asked()
     leave_rich_out()
     from controller.process import serve
 
     sys.exit(serve(settings))
+
+
+def end_when_asked() -> None:
+    """SIGTERM ends the process, until the running operator answers it: a container's first process has no default.
+
+    Without this, a pod that is deleted within its first second stays until the kubelet kills it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def leave_rich_out() -> None:

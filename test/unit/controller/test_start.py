@@ -60,3 +60,11 @@ def test_a_run_loads_neither_rich_nor_a_kubeconfig_s_plugins() -> None:
 
     assert "controller.main" in loaded
     assert not loaded & {"cryptography", "kubernetes_asyncio", "localcluster", "pygments", "rich", "typer"}
+
+
+def test_a_start_that_is_not_wanted_any_more_ends_when_asked() -> None:
+    """Also as the first process of a container, for which the kernel has no default answer to SIGTERM."""
+    early = "import os, signal, time, controller.__main__ as program; program.end_when_asked()"
+    asked = f"{early}; os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+
+    assert subprocess.run([sys.executable, "-c", asked], timeout=30, check=False, cwd=ROOT).returncode == 0
