@@ -11,7 +11,8 @@ __all__ = ["CRASHING", "IMAGE_TROUBLE", "UNSCHEDULABLE", "PodState", "state_of",
 
 IMAGE_TROUBLE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASHING: Final = "CrashLoopBackOff"
-OTHER_TROUBLE: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+NO_CONFIG: Final = "CreateContainerConfigError"  # what its environment names is not there
+OTHER_TROUBLE: Final = frozenset({NO_CONFIG, "CreateContainerError", "RunContainerError"})
 UNSCHEDULABLE: Final = "Unschedulable"
 # What the scheduler says of each node, before it goes on about preemption, which helps nobody on a single one.
 NO_NODE: Final = re.compile(r"0/\d+ nodes are available: (?P<why>.*?)\.(?: no new claims| preemption:|$)", re.DOTALL)
@@ -36,7 +37,7 @@ class PodState:
     @property
     def stuck(self) -> bool:
         """It cannot start as things are, however long one waits."""
-        return self.word == UNSCHEDULABLE or self.word in IMAGE_TROUBLE
+        return self.word in (UNSCHEDULABLE, NO_CONFIG) or self.word in IMAGE_TROUBLE
 
 
 def state_of(pod: Mapping[str, Any]) -> PodState:

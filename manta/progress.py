@@ -23,6 +23,8 @@ Json: TypeAlias = dict[str, Any]
 WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
 ENOUGH: Final = 200  # characters to know a cause by: events cut theirs short
 RETRYING: Final = "Retrying"
+PENDING: Final = "Pending"
+NO_VOLUME: Final = "FailedMount"
 AT_WORK: Final = frozenset({"Running", "Ready", "Succeeded"})  # a submitter that submits, or has submitted
 OVER: Final = frozenset({"Complete", "Failed", "ValidationFailed"})
 
@@ -33,8 +35,8 @@ class PodLine:
 
     name: str
     role: str = ""
-    state: str = "Pending"
-    said: str = "Pending"  # the state that was told last
+    state: str = PENDING
+    said: str = PENDING  # the state that was told last
     ready: bool = False
     was_ready: bool = False
 
@@ -59,6 +61,7 @@ class Progress:
     told: set[str] = field(default_factory=set)
     untold: dict[str, list[tuple[str, PodState]]] = field(default_factory=dict)  # trouble -> the pods that are in it
     stuck: dict[str, str] = field(default_factory=dict)  # pod -> why it cannot start, as things are
+    unmounted: dict[str, str] = field(default_factory=dict)  # pod -> which of its volumes cannot be had, as things are
     refused: str = ""  # why the operator does not work on a cluster, unless it does: then it was just advice
     worked_on: bool = False  # there is a status
     not_taken: dict[str, str] = field(default_factory=dict)  # cluster -> why the API takes no pods of it, as things are
@@ -143,6 +146,7 @@ class Progress:
             return
         if type_ == "DELETED":
             self.stuck.pop(name, None)
+            self.unmounted.pop(name, None)
             self.placed(name)
             if self.pods.pop(name, None) is not None:
                 yield Line("pod", name, "gone")
@@ -158,6 +162,8 @@ class Progress:
             yield Line("pod", name, state.word)
         line.state, line.ready = state.word, state.word == "Ready"
         line.was_ready = line.was_ready or line.ready
+        if state.word != PENDING:
+            self.unmounted.pop(name, None)
         self.began = self.began or (role == "submitter" and state.word in AT_WORK)
         self.note_trouble(name, state)
 
@@ -217,7 +223,7 @@ class Progress:
     @property
     def hopeless(self) -> bool:
         """Nothing will happen as things are."""
-        return (bool(self.stuck) or self.is_refused or self.not_made[0] != "") and not self.began
+        return (bool(self.stuck or self.unmounted) or self.is_refused or self.not_made[0] != "") and not self.began
 
     @property
     def not_made(self) -> tuple[str, str]:
@@ -245,7 +251,7 @@ class Progress:
         if words:
             return Verdict(1, f"gave up: {words if document is None else explained(words, cluster, document)}")
         causes: dict[str, list[str]] = {}
-        for name, why in self.stuck.items():
+        for name, why in {**self.unmounted, **self.stuck}.items():
             causes.setdefault(why.partition(". ")[0], []).append(name)
         told = [
             f"pod {names[0]} {why}" if len(names) == 1 else f"{len(names)} pods ({names[0]}, ...) {why}"
@@ -271,6 +277,7 @@ class Progress:
         note = str(event.get("note") or event.get("message") or "")
         if event.get("type") != "Warning" or not self.concerns(about) or self.shown_elsewhere(event, about):
             return
+        self.note_mount(event, about, note)
         if note in self.told:
             return
         self.told.add(note)
@@ -279,6 +286,13 @@ class Progress:
         if event.get("reason") == NO_CLUSTER and lasting(note):
             self.no_cluster = note
         yield Line("event", f"{about.get('kind')} {about.get('name')}", f"{event.get('reason')}: {note}")
+
+    def note_mount(self, event: Mapping[str, Any], about: Mapping[str, Any], note: str) -> None:
+        """A pod that waits for a volume says so by events alone: it is Pending until it has them all."""
+        name = str(about.get("name"))
+        pod = self.pods.get(name)
+        if about.get("kind") == "Pod" and event.get("reason") == NO_VOLUME and pod is not None and pod.state == PENDING:
+            self.unmounted[name] = f"{NO_VOLUME}: {note}"
 
     def concerns(self, about: Mapping[str, Any]) -> bool:
         """The followed object, its cluster, its pods."""

@@ -465,6 +465,47 @@ def test_a_probe_that_fails_is_news_only_once_the_pod_was_ready() -> None:
     assert late == [Line("event", "Pod h", "Unhealthy: Readiness probe failed: ")]
 
 
+def test_a_volume_that_cannot_be_had_is_hopeless_until_the_pod_starts() -> None:
+    """A folder or a ConfigMap that is not there: the pod says nothing of it, and stays Pending."""
+    progress = a_followed_job()
+    note = 'volume "code": hostPath type check failed: /no/such is not a Directory'
+    list(progress.pod_changed("ADDED", a_pod("h", role="head", phase="Pending")))
+
+    list(progress.event_told(an_event("h", "FailedMount", note)))
+    waiting_for_it = progress.hopeless, progress.given_up()
+    list(progress.pod_changed("MODIFIED", a_pod("h", role="head", phase="Pending", conditions=[])))
+    still = progress.hopeless
+    list(progress.pod_changed("MODIFIED", a_pod("h", role="head", phase="Running")))
+
+    assert waiting_for_it == (True, Verdict(1, f"gave up: pod h FailedMount: {note}"))
+    assert still
+    assert not progress.hopeless
+
+
+def test_a_mount_that_failed_before_the_pod_ran_is_an_old_story() -> None:
+    """Events come late, and those of a pod that is gone come as well."""
+    progress = a_followed_job()
+    list(progress.pod_changed("ADDED", a_pod("h", role="head", phase="Running")))
+    list(progress.pod_changed("ADDED", a_pod("w", phase="Pending")))
+    list(progress.event_told(an_event("h", "FailedMount", "volume x")))
+    list(progress.event_told(an_event("w", "FailedMount", "volume y")))
+
+    list(progress.pod_changed("DELETED", a_pod("w", phase="Pending")))
+
+    assert not progress.hopeless
+
+
+def test_a_container_whose_environment_names_what_is_not_there_is_hopeless() -> None:
+    """A Secret or a key: nobody will bring it."""
+    progress = a_followed_job()
+    lacking = waiting("CreateContainerConfigError", 'secret "mine" not found')
+
+    list(progress.pod_changed("ADDED", a_pod("w", phase="Pending", containerStatuses=[lacking])))
+
+    assert progress.hopeless
+    assert progress.given_up().text == 'gave up: pod w CreateContainerConfigError: secret "mine" not found'
+
+
 def test_a_cluster_that_the_operator_refuses_is_hopeless_until_it_works_on_it() -> None:
     """It writes no status then, and waits for a changed object."""
     progress = Progress("RayCluster", "r")
