@@ -37,7 +37,7 @@ def missing(pod: Json, address: str, machine: Machine, run: str) -> tuple[str, .
     containers: list[Json] = [*(spec.get("initContainers") or ()), *spec["containers"]]
     said = [*_of_the_pod(spec, address, machine)]
     for container in containers:
-        said += _of_ports(container, address, machine)
+        said += _of_ports(container, address, machine, opening=not spec.get("hostNetwork"))
         said += _of_rights(container, machine)
         said += _of_mounts(container, run)
     return tuple(dict.fromkeys(said))
@@ -87,7 +87,8 @@ def _of_rights(container: Json, machine: Machine) -> Iterator[str]:
     yield from _of_user(security, name, machine)
 
 
-def _of_ports(container: Json, address: str, machine: Machine) -> Iterator[str]:
+def _of_ports(container: Json, address: str, machine: Machine, *, opening: bool) -> Iterator[str]:
+    """`opening`: whether its hostPorts are the pod's own wish, not what the host's network makes of all its ports."""
     name, gcs = f"container {container['name']}", _gcs_port(container)
     for port in container.get("ports") or ():
         number = int(port["containerPort"])
@@ -103,7 +104,7 @@ def _of_ports(container: Json, address: str, machine: Machine) -> Iterator[str]:
                 f"{name}: port {number} is taken: another program of this machine listens on it at all addresses. "
                 "Stop that, or use another port"
             )
-        if port.get("hostPort"):
+        if opening and port.get("hostPort") and number >= machine.lowest_port:
             yield f"{name}: hostPort {port['hostPort']} is not opened; on this machine the port is {address}:{number}"
 
 

@@ -89,6 +89,22 @@ def test_a_heads_gcs_port_may_be_taken_since_it_moves(command: list[str], told: 
     assert bool(said(machine, command=command, ports=ports(6379))) == told
 
 
+def test_the_ports_of_a_pod_that_wants_the_hosts_network_are_told_with_that_alone() -> None:
+    """Kubernetes makes each of them a hostPort by itself; the pod's address is in the one sentence."""
+    every = [{"containerPort": 8265, "hostPort": 8265}, {"containerPort": 8000, "hostPort": 8000}]
+
+    [sentence] = said(Machine(1000, 1024, frozenset()), pod={"hostNetwork": True}, ports=every)
+
+    assert sentence.startswith("hostNetwork: ")
+
+
+def test_of_a_host_port_nobody_may_listen_on_it_is_not_told_where_it_is() -> None:
+    """It is nowhere."""
+    [sentence] = said(ports=[{"containerPort": 80, "hostPort": 80}])
+
+    assert "port 80 cannot be listened on" in sentence
+
+
 def test_a_heads_gcs_moves_whatever_its_number() -> None:
     """Written with a space, too."""
     machine = Machine(1000, 1024, frozenset({6380}))
