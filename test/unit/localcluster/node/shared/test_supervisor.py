@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,30 @@ async def test_much_output_of_a_container_that_ends_at_once_is_all_there(tmp_pat
     await launched.watch()
 
     assert (tmp_path / "log").stat().st_size == 3_000_000
+
+
+HURRIED = """
+import fcntl, os, signal
+supervisor = os.getppid()
+fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.close(writing)
+    os.read(reading, 1)  # until the other one has ended
+    os.kill(supervisor, signal.SIGCONT)
+    os._exit(0)
+os.kill(supervisor, signal.SIGSTOP)
+os.write(1, bytes(500_000))
+os._exit(0)
+"""
+
+
+async def test_what_a_container_wrote_last_is_kept_however_late_its_supervisor_looks(tmp_path: Path) -> None:
+    """It looks first when the container has ended, at more than it reads at once."""
+    launched = await launch_supervised(replace(what(tmp_path, ""), command=[sys.executable, "-c", HURRIED]), {})
+    await launched.watch()
+
+    assert (tmp_path / "log").stat().st_size == 500_000
 
 
 async def test_a_program_that_there_is_not_is_told_in_a_container_runtimes_words(tmp_path: Path) -> None:
