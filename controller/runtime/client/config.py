@@ -6,6 +6,7 @@ handed to kubernetes_asyncio.config, which is imported only then: it costs 33 Mi
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import random
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +24,7 @@ import structlog
 import yaml
 
 from controller.runtime.client.certificates import CurrentTls
-from controller.runtime.client.credentials import ANONYMOUS, Credentials, FixedToken, TokenFile
+from controller.runtime.client.credentials import ANONYMOUS, AskedToken, Credentials, FixedToken, TokenFile
 from controller.runtime.client.proxy import proxy_for
 from controller.runtime.client.transport import AiohttpTransport, connected
 from controller.runtime.errors import RuntimeProblem
@@ -30,6 +32,7 @@ from controller.runtime.interfaces import Clock
 
 __all__ = ["BadConfig", "ServerConfig", "connect", "from_kubeconfig", "in_cluster", "kubeconfig_paths", "with_proxy"]
 
+PLUGIN_SECONDS = 60.0  # TRN-11
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _log = structlog.get_logger("config")
@@ -104,7 +107,9 @@ class ServerConfig:
 async def connect(
     config: ServerConfig, clock: Clock, chance: random.Random | None = None
 ) -> AsyncIterator[tuple[AiohttpTransport, Credentials]]:
-    """A transport to that server, and our credentials there; an exec plugin is asked now. Raises BadConfig.
+    """A transport to that server, and our credentials there; an exec plugin is asked now, and for each new token.
+
+    Raises BadConfig.
 
     `chance`: of how long connections live, see `connected`.
     """
@@ -114,8 +119,12 @@ async def connect(
             f"a proxy of scheme {scheme} cannot be used for {config.server}: give http://host:port, through which "
             "TLS goes end to end, in HTTPS_PROXY or as proxy-url of the kubeconfig, or name the server in NO_PROXY"
         )
+    needs_plugin = config
     if config.exec_user is not None:
         config = await _ask_plugin(config)
+    credentials = config.credentials(clock)
+    if needs_plugin.exec_user is not None and config.token:
+        credentials = AskedToken(config.token, partial(_token_of_plugin, needs_plugin))
     async with connected(
         config.server,
         tls=config.current_tls(clock),
@@ -123,7 +132,7 @@ async def connect(
         proxy=config.proxy,
         chance=chance,
     ) as transport:
-        yield transport, config.credentials(clock)
+        yield transport, credentials
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> ServerConfig:
@@ -288,10 +297,18 @@ async def _ask_plugin(config: ServerConfig) -> ServerConfig:
         raise BadConfig("this kubeconfig needs an exec plugin; install kubernetes-asyncio for it") from error
     loaded = Configuration()
     try:
-        await KubeConfigLoader(_without_folders(config.exec_config or {})).load_and_set(loaded)
+        async with asyncio.timeout(PLUGIN_SECONDS):
+            await KubeConfigLoader(_without_folders(config.exec_config or {})).load_and_set(loaded)
+    except TimeoutError as error:
+        raise BadConfig(f"the exec plugin of the kubeconfig gave no answer within {PLUGIN_SECONDS:.0f} s") from error
     except (ConfigException, OSError) as error:
         raise BadConfig(f"the exec plugin of the kubeconfig failed: {error}") from error
     return _with_answer(config, loaded.api_key or {}, loaded.cert_file, loaded.key_file)
+
+
+async def _token_of_plugin(config: ServerConfig) -> str:
+    """Raises BadConfig."""
+    return (await _ask_plugin(config)).token
 
 
 def _with_answer(

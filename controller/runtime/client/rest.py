@@ -212,7 +212,7 @@ class RestClient:
             sending = _Sending()
             answer = await stack.enter_async_context(self._send(call, Pool.WATCH, sending))
             self._count(call, str(answer.status))
-            if answer.status == 401 and attempt == 1 and self._credentials.refresh(sending.authorization):
+            if answer.status == 401 and attempt == 1 and await self._credentials.refresh(sending.authorization):
                 continue
             break
         if answer.status >= 400:
@@ -351,7 +351,7 @@ class RestClient:
                 continue
             if status < 400:
                 return body
-            if status == 401 and not refreshed and self._credentials.refresh(sending.authorization):
+            if status == 401 and not refreshed and await self._credentials.refresh(sending.authorization):
                 refreshed = True
                 continue
             wait = retry_after(headers) if status == TOO_MANY or status >= 500 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from controller.runtime.client.config import (
     BadConfig,
@@ -159,7 +161,7 @@ def test_a_pod_finds_its_server_by_environment_and_mounted_files(tmp_path: Path)
 
 
 @pytest.mark.spec("runtime:TRN-9")
-def test_a_token_file_is_read_again_each_minute_and_an_empty_one_changes_nothing(tmp_path: Path) -> None:
+async def test_a_token_file_is_read_again_each_minute_and_an_empty_one_changes_nothing(tmp_path: Path) -> None:
     """It is being replaced at that moment."""
     clock, path = Now(), tmp_path / "token"
     path.write_text("one\n")
@@ -175,9 +177,9 @@ def test_a_token_file_is_read_again_each_minute_and_an_empty_one_changes_nothing
     path.write_text("")
     clock.seconds = 120
     assert token.authorization() == "Bearer two"
-    assert not token.refresh("Bearer two")
+    assert not await token.refresh("Bearer two")
     path.write_text("three")
-    assert token.refresh("Bearer two")
+    assert await token.refresh("Bearer two")
     assert token.authorization() == "Bearer three"
 
 
@@ -215,3 +217,38 @@ async def test_an_exec_plugin_is_asked_for_the_token(tmp_path: Path) -> None:
 
     async with connect(from_kubeconfig([path]), SystemClock()) as (_, credentials):
         assert credentials.authorization() == "Bearer fresh"
+
+
+COUNTING = """
+import json, pathlib, sys
+count = pathlib.Path(sys.argv[1])
+asked = int(count.read_text() or 0) + 1 if count.exists() else 1
+count.write_text(str(asked))
+if asked == 3:
+    sys.exit("nobody is logged in")
+status = {"token": f"token-{asked}"}
+print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+"""
+
+
+@pytest.mark.spec("runtime:TRN-11")
+async def test_a_plugin_is_asked_again_once_for_all_whom_its_token_was_refused_to(tmp_path: Path) -> None:
+    """Tokens of clouds live for a quarter of an hour. A plugin that fails leaves things as they are, and is told."""
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", COUNTING, str(tmp_path / "asked")],
+        "interactiveMode": "Never",
+    }
+    path = a_kubeconfig(tmp_path / "config", cluster={"server": "http://127.0.0.1:1"}, user={"exec": plugin})
+
+    async with connect(from_kubeconfig([path]), SystemClock()) as (_, credentials):
+        first = credentials.authorization()
+        renewed = await asyncio.gather(*(credentials.refresh(first) for _ in range(3)))
+        second = credentials.authorization()
+        with capture_logs() as logs:
+            failed = await credentials.refresh(second)
+
+    assert (first, second, renewed, failed) == ("Bearer token-1", "Bearer token-2", [True] * 3, False)
+    assert credentials.authorization() == second
+    assert ["nobody is logged in" in line["error"] for line in logs] == [True]

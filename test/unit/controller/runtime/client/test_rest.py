@@ -344,7 +344,7 @@ class Renewed:
     def authorization(self) -> str:
         return f"Bearer {self.token}"
 
-    def refresh(self, sent: str) -> bool:
+    async def refresh(self, sent: str) -> bool:
         self.token = "new"
         return True
 
