@@ -76,12 +76,26 @@ class Up:
             async with watched(live):
                 yield live
 
-    def kill(self, pattern: str) -> None:
-        """SIGKILL to the one process of it in whose command line the pattern is found. Raises AssertionError."""
+    def kill(self, pattern: str, *, known_as: int | None = None) -> None:
+        """SIGKILL to the one process of it in whose command line the pattern is found, and which itself says that this
+        is its PID. Raises AssertionError that tells what there is."""
         lines = {pid: command_line(pid) for pid in descendants(self.process.pid)}
         found = [pid for pid, line in lines.items() if re.search(pattern, line)]
-        assert len(found) == 1, f"{found} match {pattern!r} of {lines}"
-        os.kill(found[0], signal.SIGKILL)
+        wanted = [pid for pid in found if known_as in (None, own_number(pid))]
+        seen = [f"{pid} (itself {own_number(pid)}): {line[:100]}" for pid, line in lines.items()]
+        assert len(wanted) == 1, "\n".join(
+            [f"not one, but {wanted} of {found} match {pattern!r} and {known_as}:", *seen]
+        )
+        os.kill(wanted[0], signal.SIGKILL)
+
+
+def own_number(pid: int) -> int | None:
+    """A process's PID as it knows it, in its own PID namespace; None for one that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return next(int(line.split()[-1]) for line in status.splitlines() if line.startswith("NSpid:"))
 
 
 @contextmanager

@@ -347,11 +347,12 @@ async def test_a_service_that_never_ran_says_why_in_a_sentence_until_it_is_mende
 
 
 async def test_a_replica_that_is_killed_is_replaced_in_the_same_pod(service: Service) -> None:
-    """By Serve: the operator has nothing to do."""
+    """By Serve: the operator has nothing to do. A replica of the test before may be ending beside it, or its pod."""
+    await service.live.all(PODS, lambda pods: len(pods) == 1)
     async with asking(service.url) as client:
         killed = process_of(await client.until(bool))
 
-        service.up.kill(REPLICA)
+        service.up.kill(REPLICA, known_as=killed)
         await client.until(lambda said: process_of(said) != killed)
 
     await service.until(lambda one: is_ready(one) and running(one) == {"greeter"})
