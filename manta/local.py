@@ -126,6 +126,7 @@ async def local_cluster(
     """
     from localcluster.node.images import Images, serving_images
 
+    usable_cache()
     if ended := clear_away():
         (said or told)(f"{ended} processes that a killed run had left are ended")
     directory = new_folder()
@@ -191,6 +192,27 @@ def operator(directory: Path, level: Level) -> list[str]:
 def cache() -> Path:
     """The user's cache folder of ours."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manta"
+
+
+def usable_cache() -> None:
+    """Images can be kept in the cache folder. Raises NotStarted."""
+    where = "anywhere"
+    try:
+        folder = cache()
+        where = f"in {folder}"
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        if not os.access(folder / "images", os.W_OK | os.X_OK):
+            raise NotStarted(no_cache(where, "you may not write there"))
+    except OSError as error:
+        raise NotStarted(no_cache(where, str(error.strerror))) from error
+    except RuntimeError as error:  # of Path.home
+        raise NotStarted(no_cache(where, "no home is known of you")) from error
+
+
+def no_cache(where: str, why: str) -> str:
+    """With the way out."""
+    way = "set XDG_CACHE_HOME to a folder that you may write into and start programs from"
+    return f"images cannot be kept {where} ({why}): {way}"
 
 
 @asynccontextmanager
