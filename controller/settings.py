@@ -29,8 +29,10 @@ Encoder: TypeAlias = Literal["json", "console"]
 
 VERSION: Final = "0.1.0"
 
+METRICS_ADDRESS: Final = ":8080"  # also where the flag is empty: only 0 switches it off (DC-23)
+
 FLAGS: Final = (
-    Flag("metrics-addr", ":8080", "The address the metric endpoint binds to; 0 disables it."),
+    Flag("metrics-addr", METRICS_ADDRESS, "The address the metric endpoint binds to; 0 disables it."),
     Flag("health-probe-bind-address", ":8082", "The address /healthz and /readyz bind to; 0 disables them."),
     Flag("debug-address", "", "The loopback address of /debug pages, for developers; empty: none."),
     Flag("enable-leader-election", True, "Only one replica at a time may write."),
@@ -60,7 +62,9 @@ FLAGS: Final = (
     Flag("zap-devel", False, "Development logging: debug level."),
     Flag("zap-encoder", "", "Overridden by -log-stdout-encoder."),
     Flag("zap-log-level", "info", "debug, info, error, panic, or a verbosity."),
-    Flag("zap-stacktrace-level", "error", "Accepted, without effect: stack traces come with bugs of the operator alone."),
+    Flag(
+        "zap-stacktrace-level", "error", "Accepted, without effect: stack traces come with bugs of the operator alone."
+    ),
     Flag("zap-time-encoding", "", "epoch, millis, nanos, iso8601, rfc3339 or rfc3339nano; always ISO 8601."),
     Flag("kubeconfig", "", "A kubeconfig, for runs outside a cluster."),
     Flag("webhook-bind-address", ":9443", "The address the webhooks bind to, where ENABLE_WEBHOOKS is true."),
@@ -102,7 +106,7 @@ class Settings:
     """The operator's whole configuration."""
 
     options: Options = field(default_factory=Options)
-    metrics_address: str = ":8080"
+    metrics_address: str = METRICS_ADDRESS
     health_address: str = ":8082"
     debug_address: str = ""  # none
     leader_election: bool = True
@@ -133,7 +137,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     namespaces = namespaces_of(str(flags["watch-namespace"]))
     return Settings(
         options=options,
-        metrics_address=str(flags["metrics-addr"]) or ":8080",
+        metrics_address=str(flags["metrics-addr"]),
         health_address=str(flags["health-probe-bind-address"]),
         debug_address=str(flags["debug-address"]),
         leader_election=bool(flags["enable-leader-election"]),
@@ -184,6 +188,7 @@ def combined(given: Mapping[str, Value], file: Mapping[str, Any]) -> dict[str, A
     for key, name in FILE_KEYS.items():
         if name not in counts and not is_unset(file.get(key)):
             flags[name] = of_the_type(key, file[key], flags[name])
+    flags["metrics-addr"] = flags["metrics-addr"] or METRICS_ADDRESS
     return flags
 
 
@@ -221,8 +226,9 @@ def check_addresses(flags: Mapping[str, Any]) -> None:
     for name, address in addresses.items():
         if address == "" and name == "health-probe-bind-address":
             continue  # off (DC-23)
-        port = address.rpartition(":")[2]
-        if not port.isdecimal() or int(port) > 65535:
+        host, _, port = address.rpartition(":")
+        bare = ":" in host and not host.startswith("[")  # of fd00::1, the last 1 is no port
+        if bare or not port.isdecimal() or int(port) > 65535:
             raise BadSettings(f"-{name} must be [host]:port, or 0 to switch it off, not {address!r}")
     if len(set(addresses.values())) == 1 and addresses["metrics-addr"] != "0":
         raise BadSettings(f"-metrics-addr and -health-probe-bind-address are both {addresses['metrics-addr']}")

@@ -56,6 +56,8 @@ def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], p
         (["--metrics-addr=8080x"], r"must be \[host\]:port"),
         (["--metrics-addr=:99999"], r"must be \[host\]:port"),
         (["--metrics-addr=:8082"], "are both :8082"),
+        (["--metrics-addr=", "--health-probe-bind-address=:8080"], "are both :8080"),
+        (["--metrics-addr=fd00::1"], r"must be \[host\]:port"),
         (["--debug-address=:6060"], "must be on loopback, such as 127.0.0.1:6060, not ':6060'"),
         (["--debug-address=10.0.0.1:6060"], "must be on loopback"),
         (["--debug-address=127.0.0.1:http"], "must be on loopback"),
@@ -163,6 +165,15 @@ def test_a_config_file_needs_neither_version_nor_kind_and_only_its_first_documen
     file.write_text(text)
 
     assert load([f"--config={file}"], {}).concurrency == (4 if text else 16)
+
+
+@pytest.mark.spec("deployment:DC-23")
+def test_an_empty_address_is_the_usual_one_for_figures_and_none_for_probes() -> None:
+    """As the reference's two libraries have it."""
+    settings = load(["--metrics-addr=", "--health-probe-bind-address="], {})
+
+    assert (settings.metrics_address, settings.health_address) == (":8080", "")
+    assert load(["--metrics-addr=[fd00::1]:8080"], {}).metrics_address == "[fd00::1]:8080"
 
 
 def test_both_servers_may_be_switched_off() -> None:
