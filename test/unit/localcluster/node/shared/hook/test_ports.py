@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
+import pytest
+
+from localcluster.addresses import BLOCKS
 from localcluster.node.shared.hook.ports import CHOICE, NOBODY, Ports, listens
 
 
@@ -38,6 +42,68 @@ def test_a_head_that_starts_again_has_its_port_though_connections_to_the_old_one
         accepted.close()  # first, as a killed process does
         assert worker.recv(1) == b""
     assert ports.renewed_gcs(6379) == port
+
+
+@pytest.mark.parametrize("holder", ["127.99.0.1", "0.0.0.0"])
+def test_a_port_that_somebody_has_on_any_address_is_not_chosen(holder: str, tmp_path: Path) -> None:
+    """GCS could not listen on all of them."""
+    (tmp_path / "again").mkdir()
+    first = Ports(str(tmp_path), "127.70.0.5").own_gcs(6379)
+    with socket.create_server((holder, first)):
+        chosen = Ports(str(tmp_path / "again"), "127.70.0.5").own_gcs(6379)
+
+    assert chosen != first
+
+
+def test_ports_are_chosen_where_nothing_else_takes_them() -> None:
+    """Neither the kernel for outgoing connections, by its default, nor Ray for its clients (23000-23999)."""
+    assert CHOICE[0] > 23999
+    assert CHOICE[-1] < 32768
+
+
+def test_heads_of_two_runs_choose_different_ports(tmp_path: Path) -> None:
+    """Their pods have the same places in their blocks."""
+    chosen = {Ports(str(tmp_path), f"127.{block}.0.2").own_gcs(6379) for block in BLOCKS}
+
+    assert len(chosen) == len(BLOCKS)
+
+
+def test_of_two_that_choose_at_once_the_first_has_chosen_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The autoscaler and the head beside it. Nothing half-written stays."""
+    ports, link = Ports(str(tmp_path), "127.70.0.5"), os.link
+
+    def link_after_another(source: str, target: str) -> None:
+        (tmp_path / "127.70.0.5-6379").write_text("24999")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_after_another)
+
+    assert ports.own_gcs(6379) == 24999
+    assert ports.real("127.70.0.5", 6379) == 24999
+    assert [file.name for file in tmp_path.iterdir()] == ["127.70.0.5-6379"]
+
+
+def test_what_others_have_moved_or_left_half_written_is_no_gcs_of_this_one(tmp_path: Path) -> None:
+    """An address that begins alike, and a file of one that was killed while it chose."""
+    ports = Ports(str(tmp_path), "127.70.0.9")
+    (tmp_path / "127.70.0.55-6379").write_text("24001")
+    (tmp_path / "127.70.0.5-6379.4711").write_text("24002")
+
+    assert [ports.gcs("127.70.0.5", port) for port in (6379, 24001, 24002)] == [NOBODY] * 3
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_a_listener_with_an_ipv6_socket_listens_all_the_same() -> None:
+    """At an IPv4 address in it, as Ray's C++ and gRPC have them."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as six:
+        six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        six.bind(("::ffff:127.70.3.4", 0))
+        six.listen()
+        port = six.getsockname()[1]
+
+        assert (listens("127.70.3.4", port), listens("127.70.3.5", port)) == (True, False)
 
 
 def test_heads_that_start_together_choose_different_ports(tmp_path: Path) -> None:
