@@ -123,6 +123,7 @@ class AiohttpTransport:
         tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._server = URL(server)
+        self._below = self._server.path.rstrip("/")
         self._tls = tls
         self._sessions = sessions
         self._server_hostname = server_hostname or None
@@ -144,7 +145,7 @@ class AiohttpTransport:
         pool: Pool = Pool.REQUEST,
         permit: Permit | None = None,
     ) -> AsyncIterator[Answer]:
-        url = self._server.with_path(self._server.path.rstrip("/") + path)
+        url = self._server.with_path(self._below + path)
         try:
             with permitting(permit):
                 response = await self._sessions[pool].request(
@@ -157,7 +158,7 @@ class AiohttpTransport:
                     server_hostname=self._server_hostname,
                     ssl=self._tls() if self._tls is not None else True,  # True: as the pool has it
                 )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise Unreachable(f"cannot reach {self.host}: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"{self.host} gave no answer: {error}") from error

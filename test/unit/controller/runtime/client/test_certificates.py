@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from controller.runtime.client.config import connect, from_kubeconfig
 from controller.runtime.client.transport import Transport
-from controller.runtime.errors import RuntimeProblem
+from controller.runtime.errors import RuntimeProblem, Unreachable
 from hack.kube.certificates import Authority
 
 MINUTE = 61.0
@@ -181,3 +181,28 @@ async def test_a_proxy_is_asked_for_a_connection_and_sees_nothing_of_what_goes_t
     assert request.startswith(f"CONNECT 127.0.0.1:{site.port} HTTP/1.1\r\n".encode())
     assert b"Proxy-Authorization: Basic bWU6c2VjcmV0\r\n" in request
     assert site.seen == ["ours", "ours"]
+
+
+@pytest.mark.spec("runtime:TRN-7")
+@pytest.mark.parametrize("answer", ["502 Bad Gateway", "407 Proxy Authentication Required"])
+async def test_a_proxy_that_does_not_let_us_through_has_sent_nothing_of_the_request(
+    tmp_path: Path, answer: str
+) -> None:
+    """A write through it may be repeated without a look, and its words are told, but no password."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    site, clock, authority = Site(tmp_path), Now(), Authority()
+    await site.serve(authority)
+    hand_out(tmp_path, authority, "ours")
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        async with connected(tmp_path, site, clock, **{"proxy-url": f"http://me:secret@{host}:{port}"}) as transport:
+            with pytest.raises(Unreachable, match=answer.partition(" ")[2]) as told:
+                await ask(transport)
+
+    assert site.seen == []
+    assert "secret" not in str(told.value)
