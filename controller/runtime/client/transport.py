@@ -158,8 +158,11 @@ class AiohttpTransport:
                     server_hostname=self._server_hostname,
                     ssl=self._tls() if self._tls is not None else True,  # True: as the pool has it
                 )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(f"cannot reach {self.host}: {error}") from error
+        except aiohttp.ClientHttpProxyError as error:  # its own text has the proxy's URL, and a password perhaps
+            text = f"cannot reach {self.host}: the proxy answers {error.status} {error.message}"
+            raise Unreachable(text) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(f"{self.host} gave no answer: {error}") from error
         try:
