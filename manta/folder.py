@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,19 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["clear_away", "held", "new_folder"]
+__all__ = ["UNQUOTED", "clear_away", "held", "new_folder"]
 
 PREFIX: Final = "manta-"
 LONGEST_NAME: Final = "images.sock"  # of the sockets that stand in the folder
 LONGEST_PATH: Final = 107  # bytes of a Unix socket's path: the kernel has no room for more
 RANDOM: Final = "x" * 8  # what mkdtemp adds to the prefix
+UNQUOTED: Final = re.compile(r"""[\s'"`\\$&|;<>()*?]""")  # what is not itself in a line for a shell
 SHORT: Final = Path("/tmp")  # noqa: S108 - a private folder is made in it
 
 
 def new_folder() -> Path:
     """A new one, for this user alone. Raises OSError.
 
-    In the temporary directory; where that has so long a path that no socket's would fit, in /tmp.
+    In the temporary directory; where that has so long a path that no socket's would fit, or one that a shell would not
+    take as it is (Ray's own lines quote nothing), in /tmp.
     """
     return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place(Path(tempfile.gettempdir()))))
 
@@ -31,7 +34,8 @@ def new_folder() -> Path:
 def place(temporary: Path) -> Path:
     """That one, or a shorter one."""
     socket = temporary / f"{PREFIX}{RANDOM}" / LONGEST_NAME
-    return temporary if len(os.fsencode(socket)) <= LONGEST_PATH else SHORT
+    fits = len(os.fsencode(socket)) <= LONGEST_PATH and UNQUOTED.search(str(temporary)) is None
+    return temporary if fits else SHORT
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
 from localcluster.node.shared.records import TABLE
 from manta.api import Api, connected
-from manta.folder import clear_away, held, new_folder
+from manta.folder import UNQUOTED, clear_away, held, new_folder
 from manta.gates import OPENED
 from manta.isolation import Isolation, NoBlock, a_block, a_port, falling_back, way_out
 
@@ -200,6 +200,8 @@ def usable_cache() -> None:
     try:
         folder = cache()
         where = f"in {folder}"
+        if found := UNQUOTED.search(str(folder)):
+            raise NotStarted(no_cache(where, f"Ray starts no program from a path with {found[0]!r} in it"))
         (folder / "images").mkdir(parents=True, exist_ok=True)
         if not os.access(folder / "images", os.W_OK | os.X_OK):
             raise NotStarted(no_cache(where, "you may not write there"))

@@ -22,6 +22,12 @@ def test_a_socket_fits_into_the_longest_place_that_is_taken() -> None:
     assert place(Path(f"{longest}x")) == Path("/tmp")
 
 
+def test_a_temporary_directory_that_a_shell_would_split_is_not_used() -> None:
+    """Ray writes its session's paths into lines for a shell, without quotes."""
+    assert place(Path("/scratch/My Drive")) == Path("/tmp")
+    assert place(Path("/scratch/größer-1.2_3")) == Path("/scratch/größer-1.2_3")
+
+
 def test_a_temporary_directory_with_a_long_path_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch systems and test runners give such ones."""
     long = tmp_path / ("x" * 100)

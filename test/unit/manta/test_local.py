@@ -93,3 +93,16 @@ async def test_a_folder_that_may_only_be_read_is_found_before_anything_starts(
 
     with pytest.raises(NotStarted, match=r"/manta \(you may not write there\): set XDG_CACHE_HOME to"):
         await start()
+
+
+@pytest.mark.parametrize("name", ["My Drive", "a$b", "it's"])
+async def test_a_folder_from_which_ray_cannot_start_its_programs_is_found_as_well(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray puts the path of its interpreter into a line for a shell, unquoted: the head would crash again and again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+
+    with pytest.raises(NotStarted, match=r"\(Ray starts no program from a path with .+ in it\): set XDG_CACHE_HOME"):
+        await start()
+
+    assert not (tmp_path / name).exists()
