@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 
 from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.hook.programs import arguments
-from localcluster.testing.hooked import Neighbours
+from localcluster.testing.hooked import PYTHON, Neighbours
 
 GENERATED = ["start", "--head", "--block", "--dashboard-host=0.0.0.0", "--metrics-export-port=8080", "--num-cpus=1"]
 
@@ -124,3 +127,95 @@ def test_a_head_that_starts_again_has_the_port_that_its_workers_know(tmp_path: P
     _, pod = a_pod(tmp_path)
     ports = {effective(arguments(pod, "ray", ["start", "--head"]))["--port"] for _ in range(3)}
     assert len(ports) == 1
+
+
+# Ports, memory and processors, case by case --------------------------------------------------------------------------
+
+
+@pytest.mark.spec("ray-side:S10-13")
+@pytest.mark.parametrize(
+    "option",
+    ["--node-manager-port", "--object-manager-port", "--dashboard-agent-grpc-port", "--metrics-agent-port"],
+)
+def test_each_port_of_a_raylet_is_left_to_chance_if_it_was_said(option: str, tmp_path: Path) -> None:
+    """However it was written."""
+    _, pod = a_pod(tmp_path)
+    for said in ([f"{option}=7000"], [option, "7000"]):
+        assert effective(arguments(pod, "ray", ["start", *said])[1 + len(said) :])[option] == "0"
+
+
+def test_a_list_of_workers_ports_is_taken_back(tmp_path: Path) -> None:
+    """Workers of two pods would share it, and it wins over a range."""
+    _, pod = a_pod(tmp_path)
+    flags = effective(arguments(pod, "ray", ["start", "--worker-port-list=10002,10003"]))
+    assert (flags["--worker-port-list"], flags["--min-worker-port"]) == ("", "0")
+
+
+def test_the_port_that_was_said_last_is_the_one_that_workers_say(tmp_path: Path) -> None:
+    """By it the head's GCS is found."""
+    _, pod = a_pod(tmp_path)
+    told = effective(arguments(pod, "ray", ["start", "--head", "--port=6380", "--port", "6381"]))["--port"]
+    assert told == str(pod.ports.moved(pod.address, 6381))
+    assert pod.ports.moved(pod.address, 6380) is None
+
+
+def test_a_head_that_starts_again_gives_up_a_port_that_somebody_took(tmp_path: Path) -> None:
+    """Its GCS could not listen there."""
+    _, pod = a_pod(tmp_path)
+    first = effective(arguments(pod, "ray", ["start", "--head"]))["--port"]
+    with socket.create_server(("0.0.0.0", int(first))):
+        again = effective(arguments(pod, "ray", ["start", "--head"]))["--port"]
+    assert again != first
+    assert again == str(pod.ports.real(pod.address, 6379))
+
+
+@pytest.mark.parametrize(("cpus", "told"), [(0.0, None), (0.4, "1"), (1.0, "1"), (3.6, "4")])
+def test_processors_are_whole_and_at_least_one_or_rays_affair(cpus: float, told: str | None, tmp_path: Path) -> None:
+    """Without a limit Ray counts those of the machine."""
+    _, pod = a_pod(tmp_path, cpus=cpus)
+    assert effective(arguments(pod, "ray", ["start"])).get("--num-cpus") == told
+
+
+@pytest.mark.spec("ray-side:S10-4")
+def test_a_pod_without_a_limit_takes_a_quarter_of_the_machine(tmp_path: Path) -> None:
+    """All of it would be claimed by each pod."""
+    _, pod = a_pod(tmp_path)
+    quarter = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    flags = effective(arguments(pod, "ray", ["start"]))
+    assert (flags["--memory"], flags["--object-store-memory"]) == (str(quarter), str(int(quarter * 0.3)))
+
+
+def test_a_small_pod_has_as_much_for_objects_as_ray_takes_at_least(tmp_path: Path) -> None:
+    """75 MiB, or it refuses to start."""
+    _, pod = a_pod(tmp_path, memory=128 * 2**20)
+    assert int(effective(arguments(pod, "ray", ["start"]))["--object-store-memory"]) >= 75 * 2**20
+
+
+def test_serve_has_a_start_of_its_own(tmp_path: Path) -> None:
+    """It knows none of a node's flags."""
+    _, pod = a_pod(tmp_path)
+    assert arguments(pod, "serve", ["start", "--http-port", "8000"]) == ["start", "--http-port", "8000"]
+
+
+@pytest.mark.parametrize(("program", "changed"), [("ray", True), ("serve", True), ("rayon", False)])
+def test_a_programs_words_and_environment_are_changed_when_its_interpreter_starts(
+    program: str, changed: bool, tmp_path: Path
+) -> None:
+    """The words only of Ray's own programs."""
+    cluster = Neighbours(tmp_path)
+    head = f"{cluster.block}.0.7"
+    cluster.names({"head.ns.svc.cluster.local": [head]})
+    cluster.moved(head, 6379, 23456)
+    said = {"RAY_ADDRESS": "head:6380", "RAY_API_SERVER_ADDRESS": "http://head:8265", "OTHER": "head:6379"}
+    pod = cluster.pod("one", 5, said, temporary="/tmp/short")
+    script = tmp_path / program
+    script.write_text(
+        "import os, sys; print(*sys.argv[1:], *(os.environ[name] for name in os.environ['WHICH'].split()))"
+    )
+    which = {"WHICH": "RAY_ADDRESS RAY_API_SERVER_ADDRESS OTHER RAY_TMPDIR"}
+    pod = replace(pod, environment={**said, **which})
+
+    ended = pod.run(PYTHON, str(script), "status", "--address", "head:6379")
+
+    words = ["status", "--address", f"{head}:23456" if changed else "head:6379"]
+    assert ended.stdout.split() == [*words, f"{head}:1", f"http://{head}:8265", "head:6379", "/tmp/short"]
