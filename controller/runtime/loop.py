@@ -162,15 +162,16 @@ class Controller:
         keys: Iterable[Ref] = ()
         with contained("source", controller=self.name, object=delta.record.ref):
             keys = source.keys(delta)
-            self._add_all(keys, delta)
+            if keys:
+                self._add_all(keys, delta, source.delay(delta))
             return
         if source.handler is for_object:
             self._add_all((delta.record.ref,), delta)  # fail open: rather look once too often (SRC-7)
 
-    def _add_all(self, keys: Iterable[Ref], delta: Delta) -> None:
+    def _add_all(self, keys: Iterable[Ref], delta: Delta, after: timedelta = ZERO) -> None:
         priority = LOW if delta.initial or delta.same_version else 0
         for key in keys:
-            self.queue.add(key, priority=priority)
+            self.queue.add(key, after=after, priority=priority)
 
     # Work
 

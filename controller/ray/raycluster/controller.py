@@ -22,9 +22,18 @@ from controller.ray.raycluster.seen import Fresh, Memory, PodView, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
+from controller.runtime.cache.record import StoredRecord
 from controller.runtime.errors import Terminal
 from controller.runtime.events import Recorder
-from controller.runtime.handlers import Source, for_object, for_owner, kept_part_changed, more_than_status_changed
+from controller.runtime.handlers import (
+    Source,
+    for_object,
+    for_owner,
+    kept_part_changed,
+    metadata_changed,
+    more_than_status_changed,
+    updates_that,
+)
 from controller.runtime.interfaces import Client, Clock, Reader
 from controller.runtime.plan import AGAIN, DONE, Outcome, Result, Verdict
 from controller.runtime.publish import publish, record
@@ -75,6 +84,7 @@ class RayClusterReconciler:
         self._client, self._reader, self._recorder = client, reader, recorder
         self._clock, self._rng, self._options, self._secret = clock, rng, options, secret
         self._concerns = concerns
+        self._fresh = self._drawn()
         self._memories: dict[Ref, Memory] = {}
         self._views: dict[Ref, Views[PodView]] = {}
 
@@ -86,8 +96,10 @@ class RayClusterReconciler:
             self._views.pop(key, None)
             self._concerns.forget(key)
             return DONE  # owner references clean up
-        fresh = self._fresh()
+        fresh = self._fresh
         plan = decide(seen, self._options, fresh)
+        if plan.record is not None or plan.steps:
+            self._fresh = self._drawn()  # chance that may have been used is never used again
         if plan.notes.get(REPORTED):
             self._memories[key] = self._memories[key].accepting(seen)
         if plan.record is not None:
@@ -117,7 +129,7 @@ class RayClusterReconciler:
         self._memories[key] = Memory.after(seen)
         return replace(seen, concern=self._concerns.about(key, seen.object))
 
-    def _fresh(self) -> Fresh:
+    def _drawn(self) -> Fresh:
         return Fresh(ticket="".join(self._rng.choices(wire.SAFE_ALPHABET, k=TICKET_LENGTH)), token=self._secret())
 
     async def _keep_ticket(self, seen: Seen, outcomes: Sequence[Outcome]) -> Seen:
@@ -128,10 +140,18 @@ class RayClusterReconciler:
         return replace(seen, object=stored, cluster=RayCluster.from_json(stored))
 
 
+# A pod that comes up is changed some five times, and what is only counted need not be counted at once.
+fate_changed = metadata_changed | updates_that(lambda old, new: _decides(old) != _decides(new))
+
+
 def sources() -> tuple[Source, ...]:
     """What wakes a RayCluster: its spec, and what belongs to it. A status alone does not: it is our own (§4)."""
     return (
         Source(wire.RAY_CLUSTERS, for_object, (more_than_status_changed,)),
-        Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,)),
+        Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,), can_wait=~fate_changed),
         *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in OWNED),
     )
+
+
+def _decides(pod: StoredRecord) -> tuple[object, ...]:
+    return PodView.of(pod.object()).decides

@@ -82,6 +82,15 @@ class PodView:
         return self.running and (self.ready is None or self.ready["status"] == "True")
 
     @property
+    def decides(self) -> tuple[object, ...]:
+        """What of a pod can lead to a write at once: it comes or goes, it ended, it is ready or not.
+
+        All else is counted, or told together with something else (status.SETTLING).
+        """
+        says_ready = self.ready is not None and self.ready["status"] == "True"
+        return (self.deleting, self.phase in FINISHED, self.terminated is not None, self.runs_well, says_ready)
+
+    @property
     def terminated(self) -> Mapping[str, Any] | None:
         """How the Ray container ended, if it has. Found by name: the order of statuses is the kubelet's own."""
         ray = next((one for one in self.statuses if one.get("name") == self.ray_container), None)

@@ -6,13 +6,14 @@ and this operator does not do yet (`api.v1.rules.not_yet`) is left alone, and it
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from api.v1.rules.model import Context, Finding, Severity, all_findings, first_denial
 from api.v1.rules.not_yet import LEFT_ALONE, lacks_of_cluster
 from api.v1.rules.places import cluster_of
 from api.v1.rules.raycluster import ENFORCED
-from controller.ray.options import Options
+from controller.ray.options import Gates, Options
 from controller.ray.raycluster.seen import Seen
 from controller.runtime.plan import Announcement
 
@@ -32,7 +33,7 @@ def refusal(seen: Seen, options: Options) -> Announcement | None:
     What was accepted in an earlier pass is not judged again: all rules took an eighth of the operator's time.
     """
     where = f"{seen.namespace}/{seen.name}"
-    denial = first_denial(OF_THE_STATUS if seen.accepted else ENFORCED, seen.object, None, _context(options))
+    denial = first_denial(OF_THE_STATUS if seen.accepted else ENFORCED, seen.object, None, _context(options.gates))
     if denial is not None:
         return _warning(denial.reason or SPEC_REASON, f"{_opening(denial, where)} {denial}")
     if seen.cluster.spec is None:
@@ -57,7 +58,7 @@ def _opening(denial: Finding, where: str) -> str:
 def advice(seen: Seen, options: Options) -> tuple[Announcement, ...]:
     """What works, but not as its user may think (spec raycluster §5.6, E5)."""
     where = f"{seen.namespace}/{seen.name}"
-    warnings = [str(one) for one in all_findings(ADVISORY, seen.object, None, _context(options))]
+    warnings = [str(one) for one in all_findings(ADVISORY, seen.object, None, _context(options.gates))]
     groups = [group.group_name for group in seen.cluster.spec.worker_group_specs] if seen.cluster.spec else []
     twice = sorted({name for name in groups if groups.count(name) > 1})
     if twice:
@@ -65,8 +66,9 @@ def advice(seen: Seen, options: Options) -> tuple[Announcement, ...]:
     return tuple(_warning(SPEC_REASON, f"RayCluster spec warning {where}: {text}") for text in warnings)
 
 
-def _context(options: Options) -> Context:
-    return Context(options.gates.by_name)
+@cache
+def _context(gates: Gates) -> Context:
+    return Context(gates.by_name)
 
 
 def _warning(reason: str, note: str) -> Announcement:

@@ -12,8 +12,9 @@ import builtins
 import copy
 import platform
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -132,6 +133,7 @@ class RestClient:
         self._transport = transport
         self._clock = clock
         self._identity = identity
+        self._user_agent = identity.user_agent
         self.ledger = ledger if ledger is not None else Ledger()
         self._may_write = may_write
         self._credentials = credentials
@@ -145,6 +147,7 @@ class RestClient:
         """The same client, speaking for one controller: audit logs and flow schemas can tell them apart."""
         other = copy.copy(self)
         other._identity = Identity(self._identity.program, self._identity.version, controller)
+        other._user_agent = other._identity.user_agent
         return other
 
     # Reads
@@ -390,30 +393,28 @@ class RestClient:
             self._count(call, code)
             self._metrics.request_seconds.labels(call.verb, self._host).observe(self._clock.monotonic() - started)
 
-    @asynccontextmanager
-    async def _send(self, call: _Call, pool: Pool, sending: _Sending) -> AsyncIterator[Answer]:
+    def _send(self, call: _Call, pool: Pool, sending: _Sending) -> AbstractAsyncContextManager[Answer]:
         """The lease is asked now and, since a write may wait long for its connection, again when it has one (LE-7)."""
-
-        def permit() -> None:
-            try:
-                self._check_lease(call)
-            except NotLeading as refused:
-                if sending.begun:  # aiohttp sends once more, since a connection that it had kept was closed
-                    raise Broken("the connection was closed, and another replica may lead") from refused
-                raise
-            sending.begun = True
-
         self._check_lease(call)
         sending.authorization = self._credentials.authorization()
-        async with self._transport.request(
+        return self._transport.request(
             *(call.method, call.path),
             query=call.query,
             headers=self._headers(call, sending.authorization),
             body=call.body,
             pool=pool,
-            permit=permit,
-        ) as answer:
-            yield answer
+            permit=partial(self._permit, call, sending),
+        )
+
+    def _permit(self, call: _Call, sending: _Sending) -> None:
+        """The request has its connection. Raises NotLeading, and Broken where some of it may be out already."""
+        try:
+            self._check_lease(call)
+        except NotLeading as refused:
+            if sending.begun:  # aiohttp sends once more, since a connection that it had kept was closed
+                raise Broken("the connection was closed, and another replica may lead") from refused
+            raise
+        sending.begun = True
 
     def _check_lease(self, call: _Call) -> None:
         """Raises NotLeading."""
@@ -421,7 +422,7 @@ class RestClient:
             raise NotLeading(f"cannot {call.verb} {call.ref}: another replica may lead")
 
     def _headers(self, call: _Call, authorization: str) -> dict[str, str]:
-        headers = {"Accept": call.accept, "Accept-Encoding": "identity", "User-Agent": self._identity.user_agent}
+        headers = {"Accept": call.accept, "Accept-Encoding": "identity", "User-Agent": self._user_agent}
         if call.content_type:
             headers["Content-Type"] = call.content_type
         if authorization:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from api.meta import Ref, Resource
 from controller.runtime.cache.record import FieldSet, StoredRecord, Words, record_of
 from controller.runtime.cache.store import Delta, Kind
 from controller.runtime.handlers import (
+    LATER,
     Predicate,
     Source,
     annotations_changed,
@@ -23,6 +25,7 @@ from controller.runtime.handlers import (
     kept_part_changed,
     labels_changed,
     labels_match,
+    metadata_changed,
     version_changed,
 )
 
@@ -158,3 +161,20 @@ def test_an_update_of_what_is_not_kept_counts_for_nothing(new: StoredRecord, cou
 def test_without_a_field_set_each_new_version_may_be_news() -> None:
     """All of the object is kept then."""
     assert kept_part_changed(updated(a_pod(), a_pod(resourceVersion="8")))
+
+
+@pytest.mark.parametrize(
+    ("delta", "waits"),
+    [
+        (updated(a_trimmed_pod("Pending"), a_trimmed_pod("Running")), True),
+        (updated(a_trimmed_pod("Pending"), a_trimmed_pod("Running", labels={"a": "b"})), False),
+        (Delta(Kind.ADDED, None, a_trimmed_pod()), False),
+        (Delta(Kind.DELETED, a_trimmed_pod(), None), False),
+    ],
+)
+def test_a_source_says_which_deltas_can_wait(delta: Delta, waits: bool) -> None:
+    """What comes and goes, and what people change, is looked at without delay."""
+    source = Source(PODS, for_object, can_wait=~metadata_changed)
+
+    assert source.delay(delta) == (LATER if waits else timedelta(0))
+    assert Source(PODS, for_object).delay(delta) == timedelta(0)

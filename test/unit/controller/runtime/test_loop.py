@@ -21,7 +21,7 @@ from controller.runtime.client.rest import Identity, RestClient
 from controller.runtime.client.status import refusal
 from controller.runtime.clock import SystemClock
 from controller.runtime.errors import Conflict, StaleCache, Terminal
-from controller.runtime.handlers import Source, for_object
+from controller.runtime.handlers import Source, for_object, labels_changed
 from controller.runtime.loop import Controller, CutShort
 from controller.runtime.metrics import Metrics
 from controller.runtime.plan import AGAIN, DONE, Result, after
@@ -335,6 +335,37 @@ async def test_a_predicate_that_fails_lets_the_object_itself_through() -> None:
         at.streams[0].event("ADDED", a_pod("a", 11))
         await asyncio.sleep(1)
     assert [name for _, name in at.script.started] == ["a"]
+
+
+async def test_updates_that_can_wait_make_one_look_together_and_none_waits_longer_than_the_first() -> None:
+    """A pod that comes up is changed many times in a second."""
+    at = Running(Script())
+    source = Source(PODS, for_object, can_wait=~labels_changed)
+    controller = Controller("calm", at.script, [source], clock=SystemClock(), rng=random.Random(1), metrics=at.metrics)
+    async with at.caches.running(), controller.running(at.caches):
+        at.streams[0].event("ADDED", a_pod("a", 11))
+        for version in (12, 13, 14):
+            await asyncio.sleep(0.4)
+            at.streams[0].event("MODIFIED", a_pod("a", version))
+        await asyncio.sleep(10)
+    assert [at for at, _ in at.script.started] == pytest.approx([0, 1.4], abs=0.01)
+
+
+async def test_what_cannot_wait_takes_along_what_waits() -> None:
+    """One look sees all that changed before it."""
+    at = Running(Script())
+    source = Source(PODS, for_object, can_wait=~labels_changed)
+    controller = Controller("calm", at.script, [source], clock=SystemClock(), rng=random.Random(1), metrics=at.metrics)
+    labelled = a_pod("a", 13)
+    labelled["metadata"]["labels"] = {"a": "b"}
+    async with at.caches.running(), controller.running(at.caches):
+        at.streams[0].event("ADDED", a_pod("a", 11))
+        await asyncio.sleep(1)
+        at.streams[0].event("MODIFIED", a_pod("a", 12))
+        await asyncio.sleep(0.2)
+        at.streams[0].event("MODIFIED", labelled)
+        await asyncio.sleep(10)
+    assert [at for at, _ in at.script.started] == pytest.approx([0, 1.2], abs=0.01)
 
 
 @pytest.mark.spec("runtime:CTL-3")

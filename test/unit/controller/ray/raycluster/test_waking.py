@@ -1,0 +1,108 @@
+"""What of a pod wakes its RayCluster, and what can wait a second so that several changes make one look."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.core import PODS
+from api.meta import Json, Ref
+from controller.ray.podfields import PodFields
+from controller.ray.raycluster.controller import sources
+from controller.runtime.cache.record import StoredRecord, Words, record_of
+from controller.runtime.cache.store import Delta, Kind
+from controller.runtime.handlers import LATER, Source
+
+OWNER = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "r", "uid": "8f2a", "controller": True}
+AT_ONCE = timedelta(0)
+RUNS: Json = {"running": {}}
+
+
+def a_pod(metadata: Json | None = None, *, state: Json = RUNS, ready: str = "False", **status: Any) -> StoredRecord:
+    """A pod that runs, and is not ready."""
+    told = {
+        "phase": "Running",
+        "podIP": "10.1.0.7",
+        "conditions": [{"type": "Ready", "status": ready}],
+        "containerStatuses": [{"name": "ray", "state": state}],
+        **status,
+    }
+    about = {"name": "p", "namespace": "ns", "uid": "u", "resourceVersion": "7", "ownerReferences": [OWNER]}
+    pod = {"metadata": about | (metadata or {}), "spec": {"containers": [{"name": "ray"}]}, "status": told}
+    return record_of(PODS, json.dumps(pod).encode(), Words(), msgspec.json.Decoder(PodFields).decode)
+
+
+def of_pods() -> Source:
+    return next(source for source in sources() if source.resource == PODS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (a_pod(podIP=""), a_pod()),
+        (a_pod(phase="Pending"), a_pod()),
+        (a_pod(phase="Pending", conditions=[]), a_pod(phase="Pending")),
+        (a_pod(phase="Pending", state={"waiting": {"reason": "PodInitializing"}}), a_pod()),
+        (a_pod(), a_pod(conditions=[{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}])),
+    ],
+    ids=["address", "runs", "not ready is said", "no longer waits", "why it is not ready"],
+)
+def test_what_is_only_counted_can_wait(before: StoredRecord, after: StoredRecord) -> None:
+    """Each pod of a cluster takes these steps as it comes up; its counts may lag for longer than that."""
+    delta = Delta(Kind.UPDATED, before, after)
+
+    assert list(of_pods().keys(delta)) == [Ref("RayCluster", "ns", "r")]
+    assert of_pods().delay(delta) == LATER
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (a_pod(), a_pod(ready="True")),
+        (a_pod(ready="True"), a_pod()),
+        (a_pod(phase="Pending", conditions=[]), a_pod(conditions=[])),
+        (a_pod(), a_pod(phase="Failed")),
+        (a_pod(), a_pod(phase="Succeeded")),
+        (a_pod(), a_pod(state={"terminated": {"exitCode": 1}})),
+        (a_pod(), a_pod({"deletionTimestamp": "2026-01-01T00:00:00Z"})),
+        (a_pod(), a_pod({"labels": {"ray.io/group": "other"}})),
+        (a_pod(), a_pod({"annotations": {"a": "b"}})),
+    ],
+    ids=[
+        *("ready", "no longer ready", "runs, and readiness is not said", "failed", "succeeded"),
+        *("its container ended", "goes", "labels", "annotations"),
+    ],
+)
+def test_what_may_decide_something_cannot_wait(before: StoredRecord, after: StoredRecord) -> None:
+    """It may lead to a write: a pod that is replaced, a cluster that is ready."""
+    assert of_pods().delay(Delta(Kind.UPDATED, before, after)) == AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "delta", [Delta(Kind.ADDED, None, a_pod()), Delta(Kind.DELETED, a_pod(), None)], ids=["comes", "is gone"]
+)
+def test_a_pod_that_comes_or_goes_cannot_wait(delta: Delta) -> None:
+    """A slot counts as used once a pass has seen its pod (design W2)."""
+    assert of_pods().delay(delta) == AT_ONCE
+
+
+@pytest.mark.parametrize("step", ["address", "runs", "says that it is not ready"])
+def test_while_pods_come_up_a_pass_makes_nothing_of_what_can_wait(a: Any, step: str) -> None:
+    """Neither a write nor a word: looked at sooner, it would have been for nothing."""
+    world = a.world(a.body(a.group(2)))
+    world.settle()
+    before = len(world.writes), world.status_writes, len(world.events)
+    for pod in world.pods.values():
+        pod["status"] |= {
+            "address": {"podIP": "10.1.0.7"},
+            "runs": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]},
+            "says that it is not ready": {"conditions": [{"type": "Ready", "status": "False"}]},
+        }[step]
+    world.wait(5)
+    world.settle()
+
+    assert (len(world.writes), world.status_writes, len(world.events)) == before
