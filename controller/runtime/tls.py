@@ -14,7 +14,7 @@ from typing import Final
 
 from controller.runtime.errors import RuntimeProblem
 
-__all__ = ["BadPair", "Pair", "ServerTls"]
+__all__ = ["BadPair", "Pair", "ServerTls", "load_pair"]
 
 PROTOCOLS: Final = ["http/1.1"]
 
@@ -50,7 +50,7 @@ class ServerTls:
         not_after = _end_of(certificate)
         context = self._made()
         try:
-            _load(context, certificate, key)
+            load_pair(context, certificate, key)
         except (ssl.SSLError, OSError) as error:
             raise BadPair(f"the certificate and its key cannot be used: {error}") from error
         self._current, self.not_after = context, not_after
@@ -87,8 +87,11 @@ def _end_of(certificate: bytes) -> datetime:
         raise BadPair("the certificate is no certificate in PEM") from error
 
 
-def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """OpenSSL takes files only: one that lives in memory, since a strict pod has no folder to write to."""
+def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Into a context of a server or a client. Raises ssl.SSLError, also for a key that needs a password.
+
+    OpenSSL takes files only: one that lives in memory, since a strict pod has no folder to write to.
+    """
     file = os.memfd_create("certificate")
     try:
         os.write(file, certificate.rstrip() + b"\n" + key)

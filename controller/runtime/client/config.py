@@ -11,7 +11,6 @@ import base64
 import binascii
 import random
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from controller.runtime.client.proxy import proxy_for
 from controller.runtime.client.transport import AiohttpTransport, connected
 from controller.runtime.errors import RuntimeProblem
 from controller.runtime.interfaces import Clock
+from controller.runtime.tls import load_pair
 
 __all__ = ["BadConfig", "ServerConfig", "connect", "from_kubeconfig", "in_cluster", "kubeconfig_paths", "with_proxy"]
 
@@ -97,7 +97,7 @@ class ServerConfig:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             if self.certificate is not None and self.key is not None:
-                _load_client_certificate(context, self.certificate, self.key)
+                load_pair(context, self.certificate, self.key)
         except (ssl.SSLError, ValueError) as error:
             raise BadConfig(f"the certificates for {self.server} cannot be used: {error}") from error
         return context
@@ -277,14 +277,6 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def _load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """OpenSSL takes them from a file only: one that nobody else can read, for a moment."""
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(certificate + b"\n" + key)
-        file.flush()
-        context.load_cert_chain(file.name)
 
 
 async def _ask_plugin(config: ServerConfig) -> ServerConfig:

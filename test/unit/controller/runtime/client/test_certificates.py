@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -140,6 +141,22 @@ async def test_files_that_are_just_being_written_leave_the_old_ones_in_use(tmp_p
 
     assert [line["event"] for line in logs] == ["the certificates for the API server cannot be renewed"]
     assert site.seen == ["first", "second"]
+
+
+@pytest.mark.spec("runtime:TRN-10")
+async def test_a_client_certificate_needs_no_folder_to_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod with a read-only root has none, and a key has no business on a disk."""
+    site, authority = Site(tmp_path), Authority()
+    await site.serve(authority)
+    hand_out(tmp_path, authority, "ours")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+
+    async with connected(tmp_path, site, Now()) as transport:
+        await ask(transport)
+
+    assert site.seen == ["ours"]
 
 
 @asynccontextmanager
