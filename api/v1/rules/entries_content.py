@@ -18,7 +18,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     "JC02": Entry(
         "`submissionMode` is none of `K8sJobMode`, `HTTPMode`, `SidecarMode` and `InteractiveMode`.",
         "The schema takes any word: the cluster is made, nothing is ever submitted, and the job runs until a deadline.",
-        "Write one of the four words, as they are spelled here.",
+        "Write `K8sJobMode`, `HTTPMode`, `SidecarMode` or `InteractiveMode`.",
     ),
     "JC03": Entry(
         "`entrypoint` is given in InteractiveMode.",

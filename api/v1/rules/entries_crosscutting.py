@@ -75,10 +75,10 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "XC14": Entry(
         "A pod template has what Kubernetes would refuse: two containers or volumes of one name, a mount without "
-        "its volume, a bad name of a variable, a bad quantity, port, label, toleration or `restartPolicy`, no "
-        "image, security settings that exclude each other.",
+        "its volume, a bad name of a variable or port, a bad quantity, port, label, toleration or `restartPolicy`, a "
+        "resource without a domain (`gpu: 1`), no image, security settings that exclude each other.",
         "The pod is never made, and the operator tries for ever.",
-        "Correct the field.",
+        "Write it as Kubernetes takes it.",
     ),
     "XC15": Entry(
         "`priorityClassName` of a pod template names a PriorityClass that the cluster does not have.",

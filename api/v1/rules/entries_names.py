@@ -70,10 +70,10 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "NM12": Entry(
         "Two ports of the head or of a Service before it have one name, or one number and protocol (also 8080, which "
-        "the operator adds as `metrics`). Warnings: a port name of more than 15 characters, a known name "
-        "(`dashboard`, `client`, `gcs-server`, ...) at another port than Ray listens at, no port `serve` where a serve "
-        "Service is expected.",
-        "Kubernetes refuses a Service with two such ports, and then nobody finds the head. The others lead to a "
+        "the operator adds as `metrics`); two ports of a worker have one name; a port name has more than 15 "
+        "characters. Warnings: a known name (`dashboard`, `client`, `gcs-server`, ...) at another port than Ray "
+        "listens at, no port `serve` where a serve Service is expected.",
+        "Kubernetes refuses a Service or a pod with such ports, and then nobody finds the head. The others lead to a "
         "port where nobody answers.",
         "Give each port a name and a number of its own, and let start parameters and ports agree.",
     ),

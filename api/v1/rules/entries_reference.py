@@ -79,12 +79,14 @@ _GROUPS: Final[Mapping[str, Entry]] = {
     "C6": Entry(
         "A worker group lacks `minReplicas` or `maxReplicas`, and there is no autoscaler.",
         "The number of pods could not be bounded. The schema fills both in, so only odd clients meet this.",
-        "Set both.",
+        "Set both `minReplicas` and `maxReplicas`.",
     ),
     "C7": Entry("`minReplicas` is negative.", _COUNT, _NOT_NEGATIVE),
     "C8": Entry("`maxReplicas` is negative.", _COUNT, _NOT_NEGATIVE),
     "C9": Entry("`minReplicas` is more than `maxReplicas`.", "No number fits.", "Exchange or mend them."),
-    "C10": Entry("C2, C3 or C4 for a worker group.", "As there.", "As there."),
+    "C10": Entry(
+        "C2, C3 or C4 for a worker group.", "As there.", "Say it in one place, and labels in the group's `labels`."
+    ),
     "C11": Entry("`idleTimeoutSeconds` of a worker group is negative.", _COUNT, _NOT_NEGATIVE),
     "C12": Entry("A worker group has `idleTimeoutSeconds`, and autoscaler v2 is not chosen.", _NEEDS_V2, _TAKE_V2),
     "C13": Entry(
@@ -208,7 +210,9 @@ _AUTOSCALER: Final[Mapping[str, Entry]] = {
 
 _HISTORY: Final[Mapping[str, Entry]] = {
     "C39": Entry("`historyServerOptions` is set, and the gate `RayClusterHistoryServer` is off.", _ALPHA, _TURN_ON),
-    "C40": Entry("`historyServerOptions` has no `collectorOptions`.", "Nothing else is in it.", "Set them."),
+    "C40": Entry(
+        "`historyServerOptions` has no `collectorOptions`.", "Nothing else is in it.", "Set `collectorOptions`."
+    ),
     "C41": Entry("The collector has no image.", "There is no default.", "Set `collectorOptions.image`."),
     "C42": Entry(
         "`collectorOptions.env` has a variable that the operator sets, such as `RAY_CLUSTER_NAME`.",
@@ -280,7 +284,9 @@ _SECURITY: Final[Mapping[str, Entry]] = {
         "Use lower case letters, digits and `-`.",
     ),
     "C60": Entry(
-        "`networkPolicy.workerGroups` names a group that there is not.", "Its rules would go nowhere.", "Mend the name."
+        "`networkPolicy.workerGroups` names a group that there is not.",
+        "Its rules would go nowhere.",
+        "Name a group of `workerGroupSpecs`.",
     ),
     "C61": Entry(
         "`tlsOptions` is set, even to `enabled: false`, and the gate `RayClusterMTLS` is off.", _ALPHA, _TURN_ON
@@ -295,7 +301,7 @@ _SECURITY: Final[Mapping[str, Entry]] = {
         "The operator mounts the certificates there.",
         "Use another name and another path.",
     ),
-    "C64": Entry("C62 or C63 for the autoscaler's container.", "As there.", "As there."),
+    "C64": Entry("C62 or C63 for the autoscaler's container.", "As there.", "Leave it out."),
     "C66": Entry(
         "TLS is on, and the cluster does not serve `cert-manager.io/v1`.",
         "Nobody would make the certificates.",
@@ -337,7 +343,11 @@ _JOB: Final[Mapping[str, Entry]] = {
     "J5": Entry("`deletionRules` stand beside `shutdownAfterJobFinishes: true`.", _ONE_PLACE, "Keep the rules."),
     "J6": Entry("`deletionRules` stand beside `onSuccess` or `onFailure`.", _ONE_PLACE, "Keep the rules."),
     "J7": Entry("`deletionStrategy` is empty.", "It says nothing.", "Give it rules, or leave it out."),
-    "J8": Entry("One of `onSuccess` and `onFailure` is missing.", "Both outcomes need an answer.", "Set both."),
+    "J8": Entry(
+        "One of `onSuccess` and `onFailure` is missing.",
+        "Both outcomes need an answer.",
+        "Set both `onSuccess` and `onFailure`.",
+    ),
     "J9": Entry("`onSuccess` or `onFailure` has no `policy`.", "It says nothing.", "Set the policy."),
     "J10": Entry(
         "A policy deletes the cluster or its workers, and `clusterSelector` is set.",
@@ -383,7 +393,9 @@ _JOB: Final[Mapping[str, Entry]] = {
         "A RayJob has neither `rayClusterSpec` nor `clusterSelector`.", "It has nowhere to run.", "Set one of them."
     ),
     "J21": Entry(
-        "`clusterSelector` has no `ray.io/cluster`.", "That label's value is the name that is looked for.", "Set it."
+        "`clusterSelector` has no `ray.io/cluster`.",
+        "That label's value is the name that is looked for.",
+        "Set `ray.io/cluster` to the name of the RayCluster.",
     ),
     "J22": Entry(
         "SidecarMode with `clusterSelector`.",
@@ -436,14 +448,22 @@ _SERVICE: Final[Mapping[str, Entry]] = {
     "V7": Entry(
         "An incremental upgrade without `clusterUpgradeOptions`.",
         "Nothing says how far, how fast and through which Gateway.",
-        "Set them.",
+        "Set `gatewayClassName`, `stepSizePercent` and `intervalSeconds`.",
     ),
-    "V8": Entry("`maxSurgePercent` is not between 0 and 100.", "It is a share of the cluster.", "Mend it."),
-    "V9": Entry("`stepSizePercent` is missing, or not between 0 and 100.", "It is a share of the traffic.", "Mend it."),
+    "V8": Entry(
+        "`maxSurgePercent` is not between 0 and 100.", "It is a share of the cluster.", "Write a number from 0 to 100."
+    ),
+    "V9": Entry(
+        "`stepSizePercent` is missing, or not between 0 and 100.",
+        "It is a share of the traffic.",
+        "Write a number from 0 to 100.",
+    ),
     "V10": Entry(
         "`stepSizePercent` is more than `maxSurgePercent`.", "Traffic would outrun capacity.", "Lower the step."
     ),
-    "V11": Entry("`intervalSeconds` is missing, or not positive.", "It is the time between two steps.", "Set it."),
+    "V11": Entry(
+        "`intervalSeconds` is missing, or not positive.", "It is the time between two steps.", "Write 1 or more."
+    ),
     "V12": Entry("`gatewayClassName` is empty.", "Traffic moves through a Gateway.", "Name the class."),
 }
 

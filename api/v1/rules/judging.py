@@ -11,11 +11,13 @@ for it runs under many names (`exemptions`).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
+from api.v1.rules.entries import ENTRIES
 from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
@@ -36,6 +38,10 @@ OF_THIS_CLUSTER: Final = frozenset(
 
 OF_SUSPENSIONS: Final = frozenset({"IM07"})  # told even of what may be Kueue's: a job that has ended stays so
 KNOWN: Final = frozenset(rule.id for rules in RULES_BY_KIND.values() for rule in rules)
+# As hints are written: in a line, without marks and without a full stop.
+WAYS_OUT: Final = {
+    id_: entry.mend[0].lower() + entry.mend[1:].replace("`", "").rstrip(".") for id_, entry in ENTRIES.items()
+}
 LONGEST_SKIP: Final = 1024  # characters of the annotation that are read
 LONGEST_ID: Final = 20  # characters of what stands for an id, and is shown
 LONGEST_INDEX: Final = 9  # digits
@@ -43,6 +49,7 @@ _STEP: Final = re.compile(r"[^.\[\]]+|\[[^\]]*\]")  # of a path: a name, or a nu
 
 Json: TypeAlias = Mapping[str, Any]
 Identity: TypeAlias = tuple[str, str, str]
+Counts: TypeAlias = dict[int, Counter[str]]  # id of a list -> how often each name stands in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,12 @@ def _manager(kind: str, new: Json) -> str:
 
 
 def _weighed(finding: Finding, rule: Rule, settings: AdmissionSettings) -> Finding:
-    """The severity that profile and overrides give it; nothing makes less of what the reference refuses (P3)."""
+    """With the severity that profile and overrides give it; nothing makes less of what the reference refuses (P3).
+
+    And with a way out: its own, or what is said of the rule.
+    """
     severity = _severity(finding.severity, rule, settings)
-    return finding if severity is finding.severity else replace(finding, severity=severity)
+    return replace(finding, severity=severity, hint=finding.hint or WAYS_OUT.get(finding.rule, ""))
 
 
 def _severity(own: Severity, rule: Rule, settings: AdmissionSettings) -> Severity:
@@ -167,45 +177,56 @@ def _ratcheted(
 ) -> Sequence[Finding]:
     """A denial for what stood there before is a warning: an upgrade of the operator freezes no object (P7)."""
     asked = [rules[id_] for id_ in dict.fromkeys(one.rule for one in found if one.severity is Severity.DENY)]
+    counted: Counts = {}
     before = {
-        _identity(one, old)
+        _identity(one, old, counted)
         for one in all_findings(asked, old, None, context)
         if _severity(one.severity, rules[one.rule], context.admission) is Severity.DENY
     }
     return [
-        replace(one, severity=Severity.WARN) if one.severity is Severity.DENY and _identity(one, new) in before else one
+        replace(one, severity=Severity.WARN)
+        if one.severity is Severity.DENY and _identity(one, new, counted) in before
+        else one
         for one in found
     ]
 
 
-def _identity(finding: Finding, object_: Json) -> Identity:
+def _identity(finding: Finding, object_: Json, counted: Counts) -> Identity:
     """Rule, place and value. Groups, containers and variables are known by name: another one may have come first.
 
     A quantity is the same however it is spelt: clients with typed models write "500m" where "0.5" stood.
     """
     much = amount(finding.value)
-    return finding.rule, _by_names(finding.path, object_), repr(finding.value if much is None else much)
+    return finding.rule, _by_names(finding.path, object_, counted), repr(finding.value if much is None else much)
 
 
-def _by_names(path: str, object_: Json) -> str:
+def _by_names(path: str, object_: Json, counted: Counts) -> str:
     """The path with the names of list entries for their numbers, where a name stands once in its list."""
     node: Any = object_
     steps = []
     for step in _STEP.findall(path):
         key = step.strip("[]")
         if isinstance(node, list):
-            steps.append(_named(node, key) or step)
-            node = node[int(key)] if _is_index(key, node) else None
+            entry = node[int(key)] if _is_index(key, node) else None
+            steps.append(_named(entry, node, counted) or step)
+            node = entry
         else:
             steps.append(step)
             node = node.get(key) if isinstance(node, dict) else None
     return ".".join(steps)
 
 
-def _named(entries: Sequence[Any], key: str) -> str:
-    names = [text(one, "groupName") or text(one, "name") for one in entries]
-    name = names[int(key)] if _is_index(key, entries) else ""
-    return repr(name) if name and names.count(name) == 1 else ""
+def _named(entry: Any, entries: Sequence[Any], counted: Counts) -> str:
+    """What it is called, quoted, where no other is; each list is counted once."""
+    if not (name := _name(entry)):
+        return ""
+    if id(entries) not in counted:
+        counted[id(entries)] = Counter(map(_name, entries))
+    return repr(name) if counted[id(entries)][name] == 1 else ""
+
+
+def _name(entry: Any) -> str:
+    return text(entry, "groupName") or text(entry, "name")
 
 
 def _is_index(key: str, entries: Sequence[Any]) -> bool:

@@ -7,7 +7,7 @@ operator adds to pods are NM15's, requests and limits against each other GPU30's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from api.v1.rules.making import Job, job_rule, joined, placed_rule
@@ -25,10 +25,13 @@ RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
 OPERATORS_VOLUMES: Final = frozenset({"ray-logs", "shared-mem", "gcs-storage", "ray-tls", "ray-token"})
 HIGHEST_PORT: Final = 65535
+OWN_RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")  # all others have a domain
+HUGE_PAGES: Final = "hugepages-"
 SYS_ADMIN: Final = frozenset({"SYS_ADMIN", "CAP_SYS_ADMIN"})
 TOLERATION_OPERATORS: Final = ("Equal", "Exists", "Lt", "Gt")
 EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ENV_NAME: Final = re.compile(r"[ -<>-~]+", re.ASCII)  # printable, but no "="
+_PORT_NAME: Final = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _PLAIN_ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)  # what all servers take
 
 
@@ -58,7 +61,7 @@ def _pod_fields(pod: Json) -> Iterator[Found]:
     policy = text(pod, "restartPolicy")
     if policy and policy not in RESTART_POLICIES:
         message = f"restartPolicy should be one of {', '.join(RESTART_POLICIES)}"
-        yield Found("spec.restartPolicy", message, policy)
+        yield Found("spec.restartPolicy", message, policy, _meant(policy, RESTART_POLICIES))
     seen: set[str] = set()
     for index, volume in entries(pod, "volumes"):
         name = text(volume, "name")
@@ -77,13 +80,21 @@ def _pod_fields(pod: Json) -> Iterator[Found]:
 def _toleration(toleration: Json, path: str) -> Iterator[Found]:
     operator, effect = text(toleration, "operator"), text(toleration, "effect")
     if operator and operator not in TOLERATION_OPERATORS:
-        yield Found(f"{path}.operator", "a toleration's operator is Equal or Exists", operator)
+        hint = _meant(operator, TOLERATION_OPERATORS)
+        yield Found(f"{path}.operator", "a toleration's operator is Equal or Exists", operator, hint)
     elif operator == "Exists" and text(toleration, "value"):
-        yield Found(f"{path}.value", "a toleration with operator Exists has no value", toleration["value"])
+        hint = "leave the value out, or write operator: Equal"
+        yield Found(f"{path}.value", "a toleration with operator Exists has no value", toleration["value"], hint)
     elif operator != "Exists" and not text(toleration, "key"):
-        yield Found(f"{path}.operator", "a toleration without a key needs operator Exists", operator)
+        hint = "name the key of the taint, or write operator: Exists to tolerate all"
+        yield Found(f"{path}.operator", "a toleration without a key needs operator Exists", operator, hint)
     if effect and effect not in EFFECTS:
-        yield Found(f"{path}.effect", f"effect should be one of {', '.join(EFFECTS)}", effect)
+        yield Found(f"{path}.effect", f"effect should be one of {', '.join(EFFECTS)}", effect, _meant(effect, EFFECTS))
+
+
+def _meant(written: str, known: Sequence[str]) -> str:
+    """A word that differs in its case alone is often meant; "" where there is none."""
+    return next((f"write {one}" for one in known if one.lower() == written.lower()), "")
 
 
 def _container_name(container: Json, path: str, names: set[str]) -> Iterator[Found]:
@@ -97,19 +108,29 @@ def _container_name(container: Json, path: str, names: set[str]) -> Iterator[Fou
 
 def _container(container: Json, path: str, volumes: frozenset[str]) -> Iterator[Found]:
     if not text(container, "image"):
-        yield Found(f"{path}.image", "the container has no image", container.get("image"))
+        hint = "name one, as in rayproject/ray:2.52.0"
+        yield Found(f"{path}.image", "the container has no image", container.get("image"), hint)
     policy = text(container, "imagePullPolicy")
     if policy and policy not in PULL_POLICIES:
         message = f"imagePullPolicy should be one of {', '.join(PULL_POLICIES)}"
-        yield Found(f"{path}.imagePullPolicy", message, policy)
+        yield Found(f"{path}.imagePullPolicy", message, policy, _meant(policy, PULL_POLICIES))
     for index, port in entries(container, "ports"):
-        value = whole(port, "containerPort")
-        if value is not None and not 0 < value <= HIGHEST_PORT:
-            yield Found(f"{path}.ports[{index}].containerPort", f"{value} is no port: 1 to {HIGHEST_PORT}", value)
+        yield from _port(port, f"{path}.ports[{index}]")
     yield from _mounts(container, path, volumes)
     yield from _environment(container, path)
     yield from _quantities(container, path)
     yield from _security(child(container, "securityContext"), f"{path}.securityContext")
+
+
+def _port(port: Json, path: str) -> Iterator[Found]:
+    """Of the length of names, and of two that are one, NM12 speaks."""
+    name, value = text(port, "name"), whole(port, "containerPort")
+    if value is not None and not 0 < value <= HIGHEST_PORT:
+        yield Found(f"{path}.containerPort", f"{value} is no port: 1 to {HIGHEST_PORT}", value)
+    if name and not _PORT_NAME.fullmatch(name):
+        hint = f"write {plain}" if _PORT_NAME.fullmatch(plain := name.lower().replace("_", "-")) else ""
+        message = f"the port name {name} has more than small letters, digits and single '-' inside, or no letter"
+        yield Found(f"{path}.name", message, name, hint)
 
 
 def _mounts(container: Json, path: str, volumes: frozenset[str]) -> Iterator[Found]:
@@ -146,10 +167,18 @@ def _odd_name(name: str, path: str) -> Found:
 def _quantities(container: Json, path: str) -> Iterator[Found]:
     for which in ("limits", "requests"):
         for name, written in child(container, "resources", which).items():
+            if not _is_resource(name):
+                hint = "a GPU is nvidia.com/gpu, or amd.com/gpu" if "gpu" in str(name).lower() else ""
+                message = f"{name} is no resource of a container: a device has a domain before its name"
+                yield Found(f"{path}.resources.{which}[{name}]", message, name, hint)
             value = amount(written)
             if written is not None and (value is None or value < 0):
                 what = "is no quantity" if value is None else "is negative"
                 yield Found(f"{path}.resources.{which}[{name}]", f"{written!r} {what}", written, 'as in "500m" or 2Gi')
+
+
+def _is_resource(name: Any) -> bool:
+    return isinstance(name, str) and (name in OWN_RESOURCES or "/" in name or name.startswith(HUGE_PAGES))
 
 
 def _security(security: Json, path: str) -> Iterator[Found]:

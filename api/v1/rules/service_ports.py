@@ -86,7 +86,10 @@ def _of_cluster(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Found]
     own = _service_ports(head.spec, "headService")
     yield from _doubled(own, "headGroupSpec.headService.spec.ports", "port", _offered(head))
     for group in placed.cluster.all_groups:
-        yield from _oddly_named(declared_ports(group), f"{group.container_path}.ports", group)
+        declared, path = declared_ports(group), f"{group.container_path}.ports"
+        yield from _oddly_named(declared, path, group)
+        if not group.is_head:
+            yield from _named_twice(declared, path, group)
     if _serve_expected(new) and ports and not any(is_serving(port.name) for port in ports):
         yield Found(
             at_container,
@@ -132,6 +135,16 @@ def _doubled(ports: Iterable[Port], path: str, field: str, offered: Mapping[str,
         numbers.add((port.number or 0, port.protocol))
 
 
+def _named_twice(ports: Iterable[Port], path: str, group: Group) -> Iterator[Found]:
+    """No Service lists the ports of workers, but such a pod is refused."""
+    names: set[str] = set()
+    for port in ports:
+        if port.name and port.name in names:
+            message = f"{group.called}: two ports are called {port.name}"
+            yield Found(f"{path}[{port.place}].name", message, port.name, "rename one of them", group.index)
+        names.add(port.name)
+
+
 def _metrics_taken(ports: Sequence[Port], path: str) -> Iterator[Found]:
     """The head Service always offers `metrics`, by default at a port of its own."""
     if any(port.name == METRICS for port in ports):
@@ -146,8 +159,8 @@ def _metrics_taken(ports: Sequence[Port], path: str) -> Iterator[Found]:
 def _oddly_named(ports: Iterable[Port], path: str, group: Group) -> Iterator[Found]:
     for port in ports:
         if len(port.name) > LONGEST_PORT_NAME:
-            message = f"the port name {port.name} is longer than {LONGEST_PORT_NAME} characters"
-            yield Found(f"{path}[{port.place}].name", message, port.name, "", group.index, Severity.WARN)
+            message = f"the port name {port.name} is longer than {LONGEST_PORT_NAME} characters: such a pod is refused"
+            yield Found(f"{path}[{port.place}].name", message, port.name, "", group.index)
         parameter, number = KNOWN_PORTS.get(port.name, ("", port.number))
         expected = group.start_params.get(parameter) or str(number)
         if group.is_head and port.number is not None and str(port.number) != expected:

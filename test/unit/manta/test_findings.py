@@ -445,7 +445,10 @@ def test_what_is_no_quantity_is_told_with_what_one_looks_like() -> None:
 
 
 @pytest.mark.spec("admission:JC02")
-@pytest.mark.parametrize(("mode", "hint"), [("HttpMode", "did you mean HTTPMode?"), ("Batch", "")])
+@pytest.mark.parametrize(
+    ("mode", "hint"),
+    [("HttpMode", "did you mean HTTPMode?"), ("Batch", "write K8sJobMode, HTTPMode, SidecarMode or InteractiveMode")],
+)
 def test_a_mode_that_nobody_knows_is_told(mode: str, hint: str) -> None:
     """The job would run for ever, with nothing submitted."""
     (found,) = findings(parsed("job.yaml", f"{JOB}  submissionMode: {mode}\n"))

@@ -96,6 +96,20 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert str(found.denials[1]).endswith("[RV02]")
 
 
+def test_whatever_is_told_comes_with_a_way_out() -> None:
+    """Its own, or what is said of the rule; as the end of a line."""
+    spec = a_cluster_spec(version="2.46.0")
+    spec["workerGroupSpecs"][0] |= {"minReplicas": 5, "idleTimeoutSeconds": 3}
+
+    hints = {one.rule: one.hint for one in verdict(an_object(spec=spec)).denials}
+
+    assert hints == {
+        "C9": "exchange or mend them",
+        "C12": "set autoscalerOptions.version: v2",
+        "RV02": "the image holds Ray 2.52.0: write that, or change the image",
+    }
+
+
 def test_what_the_reference_refuses_is_told_first() -> None:
     """In the order in which its reconcile loop would meet it."""
     spec = {**deepcopy(MISMATCHED), "autoscalerOptions": {"idleTimeoutSeconds": -1}}

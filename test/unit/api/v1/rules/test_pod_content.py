@@ -55,6 +55,28 @@ CASES: dict[str, tuple[Severity, Changes, str, Changes]] = {
     "a container name with capitals": (DENY, {f"{RAY}.name": "Ray"}, f"{AT_RAY}.name", {f"{RAY}.name": "ray"}),
     "a container without a name": (DENY, {f"{RAY}.name": GONE}, f"{AT_RAY}.name", {}),
     "a container without an image": (DENY, {f"{RAY}.image": GONE}, f"{AT_RAY}.image", {}),
+    "a port name with an underscore": (
+        DENY,
+        {f"{RAY}.ports": [{"name": "http_metrics", "containerPort": 9000}]},
+        f"{AT_RAY}.ports[0].name",
+        {f"{RAY}.ports": [{"name": "http-metrics", "containerPort": 9000}]},
+    ),
+    "a port name without a letter": (
+        DENY,
+        {f"{RAY}.ports": [{"name": "9000", "containerPort": 9000}]},
+        f"{AT_RAY}.ports[0].name",
+        {f"{RAY}.ports": [{"name": "p9000", "containerPort": 9000}]},
+    ),
+    "a GPU without its vendor": (
+        DENY,
+        {f"{RAY}.resources": {"limits": {"cpu": "1", "memory": "2Gi", "gpu": "1"}}},
+        f"{AT_RAY}.resources.limits[gpu]",
+        {
+            f"{RAY}.resources": {
+                "limits": {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "1Gi", "hugepages-2Mi": "1Gi", "a.b/c": 1}
+            }
+        },
+    ),
     "an unknown pull policy": (
         DENY,
         {f"{RAY}.imagePullPolicy": "Sometimes"},

@@ -163,6 +163,14 @@ CASES: list[tuple[str, Severity, str, Changes, str, Changes]] = [
         "NM12",
         DENY,
         "RayCluster",
+        {f"{GROUP}.template.spec.containers.0.ports": [port("ui", 8265), port("ui", 9000)]},
+        f"{AT_GROUP}.template.spec.containers[0].ports[1].name",
+        {f"{GROUP}.template.spec.containers.0.ports": [port("ui", 9000), port("other", 9000)]},
+    ),
+    (
+        "NM12",
+        DENY,
+        "RayCluster",
         {HEAD_PORTS: [port("web", 8080)]},
         f"{AT_HEAD_PORTS}[0].containerPort",
         {HEAD_PORTS: [port("web", 8080), port("metrics", 8081)], f"{HEAD}.rayStartParams.metrics-export-port": "8081"},
@@ -185,7 +193,7 @@ CASES: list[tuple[str, Severity, str, Changes, str, Changes]] = [
     ),
     (
         "NM12",
-        WARN,
+        DENY,
         "RayCluster",
         {HEAD_PORTS: [port("a-very-long-name", 9000)]},
         f"{AT_HEAD_PORTS}[0].name",
