@@ -26,6 +26,10 @@ _SYNTAX: Final = re.compile(
 )
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+# Suffix -> billionths of one of it; exponents are worked out.
+_NANOS: Final = {suffix: 10 ** (9 + exponent) for suffix, exponent in _DECIMAL.items()} | {
+    suffix: 1024**power * NANO for suffix, power in _BINARY.items()
+}
 _DECIMAL_SUFFIX: Final = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY_SUFFIX: Final = {power: suffix for suffix, power in _BINARY.items()}
 
@@ -53,14 +57,15 @@ class Quantity:
         match = _SYNTAX.fullmatch(text)
         if match is None or not (match["whole"] or match["part"]):
             raise ValueError(f"{text!r} is no quantity")
-        factor, form = _scale(match["suffix"] or "")
-        whole, part = match["whole"] or "0", match["part"] or ""
-        nanos = _rounded_up(Fraction(int(whole + part) * NANO, 10 ** len(part)) * factor)
+        sign, whole, part, suffix = match.groups(default="")
+        factor, form = _scale(suffix)
+        scaled = int((whole or "0") + part) * factor
+        nanos = scaled if not part and isinstance(scaled, int) else _rounded_up(Fraction(scaled, 10 ** len(part)))
         if form is QuantityFormat.BINARY:
             nanos = min(nanos, LARGEST_BINARY)
             if 0 < nanos < NANO:
                 form = QuantityFormat.DECIMAL
-        return cls(-nanos if match["sign"] == "-" else nanos, form)
+        return cls(-nanos if sign == "-" else nanos, form)
 
     @property
     def value(self) -> Fraction:
@@ -117,15 +122,14 @@ def is_quantity(text: str | int) -> bool:
     return True
 
 
-def _scale(suffix: str) -> tuple[Fraction, QuantityFormat]:
-    if suffix in _DECIMAL:
-        return Fraction(10) ** _DECIMAL[suffix], QuantityFormat.DECIMAL
-    if suffix in _BINARY:
-        return Fraction(1024) ** _BINARY[suffix], QuantityFormat.BINARY
+def _scale(suffix: str) -> tuple[int | Fraction, QuantityFormat]:
+    """How many billionths one of it is, and the family of the suffix. Raises ValueError."""
+    if suffix in _NANOS:
+        return _NANOS[suffix], QuantityFormat.BINARY if suffix in _BINARY else QuantityFormat.DECIMAL
     exponent = int(suffix[1:])
     if abs(exponent) > MAX_EXPONENT:
         raise ValueError(f"the exponent of a quantity is at most {MAX_EXPONENT}, not {exponent}")
-    return Fraction(10) ** exponent, QuantityFormat.EXPONENT
+    return Fraction(10) ** (9 + exponent), QuantityFormat.EXPONENT
 
 
 def _rounded_up(amount: Fraction) -> int:

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -52,6 +52,7 @@ class Family(Enum):
 
 USUAL: Final = frozenset({"cpu", "memory"})  # most keys are these two, and a thousand are asked about per object
 NONE: Final = Fraction(0)
+NOTHING: Final = r"(?!)"  # matches no text
 GPUS: Final = frozenset({Family.GPU, Family.MIG})  # what counts as one
 _MIG: Final = re.compile(r"nvidia\.com/mig-[0-9]+g\.[0-9]+gb(?P<suffix>\..+)?", re.ASCII)
 _NUMBER: Final = re.compile(r"\s*[-+]?[0-9]{1,30}(\.[0-9]{0,30})?\s*", re.ASCII)
@@ -60,22 +61,23 @@ SHARING: Final = frozenset({"gpu-fraction", "gpu-memory", "nvidia.com/gpu.sharin
 SHARING_PREFIX: Final = "hami.io/"
 
 
-@lru_cache(maxsize=1024)
-def _family(key: str, gpus: tuple[str, ...], shared: tuple[str, ...], others: tuple[str, ...]) -> Family:
-    if any(fnmatchcase(key, glob) for glob in shared):
-        return Family.SHARED
-    if _MIG.fullmatch(key):
-        return Family.MIG
-    if key.endswith("gpu") or any(fnmatchcase(key, glob) for glob in gpus):
-        return Family.GPU
-    return Family.OTHER if any(fnmatchcase(key, glob) for glob in others) else Family.PLAIN
+@lru_cache(maxsize=16)  # a few operators' lists
+def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """What matches any of them. Keys are not remembered: a hostile object has more of them than any memory holds."""
+    return re.compile("|".join(translate(glob) for glob in globs) or NOTHING)
 
 
 def family_of(key: str, settings: AdmissionSettings) -> Family:
     """What kind of resource that is, by the operator's lists."""
     if key in USUAL:
         return Family.PLAIN
-    return _family(key, settings.gpu_keys, settings.shared_gpu_keys, settings.accelerator_keys)
+    if _any_of(settings.shared_gpu_keys).match(key):
+        return Family.SHARED
+    if _MIG.fullmatch(key):
+        return Family.MIG
+    if key.endswith("gpu") or _any_of(settings.gpu_keys).match(key):
+        return Family.GPU
+    return Family.OTHER if _any_of(settings.accelerator_keys).match(key) else Family.PLAIN
 
 
 def is_gpu_key(key: str, context: Context) -> bool:
