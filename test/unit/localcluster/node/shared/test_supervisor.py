@@ -192,6 +192,20 @@ async def test_a_starter_that_is_killed_takes_the_container_with_it(tmp_path: Pa
         os.close(one)
 
 
+async def test_orphans_that_end_at_once_are_all_reaped(tmp_path: Path) -> None:
+    """The kernel tells of them by one signal. The supervisor is stopped while they end."""
+    orphan = "(sleep 0 & echo $! >> orphans)"
+    ended = "until grep -q ') Z' /proc/$one/stat; do :; done"
+    stopped = f"kill -STOP $PPID; {orphan}; {orphan}; for one in $(< orphans); do {ended}; done; kill -CONT $PPID"
+    async with a_container(tmp_path, f"{stopped}; cp orphans {tmp_path}/said; exec sleep 600"):
+        orphans = await first_words(tmp_path)
+
+        assert len(orphans) == 2
+        async with asyncio.timeout(10):
+            while any(Path(f"/proc/{one}").exists() for one in orphans):  # noqa: ASYNC110, ASYNC240 - as above
+                await asyncio.sleep(0.01)
+
+
 PROGRAM = f"""
 import sys
 sys.path.append({str(ROOT)!r})
@@ -362,6 +376,15 @@ async def test_a_command_that_takes_too_long_is_killed_with_all_that_it_started(
         started = [pid for pid in pids.result() if Path(f"/proc/{pid}/cmdline").exists()]  # noqa: ASYNC240
         assert [pid for pid in started if Path(f"/proc/{pid}/cmdline").read_bytes()] == []  # noqa: ASYNC240
         assert len(pids.result()) == 2
+
+
+async def test_a_command_that_there_is_not_fails_and_says_so(tmp_path: Path) -> None:
+    """As a shell would: a probe of that kind must not pass."""
+    async with a_container(tmp_path, "exec sleep 600") as container:
+        code, output = await enter_supervised(container, ["no-such-program"], marker(tmp_path), timeout_seconds=30)
+
+        assert code == 127
+        assert output == b'exec: "no-such-program": executable file not found in $PATH\n'
 
 
 async def test_what_a_command_leaves_in_the_background_ends_with_it(tmp_path: Path) -> None:
