@@ -30,6 +30,7 @@ What it reads, all JSON:
         ports             folder of moved ports: a file "ADDRESS-PORT" holds the number at which that port really is
         mounts            [[mountPath, folder or file on the machine, read only], ...], longest first
         memory, cpus      limits, in bytes and cores, 0 without one
+    $MANTA_HOOK           the folder in which this package is: the environments of a user are used by all his checkouts
     the table             replaced as a whole whenever it changes: {"name": ["127.71.128.9", ...], ...}
 
 Only GCS's port of a head moves, because GCS listens on every address (S10-13). Whoever in the head's pod needs it first
@@ -51,9 +52,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from localcluster.node.shared.hook.pod import Pod
 
-__all__ = ["FAILED", "POD", "activate"]
+__all__ = ["FAILED", "HOOK", "POD", "activate"]
 
 POD = "MANTA_POD"
+HOOK = "MANTA_HOOK"
 FAILED = 125
 
 _active = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["when_imported"]
 
-# Of modules that `ray.py` here knows; that one is imported with the first of them.
+# Of modules that come with Ray, which `ray.py` here knows; that one is imported with the first of them.
 OF_RAY = {
     "ray._private.services": "patch_services",
     "ray._private.utils": "patch_utils",
@@ -27,6 +27,7 @@ OF_RAY = {
     "grpc.aio": "patch_channels",
     "grpc._server": "patch_servers",
     "grpc.aio._server": "patch_servers",
+    "uvloop": "patch_uvloop",
 }
 
 

@@ -1,4 +1,4 @@
-"""What is changed in Ray, gRPC and psutil once they are imported in a pod (spec ray-side §10.4's table).
+"""What is changed in Ray, gRPC, psutil and uvloop once they are imported in a pod (spec ray-side §10.4's table).
 
 Each change takes a function by its name and leaves alone what a release does not have.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from localcluster.node.shared.hook.pod import Pod
 
-__all__ = ["patch_channels", "patch_psutil", "patch_servers", "patch_services", "patch_utils"]
+__all__ = ["patch_channels", "patch_psutil", "patch_servers", "patch_services", "patch_utils", "patch_uvloop"]
 
 
 def patch_services(pod: Pod, services: ModuleType) -> None:
@@ -167,6 +167,46 @@ def _is_own(pod: Pod, host: str, *, both: bool) -> bool:
     """What is to be at the pod's address. Who is there and wants the loopback as well (`both`) has it: Ray's C++ asks
     its agent there, at a port of chance."""
     return host in WILDCARDS or host == pod.address or (host in LOOPBACKS and not both)
+
+
+def patch_uvloop(pod: Pod, uvloop: ModuleType) -> None:
+    """libuv looks names up and connects by itself (S10-11), and asynchronous actors and Serve's replicas run in its
+    loop where there is one. It binds sockets of Python's."""
+    loop = getattr(uvloop, "Loop", None)
+    if loop is not None:
+        loop.getaddrinfo = _with_names(pod, loop.getaddrinfo)
+        loop.create_connection = _connecting(pod, loop.create_connection)
+
+
+def _with_names(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def getaddrinfo(self: Any, host: Any, port: Any, **named: Any) -> Any:
+        if isinstance(host, str) and pod.names.addresses(host) is not None:
+            import socket
+
+            return socket.getaddrinfo(host, port, **named)  # no name server is asked
+        return await original(self, host, port, **named)
+
+    return getaddrinfo
+
+
+def _connecting(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def create_connection(self: Any, factory: Any, host: Any = None, port: Any = None, **named: Any) -> Any:
+        if not isinstance(host, str) or not isinstance(port, int):
+            return await original(self, factory, host, port, **named)
+        if named.get("ssl") and named.get("server_hostname") is None:
+            named["server_hostname"] = host  # what its certificate tells
+        return await original(self, factory, *_site(pod, host, port), **named)
+
+    return create_connection
+
+
+def _site(pod: Pod, host: str, port: int) -> tuple[str, int]:
+    """Raises OSError for a name that would be ours and does not exist."""
+    import socket
+
+    from localcluster.node.shared.hook.sockets import whereto
+
+    return whereto(pod, socket.gethostbyname(host) if pod.names.addresses(host) is not None else host, port)
 
 
 def _wrap(module: ModuleType, name: str, with_: Callable[[Any], Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is changed in Ray's, gRPC's and psutil's modules; these stand here with the functions that are changed."""
+"""What is changed in the modules of Ray, gRPC, psutil and uvloop; these stand here with the functions that are changed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,7 +22,9 @@ from localcluster.node.shared.hook.ray import (
     patch_servers,
     patch_services,
     patch_utils,
+    patch_uvloop,
 )
+from localcluster.node.shared.hook.sockets import patch_names
 from localcluster.testing.hooked import HookedPod, Neighbours
 
 
@@ -35,6 +38,16 @@ def a_pod(tmp_path: Path) -> tuple[Neighbours, HookedPod, Pod]:
     cluster = Neighbours(tmp_path)
     hooked = cluster.pod("one", 5)
     return cluster, hooked, hooked.pod
+
+
+@contextmanager
+def own_sockets(pod: Pod) -> Iterator[None]:
+    """This process looks names up as that pod does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+            patch.setattr(socket, name, getattr(socket, name))  # what is put there is taken back
+        patch_names(pod.names, socket)
+        yield
 
 
 def with_a_raylet(pod: Pod) -> None:
@@ -172,3 +185,53 @@ def test_a_server_of_grpc_is_at_its_pods_address(said: list[str], places: list[s
     words = [one.replace("OWN", pod.address) for one in said]
     assert [server.add_insecure_port(one) for one in words] == [int(one.rpartition(":")[2]) for one in said]
     assert server.places == [one.replace("OWN", pod.address) for one in places]
+
+
+class Loop:
+    """uvloop's, as far as it matters here: it tells what it was asked."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **named: Any) -> Any:
+        """By the machine's resolver."""
+        return "machine", host, port
+
+    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **named: Any) -> Any:
+        """To a name or an address."""
+        return host, port, named.get("server_hostname")
+
+
+def a_loop(pod: Pod) -> Any:
+    kind = type("Kind", (Loop,), dict(vars(Loop)))
+    patch_uvloop(pod, a_module(Loop=kind))
+    return kind()
+
+
+@pytest.mark.spec("ray-side:S10-11")
+async def test_the_loop_of_rays_async_workers_finds_names_and_localhost_as_sockets_do(tmp_path: Path) -> None:
+    """libuv does both by itself. The name stays the one that a certificate must tell; what is not ours is as it was."""
+    cluster, _, pod = a_pod(tmp_path)
+    other = f"{cluster.block}.0.7"
+    cluster.names({"web.ns.svc.cluster.local": [other]})
+    cluster.moved(other, 80, 24567)
+    loop = a_loop(pod)
+    with own_sockets(pod), socket.create_server((pod.address, 0)) as server:
+        port = server.getsockname()[1]
+        asked = [("web", 80), ("localhost", port), ("10.0.0.1", 5), (None, None)]
+        found = [await loop.create_connection(None, *one) for one in asked]
+        secure = await loop.create_connection(None, "web", 80, ssl=True)
+        looked_up = [await loop.getaddrinfo(one, 80, type=socket.SOCK_STREAM) for one in ("web", "10.0.0.1")]
+
+    assert found == [(other, 24567, None), (pod.address, port, None), ("10.0.0.1", 5, None), (None, None, None)]
+    assert secure == (other, 24567, "web")
+    assert [one[4] for one in looked_up[0]] == [(other, 80)]
+    assert looked_up[1] == ("machine", "10.0.0.1", 80)
+
+
+async def test_the_loop_of_rays_async_workers_asks_nobody_for_a_name_that_the_cluster_has_not(tmp_path: Path) -> None:
+    """The machine's name server least of all."""
+    _, _, pod = a_pod(tmp_path)
+    loop = a_loop(pod)
+    name = "nobody.ns.svc.cluster.local"
+    with own_sockets(pod):
+        for asked in (loop.getaddrinfo(name, 80), loop.create_connection(None, name, 80)):
+            with pytest.raises(socket.gaierror, match="is not in this cluster"):
+                await asked
