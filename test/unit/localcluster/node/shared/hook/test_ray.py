@@ -1,4 +1,4 @@
-"""What is changed in the modules of Ray, gRPC, psutil and uvloop; these stand here with the functions that are changed."""
+"""What is changed in modules of Ray, gRPC, psutil and uvloop; these stand here with the functions that are changed."""
 
 from __future__ import annotations
 
