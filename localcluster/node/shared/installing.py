@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from localcluster.node.shared.hook import FAILED, POD
+from localcluster.node.shared.hook import FAILED, HOOK, POD
 from localcluster.node.whole import written
 
 __all__ = ["Tools", "hook_into", "tools_into"]
@@ -31,11 +31,12 @@ STAND_INS: Final = ("curl", "nc", "redis-cli")  # if the machine has them; and w
 _ACTIVATE: Final = """\
 import os, sys
 try:
-    sys.path.insert(0, {root!r})
+    root = os.environ[{hook!r}]
+    sys.path.insert(0, root)
     try:
         from localcluster.node.shared.hook import activate
     finally:
-        sys.path.remove({root!r})
+        sys.path.remove(root)
     activate()
 except Exception as error:
     version = ".".join(str(part) for part in sys.version_info[:3])
@@ -70,8 +71,11 @@ def hook_into(environment: Path) -> None:
 
 
 def _activation() -> str:
-    """One line: of a .pth file each line is run by itself."""
-    code = _ACTIVATE.format(root=str(ROOT), failed=FAILED)
+    """One line: of a .pth file each line is run by itself.
+
+    It is the same for all checkouts, which use a user's environments at once: whose hook it is, the container says.
+    """
+    code = _ACTIVATE.format(hook=HOOK, failed=FAILED)
     return f"import os; {POD!r} in os.environ and exec({code!r}, {{}})\n"
 
 
@@ -85,7 +89,7 @@ class Tools:
         """A container's variables, with all that makes its interpreters and stand-ins take part."""
         path = f"{self._folder / 'bin'}:{given.get('PATH', os.defpath)}"
         paths = [str(self._folder / "python"), *filter(None, [given.get("PYTHONPATH")])]
-        return {**given, POD: str(description), "PATH": path, "PYTHONPATH": ":".join(paths)}
+        return {**given, POD: str(description), HOOK: str(ROOT), "PATH": path, "PYTHONPATH": ":".join(paths)}
 
     def login(self, environment: Mapping[str, str]) -> str:
         """A `.bash_profile` for the container's home: /etc/profile of the machine sets PATH anew."""

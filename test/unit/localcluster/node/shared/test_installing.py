@@ -7,8 +7,8 @@ import subprocess
 import venv
 from pathlib import Path
 
-from localcluster.node.shared.hook import FAILED, POD
-from localcluster.node.shared.installing import PTH, hook_into
+from localcluster.node.shared.hook import FAILED, HOOK, POD
+from localcluster.node.shared.installing import PTH, ROOT, hook_into
 from localcluster.node.shared.standin import arguments
 from localcluster.testing.hooked import Neighbours
 
@@ -34,6 +34,27 @@ def test_an_environment_that_we_made_has_the_hook_whatever_pythonpath_a_job_brin
     assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout == "one\n"
     del own[POD]
     assert subprocess.run([python, "-c", code], env=own, capture_output=True, text=True, check=True).stdout != "one\n"
+
+
+def test_the_hook_of_an_environment_is_that_of_the_run_that_uses_it(tmp_path: Path) -> None:
+    """Two checkouts share the environments of a user: neither may put its own code into the pods of the other."""
+    environment = an_environment(tmp_path / "environment")
+    hook_into(environment)
+    [file] = environment.glob(f"lib/*/site-packages/{PTH}")
+    other = tmp_path / "other" / "localcluster" / "node" / "shared" / "hook"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("def activate():\n    print('of the other')\n")
+    own = Neighbours(tmp_path).pod("one", 5).variables()
+    del own["PYTHONPATH"]
+
+    python = [str(environment / "bin" / "python"), "-c", "pass"]
+    said = [
+        subprocess.run(python, env=own | root, capture_output=True, text=True, check=True).stdout
+        for root in ({}, {HOOK: str(tmp_path / "other")})
+    ]
+
+    assert [set(one.splitlines()) for one in said] == [set(), {"of the other"}]  # Python may read the file twice
+    assert str(ROOT) not in file.read_text()
 
 
 def test_an_environment_in_which_the_hook_cannot_run_does_not_run_at_all(tmp_path: Path) -> None:
