@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,13 @@ def test_the_api_servers_service_has_its_usual_port_only_where_that_can_be_had()
     """443 is for root alone outside of a cell."""
     assert IN_A_CELL.kubernetes_port == 443
     assert min(plan.kubernetes_port for plan in EVERY) >= 1024
+
+
+def test_the_page_for_users_names_the_blocks_that_there_are() -> None:
+    """By it a user knows whose an address is."""
+    page = Path(__file__).parents[3] / "docs" / "shared-host.md"
+
+    assert f"`127.N.0.0/16` for some N from {BLOCKS[0]} to {BLOCKS[-1]}" in page.read_text()
 
 
 def test_a_block_that_is_not_for_runs_is_refused() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from localcluster.node.shared.texts import Surroundings, with_real_paths
+from localcluster.node.shared.texts import Surroundings, surroundings, with_real_paths
+from localcluster.testing.hooked import Neighbours
 
 NAMES = {"redis": "127.70.128.9", "redis.ns.svc.cluster.local": "127.70.128.9", "head": "127.70.0.7"}
 MOUNTS = [("/mnt/code/deep", "/run/deep"), ("/mnt/code", "/run/code")]
@@ -81,6 +84,45 @@ def test_what_python_will_read_is_left_to_python() -> None:
     told = script.replace("curl redis:80", "curl 127.70.128.9:80")
     assert here().command(["bash", "-c", script]) == ["bash", "-c", told]
     assert here().command(["/usr/bin/python3", "-c", "import x; go('redis:80')"])[2] == "import x; go('redis:80')"
+
+
+def test_a_line_is_judged_by_its_own_program_alone() -> None:
+    """What stands before or after a pipe, or a condition, is another one."""
+    said = "python x redis:80 | curl redis:80 && ray list redis:80 || curl redis:80 & serve x redis:80"
+    told = "python x redis:80 | curl 127.70.128.9:80 && ray list redis:80 || curl 127.70.128.9:80 & serve x redis:80"
+    assert here().command(["bash", "-c", said])[-1] == told
+
+
+def test_a_script_that_python_runs_is_named_by_its_real_path() -> None:
+    """The interpreter opens it before there is a hook; all else that it is told stays."""
+    assert here().command(["python3", "/mnt/code/x.py", "redis:80"]) == ["python3", "/run/code/x.py", "redis:80"]
+
+
+def test_one_digit_is_no_port() -> None:
+    """`a:1` is a ratio, a version or a key."""
+    assert here().command(["x redis:5 localhost:5 redis:50"]) == ["x redis:5 localhost:5 127.70.128.9:50"]
+
+
+def test_what_stays_is_known_by_the_address_of_a_pods_own_cluster(tmp_path: Path) -> None:
+    """Services stay, pods do not; a probe ends soon, and may name both."""
+    cluster = Neighbours(tmp_path)
+    service, head = f"{cluster.block}.128.9", f"{cluster.block}.0.7"
+    cluster.names({"redis.ns.svc.cluster.local": [service], "head.ns.svc.cluster.local": [head]})
+    of_pod = surroundings(cluster.pod("one", 5, mounts=[["/mnt", "/run/mnt", True]]).pod)
+
+    assert of_pod.command(["curl redis:6379 head:8265 /mnt/x"]) == [f"curl {service}:6379 head:8265 /run/mnt/x"]
+    assert of_pod.probe(["curl redis:6379 head:8265"]) == [f"curl {service}:6379 {head}:8265"]
+
+
+def test_variables_name_no_pods() -> None:
+    """They are told once, when the container starts."""
+    assert here().environment({"URL": "http://head:8265"}) == {"URL": "http://head:8265"}
+
+
+@pytest.mark.parametrize("name", ["RAY_ADDRESS", "FQ_RAY_IP", "KUBERAY_GEN_RAY_START_CMD"])
+def test_what_ray_and_its_operator_set_is_left_to_python(name: str) -> None:
+    """It is completed when Python starts."""
+    assert here().environment({name: "redis:6379"}) == {name: "redis:6379"}
 
 
 def test_variables_are_told_as_arguments_are_but_rays_own() -> None:
