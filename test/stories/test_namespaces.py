@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from controller.settings import Settings
 from localcluster.testing.cluster import a_cluster
 from localcluster.testing.factories import a_raycluster, a_rayjob
@@ -11,6 +13,7 @@ from localcluster.testing.factories import a_raycluster, a_rayjob
 TWO = replace(Settings(), namespaces=("default", "team"))
 
 
+@pytest.mark.spec("deployment:1.9/one-or-several")
 async def test_clusters_of_one_name_in_two_namespaces_are_served_and_one_in_a_third_is_let_be() -> None:
     async with a_cluster(settings=TWO) as cluster:
         for name in ("team", "others"):

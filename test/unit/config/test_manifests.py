@@ -161,6 +161,33 @@ def test_the_lease_goes_with_the_operator() -> None:
     assert "spec" not in lease
 
 
+@pytest.mark.parametrize(
+    ("who", "verbs"),
+    [
+        pytest.param(
+            *("editor", ["create", "delete", "get", "list", "patch", "update", "watch"]),
+            marks=pytest.mark.spec("deployment:2.2/rayjob-editor-role-rayservice-editor-rol"),
+        ),
+        pytest.param(
+            *("viewer", ["get", "list", "watch"]),
+            marks=pytest.mark.spec("deployment:2.2/rayjob-viewer-role-rayservice-viewer-rol"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["rayjob", "rayservice", "raycronjob"])
+def test_roles_for_people_have_the_reference_s_names_and_rules(kind: str, who: str, verbs: list[str]) -> None:
+    """Bindings name them, and nobody is given them by installing the operator."""
+    (role,) = documents(f"rbac/{kind}_{who}_role.yaml")
+    (installed,) = documents("rbac/kustomization.yaml")
+
+    assert (role["kind"], role["metadata"]) == ("ClusterRole", {"name": f"{kind}-{who}-role"})
+    assert role["rules"] == [
+        {"apiGroups": ["ray.io"], "resources": [f"{kind}s"], "verbs": verbs},
+        {"apiGroups": ["ray.io"], "resources": [f"{kind}s/status"], "verbs": ["get"]},
+    ]
+    assert f"{kind}_{who}_role.yaml" not in installed["resources"]
+
+
 def test_a_namespaced_installation_has_the_same_rights_and_none_beyond_its_namespace() -> None:
     (whole,) = documents("rbac/role.yaml")
     (within,) = documents("namespaced/role.yaml")

@@ -103,6 +103,7 @@ def test_lease_times_that_could_give_two_leaders_are_refused_by_their_flags(argu
     assert said in str(caught.value)
 
 
+@pytest.mark.spec("deployment:1.7/lease-duration-renew-deadline-retry-peri")
 def test_a_slow_api_server_may_be_given_more_time_also_beside_a_config_file(tmp_path: Path) -> None:
     """The file has no field for it, so these flags count beside it."""
     file = tmp_path / "config.yaml"
