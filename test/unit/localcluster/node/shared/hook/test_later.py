@@ -123,3 +123,15 @@ def test_what_was_imported_before_the_hook_is_changed_at_once(pod: HookedPod, mo
     later.when_imported(described, {"json": lambda one, module: changed.append((one, module))})
 
     assert changed == [(described, sys.modules["json"])]
+
+
+def test_the_hook_takes_effect_once_however_often_it_is_called(pod: HookedPod) -> None:
+    """By a .pth file and by a sitecustomize: twice the look-ups, and a port given away twice."""
+    said = pod.python("""
+import socket, sys
+bind = socket.socket.bind
+sys.modules["localcluster.node.shared.hook"].activate()
+print(sum(type(one).__name__ == "_Finder" for one in sys.meta_path), socket.socket.bind is bind)
+""")
+
+    assert said == "1 True"
