@@ -23,7 +23,7 @@ import structlog
 from api.meta import Json, Ref, Resource, controller_of
 from controller.runtime.client.concurrency import Concurrency
 from controller.runtime.client.credentials import ANONYMOUS, Credentials
-from controller.runtime.client.status import error_from, retry_after
+from controller.runtime.client.status import error_from, retry_after, warnings_in
 from controller.runtime.client.transport import Answer, Broken, Pool, Transport
 from controller.runtime.client.watch import LineSplitter, event_of
 from controller.runtime.errors import ApiError, LostAnswer, NotFound, NotLeading, ServerError, Unreachable
@@ -382,7 +382,8 @@ class RestClient:
             async with asyncio.timeout(TOTAL_SECONDS), self._send(call, self._pool, sending) as answer:
                 body = await answer.read()
                 code = str(answer.status)
-                self._heed(answer.headers.get("Warning", ""), call)
+                for warning in warnings_in(answer.headers):
+                    self._heed(warning, call)
                 return answer.status, answer.headers, body
         except TimeoutError as error:
             if not sending.begun:
@@ -432,7 +433,7 @@ class RestClient:
     def _heed(self, warning: str, call: _Call) -> None:
         """Log what the server warns of, once for each text and kind (CLI-5)."""
         told = (call.ref.kind, warning)
-        if warning and told not in self._warned and len(self._warned) < MOST_WARNINGS:
+        if told not in self._warned and len(self._warned) < MOST_WARNINGS:
             self._warned.add(told)
             _log.warning("the API server warns", kind=call.ref.kind, verb=call.verb, text=warning)
 

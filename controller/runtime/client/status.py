@@ -21,7 +21,7 @@ from controller.runtime.errors import (
     Unauthorized,
 )
 
-__all__ = ["error_from", "refusal", "retry_after"]
+__all__ = ["error_from", "refusal", "retry_after", "warnings_in"]
 
 LONGEST_WAIT_SECONDS = 60.0  # CLI-15
 KEPT_BYTES = 1024  # of a body that is no Status, CLI-22
@@ -66,6 +66,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks us to wait, between 0 and 60; None when it does not ask (dates are not understood)."""
     text = headers.get("Retry-After", "")
     return _clamped(float(text)) if text.isascii() and text.isdigit() else None
+
+
+def warnings_in(headers: Mapping[str, str]) -> list[str]:
+    """What the server warns of: a header for each thing, where the mapping can hold several of one name."""
+    every = getattr(headers, "getall", None)
+    return list(every("Warning", ())) if every is not None else [headers["Warning"]] if "Warning" in headers else []
 
 
 def _clamped(seconds: float) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from multidict import CIMultiDict
 
 from api.core import PODS
 from api.meta import Json, Ref
@@ -297,6 +298,19 @@ async def test_a_warning_of_the_server_is_logged_once_for_each_text_and_kind() -
             await client.get(PODS, "ns", "a")
 
     assert [one["text"] for one in logs if one["event"] == "the API server warns"] == ['299 - "old"', '299 - "other"']
+
+
+@pytest.mark.spec("runtime:CLI-5")
+async def test_each_warning_of_an_answer_is_logged() -> None:
+    """An API server sends a header for each: a pod template has several things that a policy does not like."""
+    headers = CIMultiDict([("warning", '299 - "runAsNonRoot"'), ("Warning", '299 - "seccompProfile"')])
+    wire = ScriptedTransport(lambda exchange: exchange.answer(a_pod(), headers=headers))
+    client = RestClient(wire, clock=SystemClock(), identity=Identity("op", "1"))
+
+    with structlog.testing.capture_logs() as logs:
+        await client.get(PODS, "ns", "a")
+
+    assert [one["text"] for one in logs] == ['299 - "runAsNonRoot"', '299 - "seccompProfile"']
 
 
 @pytest.mark.spec("runtime:CLI-14")
