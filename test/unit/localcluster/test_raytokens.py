@@ -58,6 +58,13 @@ async def test_who_says_nothing_of_authentication_gets_it(kind: str, api: Api) -
     assert api.warnings == [LOCKED]
 
 
+async def test_a_version_is_no_text(api: Api) -> None:
+    """2.100 is later than 2.52."""
+    created = await api.create(a_raycluster("c", ray_version="2.100.0"))
+
+    assert created["spec"]["authOptions"] == {"mode": "token"}
+
+
 async def test_who_says_something_has_the_last_word(api: Api) -> None:
     """It may be that he wants none."""
     created = await api.create(a_raycluster("c", auth_options={"mode": "disabled"}))
@@ -66,7 +73,7 @@ async def test_who_says_something_has_the_last_word(api: Api) -> None:
     assert api.warnings == []
 
 
-@pytest.mark.parametrize("version", ["2.51.9", "nightly", None])
+@pytest.mark.parametrize("version", ["2.51.9", "2.9.0", "2.52.0-rc1", "nightly", None])
 async def test_a_ray_that_may_not_know_tokens_is_left_alone_and_its_user_told(version: str | None, api: Api) -> None:
     """The operator would refuse it."""
     created = await api.create(a_raycluster("c", ray_version=version))
