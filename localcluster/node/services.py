@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 from localcluster.mirror import Key, Mirror
 from localcluster.node.forward import carry
 from localcluster.node.ground import Ground
-from localcluster.node.shared.limits import port_moved, port_taken
+from localcluster.node.shared.limits import port_moved, port_not_carried, port_taken
 from localcluster.worklist import Worklist
 
 __all__ = ["Backends", "Listen", "Told", "backends", "proxying"]
@@ -67,6 +67,15 @@ def _behind(name: str, slices: Sequence[Json]) -> Iterable[Target]:
                     yield from ((address, port["port"]) for address in one["addresses"])
 
 
+def _not_carried(service: Json | None) -> set[tuple[str, int]]:
+    """Protocols and ports of the service's address to which nobody listens."""
+    spec: Json = (service or {}).get("spec") or {}
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
+        return set()
+    every = [(port.get("protocol") or "TCP", int(port["port"])) for port in spec.get("ports") or ()]
+    return {one for one in every if one[0] != "TCP"}
+
+
 class _Listener:
     """One (address, port) of a service."""
 
@@ -102,7 +111,10 @@ class _Proxy:
 
     def service_changed(self, old: Json | None, new: Json | None) -> None:
         metadata = (new or old or {})["metadata"]
-        self.work.add((metadata["namespace"], metadata["name"]))
+        key = metadata["namespace"], metadata["name"]
+        for protocol, port in sorted(_not_carried(new) - _not_carried(old)):
+            self._tell(key, port_not_carried(port, protocol))
+        self.work.add(key)
 
     def slice_changed(self, old: Json | None, new: Json | None) -> None:
         metadata = (new or old or {})["metadata"]

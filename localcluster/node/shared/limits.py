@@ -7,17 +7,18 @@ is told once for the whole cluster, by `manta`, and in docs/shared-host.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from localcluster.node.shared.described import hides
 
-__all__ = ["Machine", "missing", "port_moved", "port_taken"]
+__all__ = ["Machine", "missing", "port_moved", "port_not_carried", "port_taken"]
 
 Json: TypeAlias = dict[str, Any]
 
 SHM: Final = "/dev/shm"  # noqa: S108 - the machine's own, under the same name
+HAPROXY: Final = "RAY_SERVE_ENABLE_HA_PROXY"  # spec ray-side S4-36
 _RAY_START: Final = re.compile(r"\bray\s+start\b")
 _GCS_PORT: Final = re.compile(r"--port[= ](\d+)")
 
@@ -36,10 +37,12 @@ def missing(pod: Json, address: str, machine: Machine, run: str) -> tuple[str, .
     spec: Json = pod["spec"]
     containers: list[Json] = [*(spec.get("initContainers") or ()), *spec["containers"]]
     said = [*_of_the_pod(spec, address, machine)]
+    machines = {one["name"]: str(one["hostPath"]["path"]) for one in spec.get("volumes") or () if "hostPath" in one}
     for container in containers:
         said += _of_ports(container, address, machine, opening=not spec.get("hostNetwork"))
+        said += _of_proxies(container)
         said += _of_rights(container, machine)
-        said += _of_mounts(container, run)
+        said += _of_mounts(container, run, machines)
     return tuple(dict.fromkeys(said))
 
 
@@ -56,6 +59,14 @@ def port_taken(port: int, reason: str) -> str:
     return (
         f"port {port} cannot be listened on ({reason}): another program of this machine has it at all addresses. Stop "
         "that, or give the service another port"
+    )
+
+
+def port_not_carried(port: int, protocol: str) -> str:
+    """Of a service whose protocol nobody carries, in a cell no more than without one."""
+    return (
+        f"{protocol} port {port}: only TCP is carried to a service's pods by a local cluster; make the service "
+        "headless (clusterIP: None), and its name leads to the pods themselves"
     )
 
 
@@ -91,7 +102,13 @@ def _of_ports(container: Json, address: str, machine: Machine, *, opening: bool)
     """`opening`: whether its hostPorts are the pod's own wish, not what the host's network makes of all its ports."""
     name, gcs = f"container {container['name']}", _gcs_port(container)
     for port in container.get("ports") or ():
-        number = int(port["containerPort"])
+        number, protocol = int(port["containerPort"]), port.get("protocol") or "TCP"
+        if protocol != "TCP":
+            yield (
+                f"{name}: {protocol} port {number} is taken on the whole machine, unless the server listens at "
+                f"{address} alone, and who sends over {protocol} finds nobody by name: hooks are for TCP"
+            )
+            continue
         if number == gcs:
             continue  # it moves
         if number < machine.lowest_port:
@@ -108,6 +125,15 @@ def _of_ports(container: Json, address: str, machine: Machine, *, opening: bool)
             yield f"{name}: hostPort {port['hostPort']} is not opened; on this machine the port is {address}:{number}"
 
 
+def _of_proxies(container: Json) -> Iterator[str]:
+    given = {one["name"]: str(one.get("value") or "") for one in container.get("env") or ()}
+    if given.get(HAPROXY, "").lower() not in ("", "0", "false"):
+        yield (
+            f"container {container['name']}: {HAPROXY}: HAProxy is not Python, and takes the ports of Serve at all "
+            "addresses of this machine: no other pod here can serve beside this one; leave the variable out here"
+        )
+
+
 def _gcs_port(container: Json) -> int | None:
     """What a head's GCS is told; another number is really taken (hook/ports.py)."""
     words = " ".join(str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ())))
@@ -117,10 +143,17 @@ def _gcs_port(container: Json) -> int | None:
     return int(found[1]) if found else 6379
 
 
-def _of_mounts(container: Json, run: str) -> Iterable[str]:
-    return (
-        f"container {container['name']}: nothing can be mounted at {one['mountPath']} of a machine that pods share: "
-        "what they need themselves is there; mount it elsewhere"
-        for one in container.get("volumeMounts") or ()
-        if one["mountPath"].rstrip("/") != SHM and hides(one["mountPath"].rstrip("/") or "/", [run])
-    )
+def _of_mounts(container: Json, run: str, machines: Mapping[str, str]) -> Iterator[str]:
+    """`machines`: what of the machine is behind each volume that is a hostPath."""
+    for one in container.get("volumeMounts") or ():
+        where, path = f"container {container['name']}: ", one["mountPath"].rstrip("/") or "/"
+        if path != SHM and hides(path, [run]):
+            yield (
+                f"{where}nothing can be mounted at {one['mountPath']} of a machine that pods share: what they need "
+                "themselves is there; mount it elsewhere"
+            )
+        elif one.get("readOnly") and one["name"] in machines:
+            yield (
+                f"{where}{one['mountPath']} is not kept read-only without a cell: what is written there is written to "
+                f"{machines[one['name']]} of this machine"
+            )

@@ -233,3 +233,21 @@ async def test_a_service_whose_port_somebody_else_has_is_told_of_and_tried_again
 
         assert await answer_at((address, 8000)) == b"hello"
         assert "port 8000 cannot be listened on (Address already in use): another program" in machine.events[0]
+
+
+async def test_a_service_over_udp_is_said_to_lead_nowhere_and_a_headless_one_is_not(tmp_path: Path) -> None:
+    """Once, however often it changes otherwise. Its ports over TCP are carried."""
+    both = [{"name": "a", "port": 53, "protocol": "UDP"}, {"name": "b", "port": 8053, "protocol": "TCP"}]
+    async with a_machine(tmp_path) as machine:
+        await machine.api.create("services", "default", {"metadata": {"name": "dns"}, "spec": {"ports": both}})
+        headless = {"metadata": {"name": "own"}, "spec": {"ports": both, "clusterIP": "None"}}
+        await machine.api.create("services", "default", headless)
+        await machine.api.patch("services", "default", "dns", {"metadata": {"labels": {"a": "b"}}})
+        last = {"metadata": {"name": "last"}, "spec": {"ports": [{"port": 7, "protocol": "SCTP"}]}}
+        await machine.api.create("services", "default", last)
+        while not machine.events or not machine.events[-1].startswith("last"):
+            machine.told.clear()
+            await machine.told.wait()
+
+    assert [one.partition(":")[0] for one in machine.events] == ["dns", "last"]
+    assert machine.events[0].startswith("dns: UDP port 53: only TCP is carried")

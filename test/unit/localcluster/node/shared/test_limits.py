@@ -38,10 +38,11 @@ def test_an_ordinary_pod_is_told_nothing() -> None:
     [
         ({"dnsPolicy": "ClusterFirst", "hostAliases": []}, {}),
         ({}, {"securityContext": {"capabilities": {"drop": ["ALL"]}, "privileged": False}}),
-        ({}, {"ports": [{"containerPort": 1024}]}),
+        ({}, {"ports": [{"containerPort": 1024, "protocol": "TCP"}]}),
+        ({}, {"env": [{"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "0"}, {"name": "A", "valueFrom": {}}]}),
         ({"securityContext": {"fsGroup": 7}}, {"volumeMounts": [{"name": "a", "mountPath": "/developer"}]}),
     ],
-    ids=["names", "rights", "lowest port", "mounts"],
+    ids=["names", "rights", "lowest port", "variables", "mounts"],
 )
 def test_what_asks_for_nothing_special_is_told_nothing(pod: dict[str, Any], container: dict[str, Any]) -> None:
     """An event for what works would be believed."""
@@ -49,8 +50,8 @@ def test_what_asks_for_nothing_special_is_told_nothing(pod: dict[str, Any], cont
 
 
 def test_an_init_container_is_told_as_well_and_nothing_is_said_twice() -> None:
-    """One number, over TCP and UDP."""
-    twice = [{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}]
+    """One number, under two names."""
+    twice = [{"containerPort": 80}, {"containerPort": 80, "name": "again"}]
 
     [sentence] = said(pod={"initContainers": [{"name": "init", "ports": twice}]})
 
@@ -125,6 +126,8 @@ def test_a_heads_gcs_moves_whatever_its_number() -> None:
         ({}, {"securityContext": {"runAsUser": 7}}, "container main runs as user 1000"),
         ({}, {"securityContext": {"privileged": True}}, "container main gets no more rights"),
         ({}, {"ports": [{"containerPort": 8000, "hostPort": 9000}]}, "hostPort 9000 is not opened; on this machine"),
+        ({}, {"ports": [{"containerPort": 5353, "protocol": "UDP"}]}, "UDP port 5353 is taken on the whole machine"),
+        ({}, {"env": [{"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"}]}, "no other pod here can serve beside"),
         ({}, {"volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "nothing can be mounted at /tmp/"),
         ({}, {"volumeMounts": [{"name": "a", "mountPath": "/proc/a"}]}, "nothing can be mounted at /proc/a"),
     ],
@@ -136,6 +139,28 @@ def test_what_has_no_effect_here_is_said_in_a_sentence(
     [sentence] = said(pod=pod, **container)
 
     assert words in sentence
+
+
+def test_a_folder_of_the_machine_that_is_to_be_read_only_is_said_not_to_be() -> None:
+    """Whoever mounts it so relies on it. What the API gives is the pod's own copy, and a hostPath may be written to."""
+    volumes = [{"name": "data", "hostPath": {"path": "/srv/data"}}, {"name": "code", "configMap": {"name": "code"}}]
+    every = [
+        {"name": "data", "mountPath": "/in", "readOnly": True},
+        {"name": "data", "mountPath": "/out"},
+        {"name": "code", "mountPath": "/code", "readOnly": True},
+    ]
+
+    [sentence] = said(pod={"volumes": volumes}, volumeMounts=every)
+
+    assert sentence.startswith("container main: /in is not kept read-only without a cell")
+    assert "/srv/data" in sentence
+
+
+def test_a_port_that_a_program_has_over_tcp_is_not_said_to_be_taken_for_udp() -> None:
+    """What is told of it is of UDP alone."""
+    [sentence] = said(ports=[{"containerPort": 8265, "protocol": "UDP"}])
+
+    assert "UDP port 8265" in sentence
 
 
 def test_who_asks_for_the_user_that_runs_it_anyway_is_told_nothing() -> None:
