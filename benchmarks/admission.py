@@ -4,7 +4,8 @@
 
 Server and client are processes of their own. Counted is the processor's time of the server, so that a busy machine does
 not change the figure; latency is what the client waits, one request after the other. The reference is the same server
-with a hook that allows everything, so the ratio is what judging costs.
+with a hook that allows everything, so the ratio is what judging costs. Python's collector is kept calm as it is in the
+operator: where it is not, one review in a hundred waits 50 ms for it.
 """
 
 from __future__ import annotations
@@ -156,6 +157,8 @@ async def serve(how: str) -> None:
     from api.v1.rules.model import Context
     from controller.runtime.certificates import Authority
     from controller.runtime.clock import SystemClock
+    from controller.runtime.collector import calm_collector
+    from controller.runtime.metrics import Metrics
     from controller.runtime.tls import ServerTls
     from controller.runtime.webhook import Hook, WebhookSeries, WebhookServer, webhooks_served
     from webhooks.server import hooks
@@ -168,11 +171,13 @@ async def serve(how: str) -> None:
     )
     authority = Authority.new("benchmark", datetime.now(UTC), timedelta(days=1))
     server.show(authority.serving(["127.0.0.1"], datetime.now(UTC), timedelta(days=1)))
-    async with webhooks_served(server, host="127.0.0.1", lame_duck_seconds=0):
-        assert isinstance(server.address, tuple)
-        print(json.dumps([server.address[1], authority.pair.certificate.decode()]), flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
-            print(time.process_time(), flush=True)
+    with calm_collector(Metrics(), SystemClock()) as loaded:
+        loaded()
+        async with webhooks_served(server, host="127.0.0.1", lame_duck_seconds=0):
+            assert isinstance(server.address, tuple)
+            print(json.dumps([server.address[1], authority.pair.certificate.decode()]), flush=True)
+            while await asyncio.to_thread(sys.stdin.readline):
+                print(time.process_time(), flush=True)
 
 
 async def main() -> None:

@@ -172,7 +172,7 @@ def _quantities(container: Json, path: str) -> Iterator[Found]:
                 message = f"{name} is no resource of a container: a device has a domain before its name"
                 yield Found(f"{path}.resources.{which}[{name}]", message, name, hint)
             value = amount(written)
-            if written is not None and (value is None or value < 0):
+            if written is not None and (value is None or value.numerator < 0):
                 what = "is no quantity" if value is None else "is negative"
                 yield Found(f"{path}.resources.{which}[{name}]", f"{written!r} {what}", written, 'as in "500m" or 2Gi')
 

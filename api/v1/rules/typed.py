@@ -64,10 +64,10 @@ def number(node: Any, name: str) -> int | float | None:
 
 def whole(node: Any, name: str) -> int | None:
     """The integer of that name; 3.0 is one, as it is to JSON."""
-    found = number(node, name)
-    if isinstance(found, float):
-        return int(found) if found.is_integer() else None
-    return found
+    found = node.get(name) if isinstance(node, dict) else None
+    if type(found) is int:  # true is none
+        return found
+    return int(found) if isinstance(found, float) and found.is_integer() else None
 
 
 def is_true(node: Any, name: str) -> bool:
