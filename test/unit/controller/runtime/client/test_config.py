@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,6 +192,23 @@ def test_broken_certificates_are_said_to_be_broken(tmp_path: Path) -> None:
 
     with pytest.raises(BadConfig, match="certificates for https://api:6443"):
         from_kubeconfig([path]).tls()
+
+
+def test_a_cluster_s_authority_needs_no_key_identifier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Go asks for none, and those of some clouds have none. Python asks for one from 3.13 on."""
+    usual = ssl.create_default_context
+
+    def as_newer_pythons_make_it(**options: Any) -> ssl.SSLContext:
+        context = usual(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", as_newer_pythons_make_it)
+    context = from_kubeconfig([a_kubeconfig(tmp_path / "config")]).tls()
+
+    assert context is not None
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode is ssl.CERT_REQUIRED
 
 
 def test_plain_http_needs_no_tls_and_an_unverified_server_is_allowed(tmp_path: Path) -> None:
