@@ -27,7 +27,8 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Delete the object and create it anew.",
     ),
     "XC06": Entry(
-        "`managedBy` names MultiKueue, and its kinds are not served here. Off by itself.",
+        "`managedBy` names MultiKueue, and its kinds are not served here. Off by itself; and where it is "
+        "turned on it is silent yet: the operator does not look for MultiKueue.",
         "Nobody looks after the object, unless MultiKueue is installed later.",
         "Install MultiKueue, or leave `managedBy` out.",
     ),
@@ -81,7 +82,8 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Write it as Kubernetes takes it.",
     ),
     "XC15": Entry(
-        "`priorityClassName` of a pod template names a PriorityClass that the cluster does not have.",
+        "`priorityClassName` of a pod template names a PriorityClass that the cluster does not have. Silent "
+        "yet: the operator takes no right to read PriorityClasses, which are the whole cluster's.",
         "Kubernetes refuses the pod.",
         "Create the PriorityClass, or name one that is there.",
     ),
