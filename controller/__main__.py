@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 from controller.flags import UsageError, usage
 
@@ -31,6 +32,7 @@ def main() -> None:
         sys.stderr.write(f"manta-operator: {error}\n")
         sys.exit(1)
     end_when_asked()
+    count_memory(os.environ)
     leave_rich_out()
     from controller.process import serve
 
@@ -43,6 +45,17 @@ def end_when_asked() -> None:
     Without this, a pod that is deleted within its first second stays until the kubelet kills it.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def count_memory(environment: Mapping[str, str]) -> None:
+    """What PYTHONTRACEMALLOC asks for, for /debug/memory. The image's Python is isolated from its environment."""
+    frames = environment.get("PYTHONTRACEMALLOC", "")
+    if not frames.isdecimal() or not int(frames):
+        return
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        tracemalloc.start(int(frames))
 
 
 def leave_rich_out() -> None:

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
@@ -60,6 +62,19 @@ def test_a_run_loads_neither_rich_nor_a_kubeconfig_s_plugins() -> None:
 
     assert "controller.main" in loaded
     assert not loaded & {"cryptography", "kubernetes_asyncio", "localcluster", "pygments", "rich", "typer"}
+
+
+@pytest.mark.parametrize(("asked", "counted"), [("1", "True"), ("0", "False"), ("", "False")])
+def test_memory_is_counted_where_it_is_asked_for_also_in_the_image(asked: str, counted: str) -> None:
+    """Whose interpreter heeds no variable of Python's."""
+    isolated = f"import os, sys, tracemalloc; sys.path.insert(0, {str(ROOT)!r}); import controller.__main__ as program"
+    code = f"{isolated}; program.count_memory(os.environ); print(tracemalloc.is_tracing())"
+
+    said = subprocess.check_output(
+        [sys.executable, "-IB", "-c", code], text=True, env={**ENVIRONMENT, "PYTHONTRACEMALLOC": asked}
+    )
+
+    assert said == f"{counted}\n"
 
 
 def test_a_start_that_is_not_wanted_any_more_ends_when_asked() -> None:
