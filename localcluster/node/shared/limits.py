@@ -105,8 +105,8 @@ def _of_ports(container: Json, address: str, machine: Machine, *, opening: bool)
         number, protocol = int(port["containerPort"]), port.get("protocol") or "TCP"
         if protocol != "TCP":
             yield (
-                f"{name}: {protocol} port {number} is taken on the whole machine, unless the server listens at "
-                f"{address} alone, and who sends over {protocol} finds nobody by name: hooks are for TCP"
+                f"{name}: {protocol} port {number} is the whole machine's, and no other pod can have it too: only TCP "
+                f"is kept apart. Have the server listen at {address} alone"
             )
             continue
         if number == gcs:

@@ -5,7 +5,8 @@ bind        A TCP server on a wildcard or loopback address, with a port that is 
             proxies of all clusters share one, and answer for one another (S10-21).
 connect     `localhost:P` leads to the pod's address if somebody listens there; otherwise it stays, since Ray's C++
             keeps real listeners on the loopback. A port that has moved is asked for where it is.
-lookup      by the table of names. Nothing else of Python looks names up by itself (S10-11).
+lookup      by the table of names; what `connect` and `sendto` look up for UDP, too, whose ports are the machine's.
+            Nothing else of Python looks names up by itself (S10-11).
 """
 
 from __future__ import annotations
@@ -109,13 +110,16 @@ def _patch_bind(pod: Pod, sites: Sites, module: Any) -> None:
 
 
 def _patch_connect(pod: Pod, module: Any) -> None:
-    connect_, connect_ex_ = module.socket.connect, module.socket.connect_ex
+    connect_, connect_ex_, sendto_ = module.socket.connect, module.socket.connect_ex, module.socket.sendto
 
     def real(self: Any, address: Any) -> Any:
-        if self.type != module.SOCK_STREAM or self.family not in (module.AF_INET, module.AF_INET6):
+        if self.family not in (module.AF_INET, module.AF_INET6):
             return address
         if not isinstance(address, tuple) or not isinstance(address[0], str):
             return address
+        if self.type != module.SOCK_STREAM:
+            found = pod.names.first(address[0])
+            return (f"{MAPPED if self.family == module.AF_INET6 else ''}{found}", *address[1:]) if found else address
         host, port = whereto(pod, address[0].removeprefix(MAPPED), address[1])
         if (host, port) == (address[0].removeprefix(MAPPED), address[1]):
             return address
@@ -129,8 +133,12 @@ def _patch_connect(pod: Pod, module: Any) -> None:
     def connect_ex(self: Any, address: Any, /) -> int:
         return int(connect_ex_(self, real(self, address)))
 
+    def sendto(self: Any, data: Any, *given: Any) -> int:
+        return int(sendto_(self, data, *given[:-1], *(real(self, address) for address in given[-1:])))
+
     module.socket.connect = connect
     module.socket.connect_ex = connect_ex
+    module.socket.sendto = sendto
 
 
 def patch_names(names: Names, module: Any) -> None:

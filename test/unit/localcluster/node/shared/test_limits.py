@@ -126,7 +126,7 @@ def test_a_heads_gcs_moves_whatever_its_number() -> None:
         ({}, {"securityContext": {"runAsUser": 7}}, "container main runs as user 1000"),
         ({}, {"securityContext": {"privileged": True}}, "container main gets no more rights"),
         ({}, {"ports": [{"containerPort": 8000, "hostPort": 9000}]}, "hostPort 9000 is not opened; on this machine"),
-        ({}, {"ports": [{"containerPort": 5353, "protocol": "UDP"}]}, "UDP port 5353 is taken on the whole machine"),
+        ({}, {"ports": [{"containerPort": 5353, "protocol": "UDP"}]}, "UDP port 5353 is the whole machine's"),
         ({}, {"env": [{"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"}]}, "no other pod here can serve beside"),
         ({}, {"volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "nothing can be mounted at /tmp/"),
         ({}, {"volumeMounts": [{"name": "a", "mountPath": "/proc/a"}]}, "nothing can be mounted at /proc/a"),

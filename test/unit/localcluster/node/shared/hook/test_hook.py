@@ -76,6 +76,26 @@ def test_a_service_is_found_by_its_names_and_its_moved_port(tmp_path: Path) -> N
             assert other.python(ASK.format(host=host, port=6379)) == "one"
 
 
+def test_over_udp_a_name_is_found_as_well(tmp_path: Path) -> None:
+    """Whether who sends connects before, or says the name each time."""
+    cluster = Neighbours(tmp_path)
+    one = cluster.pod("one", 5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((f"{cluster.block}.0.7", 0))
+        server.settimeout(5)
+        port = server.getsockname()[1]
+        cluster.names({"statsd.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+        one.python(f"""
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.sendto(b"by name", ("statsd", {port}))
+    sock.sendto(b"with flags", 0, ("statsd", {port}))
+    sock.connect(("statsd", {port}))
+    sock.send(b"connected")
+""")
+        assert [server.recv(100) for _ in range(3)] == [b"by name", b"with flags", b"connected"]
+
+
 def test_a_name_that_the_cluster_does_not_have_is_unknown_at_once(tmp_path: Path) -> None:
     """The machine's name server is not asked."""
     one = Neighbours(tmp_path).pod("one", 5)
