@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from localcluster.node.interfaces import Fault, VolumeContents
-from localcluster.node.shared.ground import LARGEST_POD, LONGEST
-from localcluster.testing.shared import HOME, IMAGE, a_machine
+from localcluster.node.shared.ground import LONGEST
+from localcluster.testing.shared import HOME, IMAGE, PLAN, a_machine
 
 NO_VOLUME: dict[str, Any] = {
     "volumes": [{"name": "x", "nfs": {"server": "s", "path": "/"}}],
     "containers": [{"name": "main", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}],
 }
+LAST_POD = str(PLAN.pods.num_addresses - 1)  # the name of its short folder
 FOR_ONE_POD = "127.127.0.0/30"  # without the network's own, the node's and the last: one
 
 
@@ -141,17 +142,17 @@ async def test_a_run_is_reached_through_a_link_if_its_last_pod_would_need_one(
     spare: int, linked: bool, short_folder: Path
 ) -> None:
     """The first pod's folder is four letters shorter: a cluster would break when it has grown."""
-    letters = LONGEST - spare - len(str(short_folder / "p" / LARGEST_POD)) - 1
+    letters = LONGEST - spare - len(str(short_folder / "p" / LAST_POD)) - 1
     run = short_folder / ("x" * letters)
     run.mkdir()
-    assert len(str(run / "p" / LARGEST_POD)) == LONGEST - spare
+    assert len(str(run / "p" / LAST_POD)) == LONGEST - spare
 
     async with a_machine(run) as machine:
         place = await machine.place()
         told = Path(json.loads(await machine.said_by(place, "cat $MANTA_POD"))["temporary"])
 
         assert told.is_relative_to(run) is not linked
-        assert len(str(told.parent / LARGEST_POD)) <= LONGEST
+        assert len(str(told.parent / LAST_POD)) <= LONGEST
     assert (run / "p").is_dir()
 
 
