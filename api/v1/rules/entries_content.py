@@ -126,21 +126,25 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "List the applications under `applications`.",
     ),
     "SV03": Entry(
-        "An application has no `import_path`; a warning: it is neither `module:attribute` nor `module.attribute`.",
+        "An application has no `import_path`, or one that cannot be split into `module:attribute` or "
+        "`module.attribute`; a warning: it looks like the path of a file.",
         "Serve cannot find the application.",
         "Write it as `module:app`.",
     ),
     "SV04": Entry(
-        "Two applications have the same name or the same `route_prefix` (unset, they are `default` and `/`), or a "
+        "Two applications have the same name or the same `route_prefix` (unset, they are `default` and `/`), a name "
+        "is empty, or a "
         "`route_prefix` does not begin with `/`, ends with `/`, or has wildcards.",
         "Serve refuses the whole configuration.",
         "Give each application a name and a `route_prefix` of its own.",
     ),
     "SV05": Entry(
-        "In a deployment: a name that another one of the application has, `num_replicas` beside "
-        "`autoscaling_config`, `min_replicas` above `max_replicas`, a negative number; a warning: a key in "
+        "In a deployment: no name, `num_replicas` beside `autoscaling_config`, `min_replicas` above `max_replicas` "
+        "(1 where it is unset), a number that is too small, `memory` with a unit; there or in the application: a "
+        "`runtime_env` with a local path. Warnings: a name that another deployment of the application has, a key in "
         "camelCase.",
-        "Serve refuses the whole configuration. What it does not know it ignores, or refuses.",
+        "Serve refuses the whole configuration, or the application when it is deployed. Of two deployments of one name "
+        "the last one counts.",
         "Correct the deployment; Ray Serve spells its keys `num_replicas`.",
     ),
     "SV06": Entry(
@@ -151,7 +155,8 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "SV07": Entry(
         "`http_options.port` is not the head's container port `serve` (8000 where neither is said), or "
-        "`proxy_location` leaves only the head a proxy while `excludeHeadPodFromServeSvc` is true.",
+        "`proxy_location` leaves only the head a proxy while `excludeHeadPodFromServeSvc` is true; refused: "
+        "`proxy_location` is none of Serve's.",
         "The serve Service sends requests where nobody listens.",
         "Let the two ports agree; use `proxy_location: EveryNode`.",
     ),

@@ -27,6 +27,7 @@ from api.v1.rules import (
     rayservice,
     replicas,
     serve_content,
+    serve_deployments,
     service_ports,
     topology,
 )
@@ -46,6 +47,7 @@ BEYOND: Final[tuple[Rule, ...]] = (  # in the order of the specification's secti
     *replicas.RULES,
     *job_content.RULES,
     *serve_content.RULES,
+    *serve_deployments.RULES,
     *cron_content.RULES,
     *crosscutting.RULES,
     *not_yet.RULES,

@@ -33,13 +33,15 @@ from api.v1.serve_config import (
 )
 from api.v1.wire import PORT_SERVE
 
-__all__ = ["RULES"]
+__all__ = ["KIND", "PATH", "RULES", "applications_of", "deployments_of", "snake_case"]
 
 Json = Mapping[str, Any]
 
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]", re.ASCII)
 KIND: Final = ("RayService",)
 PATH: Final = "spec.serveConfigV2"
 SERVE: Final = "serve"
+LOCATIONS: Final = ("Disabled", "HeadOnly", "EveryNode")
 LIMITS: Final = Limits(length=256 * 1024, values=30_000, of_unusual=32 * 1024)  # some 60 ms of a slow core
 KEYS: Final = frozenset(
     {
@@ -52,62 +54,6 @@ KEYS: Final = frozenset(
         "target_capacity",
     }
 )
-# Keys of which a camelCase spelling is a mistake; user_config and args may hold anything.
-APPLICATION_KEYS: Final = frozenset(
-    {
-        "args",
-        "autoscaling_policy",
-        "deployments",
-        "external_scaler_enabled",
-        "import_path",
-        "logging_config",
-        "route_prefix",
-        "runtime_env",
-    }
-)
-DEPLOYMENT_KEYS: Final = frozenset(
-    {
-        "autoscaling_config",
-        "graceful_shutdown_timeout_s",
-        "graceful_shutdown_wait_loop_s",
-        "health_check_period_s",
-        "health_check_timeout_s",
-        "logging_config",
-        "max_concurrent_queries",
-        "max_ongoing_requests",
-        "max_queued_requests",
-        "max_replicas_per_node",
-        "num_replicas",
-        "placement_group_bundles",
-        "placement_group_strategy",
-        "ray_actor_options",
-        "request_router_config",
-        "user_config",
-    }
-)
-SCALING_KEYS: Final = frozenset(
-    {
-        "downscale_delay_s",
-        "downscale_smoothing_factor",
-        "downscaling_factor",
-        "initial_replicas",
-        "look_back_period_s",
-        "max_replicas",
-        "metrics_interval_s",
-        "min_replicas",
-        "smoothing_factor",
-        "target_num_ongoing_requests_per_replica",
-        "target_ongoing_requests",
-        "upscale_delay_s",
-        "upscale_smoothing_factor",
-        "upscaling_factor",
-    }
-)
-ACTOR_KEYS: Final = frozenset({"accelerator_type", "num_cpus", "num_gpus", "object_store_memory", "runtime_env"})
-COUNTS: Final = ("num_replicas", "max_ongoing_requests", "max_replicas_per_node")
-SCALING_COUNTS: Final = ("min_replicas", "max_replicas", "initial_replicas", "target_ongoing_requests")
-AMOUNTS: Final = ("num_cpus", "num_gpus", "memory")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])[A-Z]", re.ASCII)
 
 
 def _config(new: Json) -> Json:
@@ -124,14 +70,19 @@ def _read(written: str) -> Json | ServeConfigError:
         return error
 
 
-def _applications(new: Json) -> Sequence[tuple[str, Json]]:
+def snake_case(key: str) -> str:
+    """As Ray Serve would spell a key that somebody wrote as Kubernetes does."""
+    return _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
+
+
+def applications_of(new: Json) -> Sequence[tuple[str, Json]]:
     """Each application with its place."""
     return [(f"applications[{index}]", one) for index, one in entries(_config(new), "applications")]
 
 
-def _deployments(new: Json) -> Iterator[tuple[str, Json]]:
+def deployments_of(new: Json) -> Iterator[tuple[str, Json]]:
     """Each deployment of each application with its place."""
-    for place, application in _applications(new):
+    for place, application in applications_of(new):
         for index, one in entries(application, "deployments"):
             yield f"{place}.deployments[{index}]", one
 
@@ -159,7 +110,8 @@ def no_applications(new: Json, _: Context) -> Iterator[Found]:
             PATH, "import_path stands beside applications, not in it", config["import_path"], hint, inside="import_path"
         )
     elif given is not None and not isinstance(given, list):
-        yield Found(PATH, "applications should be a list", given, inside="applications")
+        hint = "begin each application with `- `, as in `- name: app`"
+        yield Found(PATH, "applications should be a list", given, hint, inside="applications")
     elif not given:
         message = "there are no applications: nothing will be deployed"
         hint = "list them under applications"
@@ -172,15 +124,16 @@ def no_applications(new: Json, _: Context) -> Iterator[Found]:
 @object_rule("SV03", KIND)
 def import_path_wrong(new: Json, _: Context) -> Iterator[Found]:
     """Where Serve finds the application."""
-    for place, application in _applications(new):
+    for place, application in applications_of(new):
         path = text(application, "import_path")
         if not path:
             message, hint = f"{place} has no import_path", "as in module:app"
             yield Found(PATH, message, application.get("import_path"), hint, inside=f"{place}.import_path")
         elif not _names_attribute(path):
             message = f"{place}.import_path {path} is neither module:attribute nor module.attribute"
-            hint = "not as a file: src/model.py is src.model" if _names_file(path) else ""
-            yield Found(PATH, message, path, hint, severity=Severity.WARN, inside=f"{place}.import_path")
+            hint = "not as a file: src/model.py is src.model" if _names_file(path) else "as in module:app"
+            severity = Severity.WARN if _is_taken(path) else Severity.DENY
+            yield Found(PATH, message, path, hint, severity=severity, inside=f"{place}.import_path")
 
 
 def _names_attribute(path: str) -> bool:
@@ -188,6 +141,12 @@ def _names_attribute(path: str) -> bool:
     module, separator, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     relative = separator == "." and module.startswith(".")
     return bool(module and attribute) and ":" not in attribute and not relative and not _names_file(path)
+
+
+def _is_taken(path: str) -> bool:
+    """Serve refuses what cannot be split at one colon, or else at a dot; what it splits it tries to import."""
+    module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    return bool(module and attribute) and ":" not in attribute
 
 
 def _names_file(path: str) -> bool:
@@ -199,9 +158,12 @@ def applications_collide(new: Json, _: Context) -> Iterator[Found]:
     """Names and routes are unique, the default ones too."""
     names: set[str] = set()
     routes: set[str] = set()
-    for place, application in _applications(new):
+    for place, application in applications_of(new):
         name = application.get("name", DEFAULT_APPLICATION)
-        if isinstance(name, str):
+        if name is None or name == "":
+            hint = f"leave it out, to call it {DEFAULT_APPLICATION}"
+            yield Found(PATH, f"{place} has an empty name", name, hint, inside=f"{place}.name")
+        elif isinstance(name, str):
             if name in names:
                 message = f"{place}: two applications are called {name}"
                 yield Found(PATH, message, name, "give each a name of its own", inside=f"{place}.name")
@@ -210,7 +172,8 @@ def applications_collide(new: Json, _: Context) -> Iterator[Found]:
         if isinstance(route, str):
             where = f"{place}.route_prefix"
             if problem := _route_problem(route):
-                yield Found(PATH, f"{where} {route} {problem}", route, inside=where)
+                hint = "" if "{" in route or "}" in route else f"write /{route.strip('/')}"
+                yield Found(PATH, f"{where} {route} {problem}", route, hint, inside=where)
             elif route in routes:
                 hint = f"give each a route_prefix of its own; without one it is {DEFAULT_ROUTE}"
                 message = f"{place}: two applications have the route_prefix {route}"
@@ -226,54 +189,6 @@ def _route_problem(route: str) -> str:
     return "cannot have wildcards" if "{" in route or "}" in route else ""
 
 
-@object_rule("SV05", KIND)
-def deployments_wrong(new: Json, _: Context) -> Iterator[Found]:
-    """What Serve refuses of a deployment, and keys as Kubernetes would spell them."""
-    for place, application in _applications(new):
-        yield from _humps(place, application, APPLICATION_KEYS)
-        seen: set[str] = set()
-        for index, deployment in entries(application, "deployments"):
-            name, where = text(deployment, "name"), f"{place}.deployments[{index}]"
-            if name and name in seen:
-                message = f"{where}: two deployments of the application are called {name}"
-                yield Found(PATH, message, name, inside=f"{where}.name")
-            seen.add(name)
-            yield from _deployment_wrong(where, deployment)
-
-
-def _deployment_wrong(place: str, deployment: Json) -> Iterator[Found]:
-    scaling, options = child(deployment, "autoscaling_config"), child(deployment, "ray_actor_options")
-    if scaling and whole(deployment, "num_replicas") is not None:
-        hint = "leave num_replicas out, or set it to auto"
-        message, inside = f"{place} has both num_replicas and autoscaling_config", f"{place}.num_replicas"
-        yield Found(PATH, message, deployment["num_replicas"], hint, inside=inside)
-    low, high = number(scaling, "min_replicas"), number(scaling, "max_replicas")
-    if low is not None and high is not None and low > high:
-        message = f"{place}: min_replicas {low} is more than max_replicas {high}"
-        yield Found(PATH, message, low, inside=f"{place}.autoscaling_config.min_replicas")
-    parts = (
-        (place, deployment, COUNTS, DEPLOYMENT_KEYS),
-        (f"{place}.autoscaling_config", scaling, SCALING_COUNTS, SCALING_KEYS),
-        (f"{place}.ray_actor_options", options, AMOUNTS, ACTOR_KEYS),
-    )
-    for where, node, fields, _ in parts:
-        for field in fields:
-            value = number(node, field)
-            if value is not None and value < 0:
-                yield Found(PATH, f"{place}: {field} cannot be {value}", value, inside=f"{where}.{field}")
-    for where, node, _, keys in parts:
-        yield from _humps(where, node, keys)
-
-
-def _humps(place: str, node: Json, known: frozenset[str]) -> Iterator[Found]:
-    for key in node:
-        meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
-        if meant in known and meant != key:
-            where = f"{place}.{key}"
-            message = f"{where} is not known to Ray Serve"
-            yield Found(PATH, message, key, f"write {meant}", severity=Severity.WARN, inside=where)
-
-
 @object_rule("SV06", KIND, Severity.WARN)
 def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
     """Such a replica waits for ever. What a group offers and nobody can tell counts as enough."""
@@ -281,7 +196,7 @@ def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
     offers = [one.announced_gpus for one in nodes]
     most = None if None in offers else max((one for one in offers if one is not None), default=Fraction(0))
     bare = most == 0 and not any(one.accelerated or one.group.resources for one in nodes)
-    for place, deployment in _deployments(new):
+    for place, deployment in deployments_of(new):
         options, where = child(deployment, "ray_actor_options"), f"{place}.ray_actor_options"
         wanted = number(options, "num_gpus") or 0
         if most is not None and wanted > most:
@@ -314,6 +229,9 @@ def proxies_unreachable(new: Json, _: Context) -> Iterator[Found]:
         hint = "let http_options.port and the container port agree"
         yield Found(PATH, message, listening, hint, inside="http_options.port")
     location = text(config, "proxy_location")
+    if location and location not in LOCATIONS:
+        message, hint = f"there is no proxy_location {location}", f"one of {', '.join(LOCATIONS)}"
+        yield Found(PATH, message, location, hint, severity=Severity.DENY, inside="proxy_location")
     if location in ("Disabled", "HeadOnly") and is_true(new.get("spec"), "excludeHeadPodFromServeSvc"):
         message = f"proxy_location {location} and excludeHeadPodFromServeSvc leave nobody to take requests"
         yield Found(PATH, message, location, "use proxy_location: EveryNode", inside="proxy_location")
@@ -324,7 +242,7 @@ def config_keys_unknown(new: Json, _: Context) -> Iterator[Found]:
     """Serve ignores them, or refuses the whole."""
     config = _config(new)
     for key in sorted(config.keys() - KEYS - {"import_path"}):  # SV02 speaks of that
-        meant = _HUMP.sub(lambda found: f"_{found[0]}", key).lower()
+        meant = snake_case(key)
         hint = f"write {meant}" if meant in KEYS else ""
         yield Found(PATH, f"Ray Serve knows no top-level field {key}", key, hint, inside=key)
 
@@ -392,7 +310,6 @@ RULES: Final[tuple[Rule, ...]] = (
     no_applications,
     import_path_wrong,
     applications_collide,
-    deployments_wrong,
     nobody_offers_it,
     proxies_unreachable,
     config_keys_unknown,

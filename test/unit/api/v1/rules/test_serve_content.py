@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from api.v1.rules import rayservice, serve_content
+from api.v1.rules import rayservice, serve_content, serve_deployments
 from api.v1.rules.model import MOST_FOUND, Context, Severity
 from localcluster.testing.judged import GONE, INSIDE, Changes, found, good, ids
 
-RULES = serve_content.RULES
+RULES = (*serve_content.RULES, *serve_deployments.RULES)
 DENY, WARN = Severity.DENY, Severity.WARN
 CONFIG = "spec.serveConfigV2"
 CLUSTER = "spec.rayClusterConfig"
@@ -46,8 +46,9 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
     ("SV02", DENY, {CONFIG: "applications: [a]"}, "applications[0] should be a mapping", CONFIG, apps(ONE)),
     ("SV02", DENY, {CONFIG: "import_path: m:a"}, "stands beside", CONFIG, apps(ONE)),
     ("SV03", DENY, apps("{name: a}"), "applications[0] has no import_path", CONFIG, apps(ONE)),
-    ("SV03", WARN, apps("{import_path: app}"), "neither module:attribute", CONFIG, apps("{import_path: m.n.app}")),
-    ("SV03", WARN, apps("{import_path: 'm:'}"), "neither module:attribute", CONFIG, apps("{import_path: 'm.n:app'}")),
+    ("SV03", DENY, apps("{import_path: app}"), "neither module:attribute", CONFIG, apps("{import_path: m.n.app}")),
+    ("SV03", DENY, apps("{import_path: 'm:a:b'}"), "neither module:attribute", CONFIG, apps("{import_path: 'm:a.b'}")),
+    ("SV03", DENY, apps("{import_path: 'm:'}"), "neither module:attribute", CONFIG, apps("{import_path: 'm.n:app'}")),
     ("SV03", WARN, apps("{import_path: src/m.py}"), "neither module:attribute", CONFIG, apps("{import_path: src.m.p}")),
     (
         "SV03",
@@ -65,6 +66,7 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
         CONFIG,
         apps(ONE, "{name: b, route_prefix: /b, import_path: 'm:a'}"),
     ),
+    ("SV04", DENY, apps("{name: '', import_path: 'm:a'}"), "has an empty name", CONFIG, apps("{import_path: 'm:a'}")),
     (
         "SV04",
         DENY,
@@ -85,7 +87,7 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
     ("SV04", DENY, apps("{import_path: 'm:a', route_prefix: '/{a}'}"), "cannot have wildcards", CONFIG, {}),
     (
         "SV05",
-        DENY,
+        WARN,
         deployed("{name: d}", "{name: d}"),
         "deployments[1]: two deployments of the application are called d",
         CONFIG,
@@ -107,7 +109,73 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
         CONFIG,
         deployed("{name: d, autoscaling_config: {min_replicas: 2, max_replicas: 2}}"),
     ),
+    (
+        "SV05",
+        DENY,
+        deployed("{name: d, autoscaling_config: {min_replicas: 2}}"),
+        "min_replicas 2 is more than max_replicas 1",
+        CONFIG,
+        deployed("{name: d, num_replicas: auto, autoscaling_config: {min_replicas: 2}}"),
+    ),
     ("SV05", DENY, deployed("{name: d, num_replicas: -1}"), "num_replicas cannot be -1", CONFIG, {}),
+    ("SV05", DENY, deployed("{name: d, num_replicas: 0}"), "num_replicas cannot be 0", CONFIG, {}),
+    (
+        "SV05",
+        DENY,
+        deployed("{name: d, num_replicas: two}"),
+        "should be a number or auto, not two",
+        CONFIG,
+        deployed("{name: d, num_replicas: '2'}"),
+    ),
+    (
+        "SV05",
+        DENY,
+        deployed("{name: d, max_queued_requests: 0}"),
+        "max_queued_requests cannot be 0",
+        CONFIG,
+        deployed("{name: d, max_queued_requests: -1}"),
+    ),
+    (
+        "SV05",
+        DENY,
+        deployed("{name: d, health_check_period_s: 0}"),
+        "health_check_period_s cannot be 0",
+        CONFIG,
+        deployed("{name: d, health_check_period_s: 0.5, graceful_shutdown_timeout_s: 0}"),
+    ),
+    ("SV05", DENY, deployed("{num_replicas: 2}"), "deployments[0] has no name", CONFIG, {}),
+    (
+        "SV05",
+        DENY,
+        apps("{import_path: 'm:a', deployments: {name: d}}"),
+        "applications[0].deployments should be a list",
+        CONFIG,
+        apps("{import_path: 'm:a', deployments: []}"),
+    ),
+    (
+        "SV05",
+        DENY,
+        actor("{memory: 4Gi}"),
+        "memory should be a number of bytes, not 4Gi",
+        CONFIG,
+        actor("{memory: 4294967296}"),
+    ),
+    (
+        "SV05",
+        DENY,
+        apps("{import_path: 'm:a', runtime_env: {working_dir: ./src}}"),
+        "working_dir ./src is a local path",
+        CONFIG,
+        apps("{import_path: 'm:a', runtime_env: {working_dir: 's3://a/b.zip'}}"),
+    ),
+    (
+        "SV05",
+        DENY,
+        actor("{runtime_env: {py_modules: [lib]}}"),
+        "py_modules lib is a local path",
+        CONFIG,
+        actor("{runtime_env: {py_modules: ['https://a/b.whl'], pip: [torch]}}"),
+    ),
     ("SV05", DENY, actor("{num_cpus: -0.5}"), "num_cpus cannot be -0.5", CONFIG, actor("{num_cpus: 0.5}")),
     (
         "SV05",
@@ -171,6 +239,14 @@ CASES: list[tuple[str, Severity, Changes, str, str, Changes]] = [
         "Serve listens at 8000; the head's port serve is 9000",
         CONFIG,
         {HEAD_PORTS: [{"name": "serve", "containerPort": 8000}]},
+    ),
+    (
+        "SV07",
+        DENY,
+        apps(ONE, more="proxy_location: Everywhere"),
+        "there is no proxy_location Everywhere",
+        CONFIG,
+        apps(ONE, more="proxy_location: EveryNode"),
     ),
     (
         "SV07",
