@@ -9,8 +9,8 @@ the head's creation does for the workers', the first batch is `WARM` at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from api.core import PODS
 from api.meta import Json, Resource, controller_of
@@ -26,6 +26,7 @@ WARM = 4  # a round trip less for clusters of up to four workers; where a quota 
 _ENDS_A_LANE = frozenset({Verdict.REFUSED, Verdict.CONFLICT})
 _FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
+T = TypeVar("T")
 _Sort = tuple[type[Write], Resource]  # what is done to which kind of object
 
 
@@ -55,9 +56,8 @@ def _skipped(step: Step) -> list[Outcome]:
 
 
 async def _apply_step(client: Client, step: Step, owner_uid: str, taken: Collection[_Sort]) -> list[Outcome]:
-    async with asyncio.TaskGroup() as group:
-        lanes = [group.create_task(_apply_lane(client, lane, owner_uid, taken)) for lane in step.lanes]
-    return [outcome for lane in lanes for outcome in lane.result()]
+    lanes = await _together([_apply_lane(client, lane, owner_uid, taken) for lane in step.lanes])
+    return [outcome for lane in lanes for outcome in lane]
 
 
 async def _apply_lane(client: Client, lane: Sequence[Write], owner_uid: str, taken: Collection[_Sort]) -> list[Outcome]:
@@ -66,11 +66,18 @@ async def _apply_lane(client: Client, lane: Sequence[Write], owner_uid: str, tak
     size = WARM if all(_sort_of(write) in taken for write in lane[:WARM]) else 1
     while len(done) < len(lane) and not any(one.verdict in _ENDS_A_LANE for one in done):
         batch = lane[len(done) : len(done) + size]
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(_apply_one(client, write, owner_uid)) for write in batch]
-        done += [task.result() for task in running]
+        done += await _together([_apply_one(client, write, owner_uid) for write in batch])
         size *= 2
     return done + [Outcome(write, Verdict.SKIPPED) for write in lane[len(done) :]]
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """What they answer, side by side; one alone, as most are, needs no task of its own."""
+    if len(works) == 1:
+        return [await works[0]]
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(work) for work in works]
+    return [task.result() for task in running]
 
 
 async def _apply_one(client: Client, write: Write, owner_uid: str) -> Outcome:

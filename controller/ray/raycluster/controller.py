@@ -17,12 +17,12 @@ from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.podfields import PodFields
 from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
+from controller.ray.raycluster.fate import fate_of
 from controller.ray.raycluster.observe import observe
 from controller.ray.raycluster.seen import Fresh, Memory, PodView, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
-from controller.runtime.cache.record import StoredRecord
 from controller.runtime.errors import Terminal
 from controller.runtime.events import Recorder
 from controller.runtime.handlers import (
@@ -137,11 +137,11 @@ class RayClusterReconciler:
         if patch is None:
             return seen
         stored = await record(self._client, patch)
-        return replace(seen, object=stored, cluster=RayCluster.from_json(stored))
+        return replace(seen, object=stored, cluster=RayCluster.from_json(stored), facts=None)
 
 
 # A pod that comes up is changed some five times, and what is only counted need not be counted at once.
-fate_changed = metadata_changed | updates_that(lambda old, new: _decides(old) != _decides(new))
+fate_changed = metadata_changed | updates_that(lambda old, new: fate_of(old.body) != fate_of(new.body))
 
 
 def sources() -> tuple[Source, ...]:
@@ -151,7 +151,3 @@ def sources() -> tuple[Source, ...]:
         Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,), can_wait=~fate_changed),
         *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in OWNED),
     )
-
-
-def _decides(pod: StoredRecord) -> tuple[object, ...]:
-    return PodView.of(pod.object()).decides

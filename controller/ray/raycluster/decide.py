@@ -17,7 +17,7 @@ from api.meta import Json, Resource, controller_of
 from api.v1 import wire
 from api.v1.raycluster import RayClusterCondition
 from controller.ray.desired import auth, hashes, ingress, pods, rbac, services
-from controller.ray.desired.facts import Facts, Group, facts_of
+from controller.ray.desired.facts import Facts, Group
 from controller.ray.desired.names import HEAD_SLOT, Slot
 from controller.ray.desired.pods import Place
 from controller.ray.options import Options
@@ -59,7 +59,7 @@ def decide(seen: Seen, options: Options, fresh: Fresh) -> Plan:
     if complaint is not None:
         again = Stuck(complaint.note) if complaint.reason == STATUS_REASON else None  # a status may be mended unseen
         return Plan(events=(complaint,), result=Result(error=again))
-    facts = facts_of(seen.cluster, options)
+    facts = seen.asks(options)
     children = _Children.of(seen, facts, options, fresh)
     if children.problem is not None:
         return Plan(

@@ -72,6 +72,7 @@ async def _with_children(reader: Reader, record: Record, seen: Seen, facts: Fact
         serve_service=await _own_service(reader, record, names.serve_service(facts.name)),
         ingress=await _ingress(reader, facts) if facts.ingress is not None else None,
         rights=await _rights(reader, facts) if facts.autoscaling else Rights(),
+        facts=facts,
     )
 
 

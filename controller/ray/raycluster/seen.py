@@ -10,7 +10,9 @@ from typing import Any, Final
 from api.meta import Condition, Json, condition
 from api.v1 import wire
 from api.v1.raycluster import RayCluster, RayClusterCondition
+from controller.ray.desired.facts import Facts, facts_of
 from controller.ray.desired.names import Slot
+from controller.ray.options import Options
 
 __all__ = ["FINISHED", "Fresh", "Memory", "PodView", "Rights", "Seen"]
 
@@ -82,15 +84,6 @@ class PodView:
         return self.running and (self.ready is None or self.ready["status"] == "True")
 
     @property
-    def decides(self) -> tuple[object, ...]:
-        """What of a pod can lead to a write at once: it comes or goes, it ended, it is ready or not.
-
-        All else is counted, or told together with something else (status.SETTLING).
-        """
-        says_ready = self.ready is not None and self.ready["status"] == "True"
-        return (self.deleting, self.phase in FINISHED, self.terminated is not None, self.runs_well, says_ready)
-
-    @property
     def terminated(self) -> Mapping[str, Any] | None:
         """How the Ray container ended, if it has. Found by name: the order of statuses is the kubelet's own."""
         ray = next((one for one in self.statuses if one.get("name") == self.ray_container), None)
@@ -141,6 +134,7 @@ class Seen:
     known: bool = False  # did this process look at the cluster before?
     accepted: bool = False  # did it judge this very spec, with these labels and annotations, and found it good?
     concern: str = ""  # what admission would refuse, and the reference runs
+    facts: Facts | None = None  # of the cluster, where they were read already: see `asks`
 
     @property
     def name(self) -> str:
@@ -157,6 +151,10 @@ class Seen:
     @property
     def resource_version(self) -> str:
         return str(self.cluster.metadata.get("resourceVersion", ""))
+
+    def asks(self, options: Options) -> Facts:
+        """What the cluster asks for. It must have a spec."""
+        return self.facts if self.facts is not None else facts_of(self.cluster, options)
 
     @property
     def deleting(self) -> bool:

@@ -16,7 +16,7 @@ from api.core import PODS
 from api.meta import Condition, ConditionStatus, Json, condition, format_time, parse_time, set_condition
 from api.v1.raycluster import HeadInfo, RayClusterCondition, RayClusterState, RayClusterStatus
 from controller.ray.concerns import DOUBTFUL, doubtful
-from controller.ray.desired.facts import Facts, facts_of
+from controller.ray.desired.facts import Facts
 from controller.ray.desired.resources import desired_resources
 from controller.ray.options import Options
 from controller.ray.raycluster.decide import REPORTED
@@ -62,7 +62,7 @@ def report(seen: Seen, plan: Plan, outcomes: Sequence[Outcome], now: datetime, o
     if not plan.notes.get(REPORTED):
         return Report(None, events, result)
     after = seen_after(seen, outcomes)
-    facts = facts_of(seen.cluster, options)
+    facts = seen.asks(options)
     clean = result.error is None and all(one.good for one in outcomes)
     new = _computed(after, facts, outcomes, now, options, clean=clean)
     before, status = seen.cluster.status.to_wire(), new.to_wire()

@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -40,7 +40,7 @@ class Broken(RuntimeProblem):
     """The connection ended before the answer did; the request may have been carried out."""
 
 
-class Pool(Enum):
+class Pool(StrEnum):
     """Which connections a request may use."""
 
     REQUEST = "request"

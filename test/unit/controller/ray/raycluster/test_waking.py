@@ -83,6 +83,23 @@ def test_what_may_decide_something_cannot_wait(before: StoredRecord, after: Stor
 
 
 @pytest.mark.parametrize(
+    "told",
+    [
+        {"phase": None},
+        {"conditions": None},
+        {"containerStatuses": None},
+        {"containerStatuses": [{"name": "ray"}]},
+        {"containerStatuses": [{"name": "ray", "state": {"terminated": None}}]},
+    ],
+)
+def test_a_pod_that_lacks_something_wakes_all_the_same(told: Json) -> None:
+    """Null and nothing said are alike."""
+    delta = Delta(Kind.UPDATED, a_pod(**{"phase": "Pending", **told}), a_pod())
+
+    assert of_pods().delay(delta) == LATER
+
+
+@pytest.mark.parametrize(
     "delta", [Delta(Kind.ADDED, None, a_pod()), Delta(Kind.DELETED, a_pod(), None)], ids=["comes", "is gone"]
 )
 def test_a_pod_that_comes_or_goes_cannot_wait(delta: Delta) -> None:
