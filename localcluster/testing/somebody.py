@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,9 @@ from pathlib import Path
 from localcluster.testing.manta_process import NETWORK_TOOLS, ROOT, without
 from localcluster.testing.without_namespaces import USER
 
-__all__ = ["Unfit", "a_home", "as_user", "environment_in", "without_namespaces"]
+__all__ = ["Unfit", "a_home", "as_user", "environment_in", "run_in", "without_namespaces"]
 
+END_SECONDS = 60.0
 IMPORTS = "import aiohttp, api.meta, manta.run, pytest"
 
 
@@ -69,22 +71,37 @@ def environment_in(home: Path) -> dict[str, str]:
 
 def as_user(command: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
     """Run it without any privilege; only root may become somebody else."""
-    return _run(command, home, user=USER, group=USER, extra_groups=[])
+    return run_in(home, command, user=USER, group=USER, extra_groups=[])
 
 
 def without_namespaces(command: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
     """Run it as that user, without any capability, and with every call refused that has to do with namespaces."""
-    return _run([sys.executable, "-m", "localcluster.testing.without_namespaces", *command], home)
+    return run_in(home, [sys.executable, "-m", "localcluster.testing.without_namespaces", *command])
 
 
-def _run(command: Sequence[str], home: Path, **who: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+def run_in(home: Path, command: Sequence[str], **who: object) -> subprocess.CompletedProcess[str]:
+    """Run it to its end. `who`: as somebody else, in Popen's words.
+
+    Ctrl-C is handed on, once, and what was started has its time to end: it clears away what it has in the home.
+    """
+    with subprocess.Popen(  # type: ignore[call-overload]
         command,
         cwd=ROOT,
         env=environment_in(home),
         umask=0o077,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,  # or a terminal would say it as well
         **who,
-    )
+    ) as process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.communicate(timeout=END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
