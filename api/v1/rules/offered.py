@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from api.v1.rules.hardware import GPUS, Hardware, expands, family_of, hardware_of, number_of, spoken
+from api.v1.rules.hardware import GPUS, Hardware, StartResources, expands, family_of, hardware_of, number_of, spoken
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
@@ -63,22 +63,32 @@ def _misfit(name: str, written: str, *, autoscaling: bool) -> Severity | None:
 def custom_resources(cluster: Cluster, context: Context) -> Iterator[Found]:
     """A shell reads them first, then Ray; the autoscaler cuts off the first and the last character."""
     for hardware in hardware_of(cluster, context):
-        told = hardware.start_resources
-        if told is None:
+        written, told = hardware.group.start_params.get("resources"), hardware.start_resources
+        if written is None:
             continue
         path = f"{hardware.group.path}.rayStartParams[resources]"
-        missing = "it lacks the quotes around it that the autoscaler cuts off" if told.unquoted else ""
-        problem = told.problem or (missing if cluster.autoscaling else "")
+        problem = told.problem if told is not None else ""
+        problem = problem or (_unread_by_autoscaler(written, told) if cluster.autoscaling else "")
         problems = [(problem, Severity.DENY)] if problem else []
-        problems += [one for name, much in told.offered.items() if (one := _odd(name, much, cluster.autoscaling))]
+        offered = told.offered if told is not None else {}
+        problems += [one for name, much in offered.items() if (one := _odd(name, much, cluster.autoscaling))]
         for problem, severity in problems:
             yield Found(
                 path,
                 f"{hardware.group.called}: rayStartParams.resources: {problem}",
-                hardware.group.start_params["resources"],
+                written,
                 'written like this: \'"{\\"name\\": 1}"\'',
                 severity=severity,
             )
+
+
+def _unread_by_autoscaler(written: str, told: StartResources | None) -> str:
+    """It reads the text as it stands, without a shell, and takes its first and last character for quotes."""
+    if told is None:
+        return "the autoscaler cannot read it, since a shell is to fill it in"
+    if told.unquoted or written != written.strip():
+        return "the autoscaler cuts off its first and last character, which should be quotes"
+    return ""
 
 
 def _odd(name: Any, much: Any, autoscaling: bool) -> tuple[str, Severity] | None:
@@ -93,10 +103,10 @@ def _odd(name: Any, much: Any, autoscaling: bool) -> tuple[str, Severity] | None
 
 @cluster_rule("GPU18")
 def cpus_unknown(cluster: Cluster, context: Context) -> Iterator[Found]:
-    """The autoscaler raises, and the head's pod restarts for ever."""
+    """The autoscaler raises, and the head's pod restarts for ever. Of group resources it reads CPU, not cpu."""
     for hardware in hardware_of(cluster, context) if cluster.autoscaling else ():
         group = hardware.group
-        told = "num-cpus" in group.start_params or any(key.lower() == "cpu" for key in group.resources)
+        told = "num-cpus" in group.start_params or "CPU" in group.resources
         if not told and "cpu" not in group.limits and "cpu" not in group.requests:
             yield Found(
                 f"{group.container_path}.resources",

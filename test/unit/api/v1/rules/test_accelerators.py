@@ -105,6 +105,8 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 1.5}'"}, [("warn", CUSTOM_PATH)]),
     ("GPU17", {**SCALED, CUSTOM: "'{\"a\": 2.0}'"}, [("warn", CUSTOM_PATH)]),
     ("GPU17", {**SCALED, CUSTOM: '{\\"a\\":1}'}, [("deny", CUSTOM_PATH)]),
+    ("GPU17", {**SCALED, CUSTOM: " '{\"a\": 1}'"}, [("deny", CUSTOM_PATH)]),
+    ("GPU17", {**SCALED, CUSTOM: "$RESOURCES"}, [("deny", CUSTOM_PATH)]),
     ("GPU17", {CUSTOM: '{\\"a\\":1,\\"b\\":1}'}, [("deny", CUSTOM_PATH)]),
     ("GPU17", {CUSTOM: '{\\"a\\": 1}'}, [("deny", CUSTOM_PATH)]),
     (
@@ -113,6 +115,7 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
         [("deny", "WC.resources")],
     ),
     ("GPU18", {**SCALED, "HC.resources": {}}, [("deny", "HC.resources")]),
+    ("GPU18", {**SCALED, "HC.resources": {}, "HEAD.resources": {"cpu": "4"}}, [("deny", "HC.resources")]),
     ("GPU19", {TPUS: "4", "W.numOfHosts": 4, SELECTOR: TOPOLOGY}, [("warn", "W.numOfHosts")]),
     (
         "GPU19",
