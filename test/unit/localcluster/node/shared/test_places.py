@@ -156,6 +156,17 @@ async def test_a_run_is_reached_through_a_link_if_its_last_pod_would_need_one(
     assert (run / "p").is_dir()
 
 
+async def test_two_runs_have_links_of_their_own(tmp_path: Path) -> None:
+    """In a folder that all share: nobody can take a name before it is used."""
+    runs = [tmp_path / f"{number}{'long' * 10}" for number in range(2)]
+    for run in runs:
+        run.mkdir()
+    async with a_machine(runs[0]), a_machine(runs[1]):
+        links = [Path((run / "short").read_text()) for run in runs]
+
+        assert [link.resolve() for link in links] == [run / "p" for run in runs]
+
+
 # What a pod asks for -------------------------------------------------------------------------------------------------
 
 
