@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from localcluster.node.shared.hook.pod import Pod
 
-__all__ = ["arguments", "patch"]
+__all__ = ["arguments", "command_of", "patch"]
 
 GCS_PORT = 6379
 # A raylet listens on all addresses with these (S10-13): two pods that name the same number cannot both have it.
 EVERYBODYS = ("--node-manager-port", "--object-manager-port", "--dashboard-agent-grpc-port", "--metrics-agent-port")
+BEFORE_COMMANDS = ("--logging-level", "--logging-format")  # options of `ray` itself that take a word
 # Each node would otherwise claim 30 % of the machine as object store, and all the rest as memory (S10-4).
 SHARE_OF_MEMORY = 4  # a quarter of the machine for a pod without limit
 SHARE_FOR_OBJECTS = 0.3  # of the pod's memory, as Ray takes it
@@ -43,7 +44,7 @@ def patch(pod: Pod) -> None:
 
 def arguments(pod: Pod, program: str, given: Sequence[str]) -> list[str]:
     """What `ray` or `serve` should have been told."""
-    command = next((word for word in given if not word.startswith("-")), "")
+    command = command_of(given)
     words = _with_targets(pod, given)
     if program == "ray" and command == "start":
         return [*words, *_of_start(pod, words)]
@@ -51,6 +52,17 @@ def arguments(pod: Pod, program: str, given: Sequence[str]) -> list[str]:
         # Its default is the machine's address, and no variable is asked (S3-1).
         return [*words, f"--gcs-address={pod.address}:{pod.ports.own_gcs(GCS_PORT)}"]
     return words
+
+
+def command_of(given: Sequence[str]) -> str:
+    """The first word that is neither an option nor the value of one of those that stand before commands."""
+    words = iter(given)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if word in BEFORE_COMMANDS:
+            next(words, "")
+    return ""
 
 
 def _with_targets(pod: Pod, given: Sequence[str]) -> list[str]:

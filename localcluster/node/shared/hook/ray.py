@@ -9,6 +9,7 @@ import os
 import sys
 
 from localcluster.node.shared.hook.ports import LOOPBACK, LOOPBACKS, WILDCARDS, listens
+from localcluster.node.shared.hook.programs import command_of
 from localcluster.node.shared.hook.targets import gcs_target, target
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ def patch_utils(pod: Pod, utils: ModuleType) -> None:
 
 
 def _starts_a_node() -> bool:
-    return sys.argv[1:2] == ["start"] and os.path.basename(sys.argv[0]) == "ray"  # noqa: PTH119
+    return command_of(sys.argv[1:]) == "start" and os.path.basename(sys.argv[0]) == "ray"  # noqa: PTH119
 
 
 def _has_a_raylet(pod: Pod) -> bool:

@@ -35,6 +35,15 @@ def test_what_the_user_said_stays_and_ours_comes_after_it(tmp_path: Path) -> Non
     assert effective(told)["--dashboard-host"] == pod.address
 
 
+@pytest.mark.parametrize("before", [["--logging-level", "debug"], ["--logging-level=debug"], ["--logging-format"]])
+def test_what_ray_is_told_before_its_command_hides_no_command(before: list[str], tmp_path: Path) -> None:
+    """Else the node would be one of the machine's. An option without its word is for Ray to refuse."""
+    _, pod = a_pod(tmp_path)
+    told = arguments(pod, "ray", [*before, "start", "--head"])
+    is_whole = before != ["--logging-format"]
+    assert ("--node-ip-address" in effective(told)) == is_whole
+
+
 @pytest.mark.spec("ray-side:S10-13", "ray-side:S10-2", "ray-side:S10-4")
 def test_a_node_shares_nothing_with_those_beside_it(tmp_path: Path) -> None:
     """Address, GCS's port, workers' ports, temporary files, memory."""
