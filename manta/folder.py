@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["UNQUOTED", "clear_away", "held", "new_folder"]
+from localcluster.node.shellwords import UNQUOTED
+
+__all__ = ["clear_away", "held", "new_folder"]
 
 PREFIX: Final = "manta-"
 LONGEST_NAME: Final = "images.sock"  # of the sockets that stand in the folder
 LONGEST_PATH: Final = 107  # bytes of a Unix socket's path: the kernel has no room for more
 RANDOM: Final = "x" * 8  # what mkdtemp adds to the prefix
-UNQUOTED: Final = re.compile(r"""[\s'"`\\$&|;<>()*?]""")  # what is not itself in a line for a shell
 SHORT: Final = Path("/tmp")  # noqa: S108 - a private folder is made in it
 
 

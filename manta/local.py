@@ -23,8 +23,9 @@ from localcluster.addresses import IN_A_CELL, shared_machine
 from localcluster.node.cell import Cell, CellRefused, Program, a_cell
 from localcluster.node.forward import dial
 from localcluster.node.shared.records import TABLE
+from localcluster.node.shellwords import UNQUOTED
 from manta.api import Api, connected
-from manta.folder import UNQUOTED, clear_away, held, new_folder
+from manta.folder import clear_away, held, new_folder
 from manta.gates import OPENED
 from manta.isolation import Isolation, NoBlock, a_block, a_port, falling_back, way_out
 

@@ -43,6 +43,7 @@ from localcluster.node.shared.machine import look
 from localcluster.node.shared.records import POINTER, TABLE
 from localcluster.node.shared.tables import MovedPorts, telling_names
 from localcluster.node.shared.texts import Surroundings, surroundings
+from localcluster.node.shellwords import UNQUOTED
 from localcluster.node.volumes import PodFiles, Source
 
 __all__ = ["SharedGround", "SharedMachine"]
@@ -191,13 +192,28 @@ class SharedGround:
         if not Path(start.image.home).exists():
             homes.append(Mount(f"{private.own}/home", start.image.home))
         needed = [self._cluster.run, *(source for source, _ in start.image.mounts)]
-        return described.mounts(volumes.mounts_of(start.container, place.files.sources), homes, needed)
+        given = volumes.mounts_of(start.container, place.files.sources)
+        return described.mounts(_plain(given, start.own, private.own), homes, needed)
 
     async def enter(self, launched: Launched, command: Sequence[str], *, timeout_seconds: float) -> tuple[int, bytes]:
         """As the container itself, in a session of its own. Its main process is no PID 1, and is called so often."""
         own = f"/proc/{launched.pid}/"
         words = [word.replace("/proc/1/", own) for word in self._surroundings[launched].probe(command)]
         return await enter_supervised(launched, words, self._marker, timeout_seconds=timeout_seconds)
+
+
+def _plain(given: Sequence[Mount], folder: Path, known_as: str) -> list[Mount]:
+    """Each under a path that a shell takes as it is, a link in the folder of the container's start if need be.
+
+    A mount path is replaced where it stands, by `python /mnt/x.py` as within quotes.
+    """
+    plain = []
+    for number, one in enumerate(given):
+        if UNQUOTED.search(one.source):
+            (folder / f"m{number}").symlink_to(one.source)
+            one = replace(one, source=f"{known_as}/m{number}")
+        plain.append(one)
+    return plain
 
 
 def _with_ray(pod: Json, files: PodFiles, ray: Path) -> PodFiles:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,22 @@ async def test_the_hook_is_told_all_that_its_contract_names(tmp_path: Path) -> N
         assert [target for target, _, _ in told["mounts"]] == [HOME, "/tmp/ray", "/code"]
         assert told["mounts"][2][1:] == [str(place.files.folder / "api" / "code"), True]
         assert len(told["temporary"]) <= LONGEST
+
+
+async def test_a_mounted_folder_may_have_a_space_in_its_path(tmp_path: Path) -> None:
+    """A shell's line names the mount path without quotes, or within them: what takes its place must do for both."""
+    folder = tmp_path / "My $HOME's" / "code"
+    folder.mkdir(parents=True)
+    (folder / "x.py").write_text("print('it ran')\n")
+    mount = {"name": "code", "mountPath": "/mnt/code"}
+    volumes: dict[str, Any] = {"volumes": [{"name": "code", "hostPath": {"path": str(folder)}}]}
+    async with a_machine(tmp_path) as machine:
+        place = await machine.place(containers=[{"name": "main", "volumeMounts": [mount]}], **volumes)
+
+        line = f"cat /mnt/code/x.py; cd '/mnt/code' && {sys.executable} x.py; {sys.executable} /mnt/code/x.py"
+        said = await machine.said_by(place, line, mounts=(mount,))
+
+        assert said.splitlines() == ["print('it ran')", "it ran", "it ran"]
 
 
 async def test_containers_share_what_ray_writes_through_a_volume_at_its_usual_place(tmp_path: Path) -> None:
