@@ -6,6 +6,7 @@ Liveness must not depend on the API server: an outage there must not restart ope
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -105,19 +106,30 @@ async def rendered(registry: Collector, encode: Callable[[Any], bytes]) -> bytes
 async def serving(
     app: web.Application, *, what: str = "", host: str = "", port: int = 0, unix_socket: str = ""
 ) -> AsyncIterator[None]:
-    """Serve while the block is open. Raises CannotListen when the address is taken."""
+    """Serve while the block is open, on all addresses where no host is named. Raises CannotListen."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
         site: web.BaseSite
-        site = web.UnixSite(runner, unix_socket) if unix_socket else web.TCPSite(runner, host or None, port)
         try:
+            if unix_socket:
+                site = web.UnixSite(runner, unix_socket)
+            else:
+                site = web.TCPSite(runner, await _address(host) if host else None, port)
             await site.start()
         except OSError as error:
             raise CannotListen(what, unix_socket or f"{host}:{port}", error) from error
         yield
     finally:
         await runner.cleanup()
+
+
+async def _address(host: str) -> str:
+    """One address of a name, IPv4 first, as Go listens: localhost may also be ::1, which a pod need not have."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    address = min(found, key=lambda one: one[0] is not socket.AF_INET)[4][0]
+    assert isinstance(address, str)
+    return address
 
 
 async def _ping() -> str | None:

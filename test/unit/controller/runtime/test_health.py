@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client import Gauge
 from prometheus_client.exposition import choose_encoder
 
-from controller.runtime.health import Health, metrics_application, rendered, serving
+from controller.runtime.health import CannotListen, Health, metrics_application, rendered, serving
 from controller.runtime.metrics import Metrics
 
 pytestmark = pytest.mark.looptime
@@ -122,3 +124,37 @@ async def test_five_thousand_series_are_rendered_in_slices_and_come_out_as_in_on
 
     assert body == encode(metrics.registry)
     assert turns >= 10
+
+
+@pytest.mark.looptime(False)
+async def test_a_name_is_served_at_one_address_which_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pod without IPv6, localhost still stands for ::1, too; that must not keep the operator from its start."""
+    elsewhere = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))
+    here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
+    usual = socket.getaddrinfo
+
+    def both(host: str, *arguments: Any, **more: Any) -> Any:
+        return [elsewhere, here] if host == "localhost" else usual(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+
+    async with (
+        serving(Health().application(), host="localhost", port=port),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        code, _ = await ask(session, "/healthz")
+
+    assert code == 200
+
+
+async def test_a_name_that_nobody_knows_is_no_place_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: Any, **more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(CannotListen, match=r"cannot serve metrics on nowhere\.invalid:9: Name or service"):
+        async with serving(Health().application(), what="metrics", host="nowhere.invalid", port=9):
+            pytest.fail("nobody listens there")
