@@ -129,10 +129,10 @@ def _place(pod: Pod, to: str) -> str:
     """On the loopback it is this pod's own, unless somebody of the machine is there already. Ray makes a channel to a
     client's server before it starts that."""
     host, _, port = to.rpartition(":")
-    if host in LOOPBACKS and port.isdigit():
-        own = listens(pod.address, int(port)) or not listens(LOOPBACK, int(port))
-        return f"{pod.address}:{port}" if own else to
-    return target(pod, to)
+    if host not in LOOPBACKS or not port.isdigit() or pod.ports.moved(pod.address, int(port)) is not None:
+        return target(pod, to)
+    own = listens(pod.address, int(port)) or not listens(LOOPBACK, int(port))
+    return f"{pod.address}:{port}" if own else to
 
 
 def patch_servers(pod: Pod, server: ModuleType) -> None:

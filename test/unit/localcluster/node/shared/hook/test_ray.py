@@ -140,6 +140,15 @@ def test_a_channel_of_grpc_leads_where_a_connection_would(tmp_path: Path) -> Non
         assert [grpc.insecure_channel(one) for one in said] == [f"{cluster.block}.0.7:10001", *said[1:]]
 
 
+def test_a_channel_to_the_gcs_of_the_own_pod_leads_where_that_has_moved(tmp_path: Path) -> None:
+    """By the loopback as by the pod's name."""
+    cluster, _, pod = a_pod(tmp_path)
+    cluster.moved(pod.address, 6379, 24567)
+    grpc = a_module(insecure_channel=lambda target, options=None: target)
+    patch_channels(pod, grpc)
+    assert {grpc.insecure_channel(f"{one}:6379") for one in ("127.0.0.1", "one")} == {f"{pod.address}:24567"}
+
+
 @pytest.mark.spec("ray-side:S10-14")
 def test_a_channel_to_a_server_that_is_to_come_leads_to_the_pods_own(tmp_path: Path) -> None:
     """Ray's client proxy makes it first and starts the server then: that of another pod must not be taken for it."""
