@@ -113,6 +113,13 @@ def test_the_pod_has_longer_to_end_than_the_operator_takes() -> None:
     assert pod_template()["terminationGracePeriodSeconds"] >= 30 + 5 + 2 + 3
 
 
+def test_why_it_ended_is_shown_with_the_pod() -> None:
+    """A missing right ends it with a sentence in its log, which is gone with the container after the next."""
+    (container,) = pod_template()["containers"]
+
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_its_arguments_are_settings_that_the_operator_takes() -> None:
     (container,) = pod_template()["containers"]
 
