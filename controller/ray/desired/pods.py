@@ -7,6 +7,7 @@ of containers, volumes and variables.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +22,7 @@ from controller.ray.desired.names import Slot
 from controller.ray.desired.probes import missing_probes
 from controller.ray.options import Options
 
-__all__ = ["Place", "head", "worker"]
+__all__ = ["Place", "head", "worker", "workers"]
 
 WAIT_CONTAINER: Final = "wait-gcs-ready"
 WAIT_RESOURCES: Final = {"cpu": "200m", "memory": "256Mi"}
@@ -68,13 +69,37 @@ def worker(facts: Facts, group: Group, place: Place, options: Options) -> Json:
     if options.inject_init_container:
         waiting = _wait_for_gcs(facts, pod["spec"]["containers"][0], login=options.login_shell)
         pod["spec"].setdefault("initContainers", []).append(waiting)
-    if options.gates.ray_multi_host_indexing:
-        pod["metadata"]["labels"] |= _index_labels(facts, group, place)
+    pod["metadata"]["labels"] |= _index_labels(facts, group, place, options)
     _finish(pod, facts, group, ray_start.parameters(facts, group), options)
     return pod
 
 
-def _index_labels(facts: Facts, group: Group, place: Place) -> dict[str, str]:
+def workers(facts: Facts, group: Group, places: Sequence[Place], options: Options) -> list[Json]:
+    """A worker pod of the group for each place, built once: they share what does not depend on it."""
+    if not places:
+        return []
+    first = worker(facts, group, places[0], options)
+    return [first, *(_at(place, first, facts, group, options) for place in places[1:])]
+
+
+def _at(place: Place, pod: Json, facts: Facts, group: Group, options: Options) -> Json:
+    """That worker pod, in another place of its group."""
+    given = pod["metadata"]
+    metadata = given | {
+        "name": names.worker_pod(facts.name, facts.uid, place.slot, place.ticket),
+        "labels": given["labels"] | _index_labels(facts, group, place, options),
+        "annotations": given["annotations"] | _place_annotations(place),
+    }
+    return pod | {"metadata": metadata}
+
+
+def _place_annotations(place: Place) -> dict[str, str]:
+    return {wire.ANNOTATION_SLOT: str(place.slot), wire.ANNOTATION_SLOT_TICKET: place.ticket}
+
+
+def _index_labels(facts: Facts, group: Group, place: Place, options: Options) -> dict[str, str]:
+    if not options.gates.ray_multi_host_indexing:
+        return {}
     found = {wire.LABEL_REPLICA_INDEX: str(place.slot.index)}
     if group.hosts > 1:
         found[wire.LABEL_REPLICA_NAME] = names.replica(facts.uid, place.slot, place.ticket)
@@ -89,7 +114,7 @@ def _begun(facts: Facts, group: Group, name: str, place: Place) -> Json:
     annotations = dict(given.get("annotations") or {})
     if facts.annotations.get(wire.ANNOTATION_OVERWRITE_COMMAND, "").lower() == "true":
         annotations[wire.ANNOTATION_OVERWRITE_COMMAND] = "true"
-    annotations |= {wire.ANNOTATION_SLOT: str(place.slot), wire.ANNOTATION_SLOT_TICKET: place.ticket}
+    annotations |= _place_annotations(place)
     metadata: Json = {
         "name": name,
         "namespace": facts.namespace,

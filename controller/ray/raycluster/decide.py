@@ -351,12 +351,7 @@ def _why(pod: PodView, group: Group, cause: Cause, text: str) -> Why:
 
 
 def _coming(seen: Seen, facts: Facts, group: Group, scaling: Scaling, options: Options) -> Lane:
-    return tuple(
-        Create(
-            core.PODS,
-            pods.worker(facts, group, Place(slot, seen.ticket), options),
-            why=Why(Kind.CREATE_WORKER, group.name),
-            identity=IDENTITY,
-        )
-        for slot in scaling.filling
-    )
+    places = [Place(slot, seen.ticket) for slot in scaling.filling]
+    why = Why(Kind.CREATE_WORKER, group.name)
+    bodies = pods.workers(facts, group, places, options)
+    return tuple(Create(core.PODS, body, why=why, identity=IDENTITY) for body in bodies)

@@ -228,6 +228,32 @@ def test_a_pod_says_which_place_it_fills(facts: FactsOf) -> None:
     assert (found["manta.ray.io/slot"], found["manta.ray.io/slot-ticket"]) == ("g/4", "ticket")
 
 
+@pytest.mark.parametrize("hosts", [1, 2])
+@pytest.mark.parametrize("gates", [Gates(), Gates(ray_multi_host_indexing=False)])
+def test_workers_built_together_are_like_those_built_one_by_one(
+    facts: FactsOf, a_template: Maker, hosts: int, gates: Gates
+) -> None:
+    """Names, labels and annotations differ, in the same order; what they run is the same."""
+    template = a_template(metadata={"labels": {"team": "a"}, "annotations": {"note": "b"}, "finalizers": ["f"]})
+    asked = facts(groups=[{"groupName": "g", "numOfHosts": hosts, "template": template}])
+    options = Options(gates=gates, default_pod_labels={"x": "y"}, default_pod_annotations={"z": "w"})
+    slots = [Slot("g", index, host if hosts > 1 else None) for index in (0, 3) for host in range(hosts)]
+    places = [Place(slot, "ticket") for slot in slots]
+
+    together = pods.workers(asked, asked.workers[0], places, options)
+
+    alone = [pods.worker(asked, asked.workers[0], place, options) for place in places]
+    assert json.dumps(alone) == json.dumps(together)
+    assert len({pod["metadata"]["name"] for pod in together}) == len(places)
+
+
+def test_nobody_asked_for_is_nobody_built(facts: FactsOf) -> None:
+    """A pass that needs no pod of a group builds none."""
+    asked = facts()
+
+    assert pods.workers(asked, asked.workers[0], [], Options()) == []
+
+
 def test_only_the_head_carries_the_spec_s_hash(facts: FactsOf) -> None:
     of_head, of_worker = (pod["metadata"]["annotations"] for pod in (head(facts()), worker(facts())))
 
