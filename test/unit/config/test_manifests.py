@@ -17,7 +17,7 @@ from controller.ray.desired.facts import facts_of
 from controller.ray.options import Options
 from controller.rights import LEADER_ELECTION, RIGHTS, rules
 from controller.settings import load
-from hack.image.making import IMAGES
+from hack.image.making import IMAGES, OURS
 from localcluster.testing.rights import RULES
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -105,6 +105,15 @@ def test_the_user_is_a_number_of_the_image_s_and_no_wish_of_the_manifest_s() -> 
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & {
         key for part in (pod_template(), *pod_template()["containers"]) for key in part["securityContext"]
     }
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_both_ways_to_make_the_image_put_the_same_code_into_it(package: str) -> None:
+    """A package that only one of them knows is an image that ends with ModuleNotFoundError, far from here."""
+    root = CONFIG.parent
+
+    assert f"COPY {package} /opt/manta/{package}\n" in (root / "Dockerfile").read_text()
+    assert f"!{package}\n" in (root / ".dockerignore").read_text()
 
 
 @pytest.mark.spec("runtime:MGR-10")
