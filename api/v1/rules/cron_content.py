@@ -12,8 +12,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from api.v1.cron import BadSchedule, parse_schedule
+from api.v1.rules.job_content import takes_over
 from api.v1.rules.making import object_rule
 from api.v1.rules.model import Context, Rule, Severity
+from api.v1.rules.places import cluster_in
 from api.v1.rules.reading import Found
 from api.v1.rules.typed import child, is_true, text, whole
 
@@ -46,7 +48,9 @@ def clusters_pile_up(new: Json, _: Context) -> Iterator[Found]:
 def template_unfit_for_repetition(new: Json, _: Context) -> Iterator[Found]:
     """What one job may say and many cannot."""
     template = child(new, "spec", "jobTemplate")
-    if text(template, "jobId") and child(template, "clusterSelector"):  # in a cluster of its own each is the first
+    placed = cluster_in(new)
+    shared = child(template, "clusterSelector") or takes_over(placed.cluster if placed is not None else None)
+    if text(template, "jobId") and shared:  # in a cluster of its own each is the first
         message = "every run would have the same jobId, and all but the first would take over its result"
         yield Found(f"{TEMPLATE}.jobId", message, template["jobId"], "leave jobId out")
     if is_true(template, "suspend"):

@@ -48,14 +48,15 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Check the spelling against Ray's documentation of runtime environments.",
     ),
     "JC08": Entry(
-        "`runtimeEnvYAML` has `pip` beside `conda` or `uv`, or `env_vars` that are no map of texts; a warning: "
-        "`working_dir` is a local folder in K8sJobMode.",
-        "Ray refuses the first two when the job starts. A local folder is looked for in the submitter's container.",
-        "Choose one installer, put numbers in `env_vars` into quotes, and give `working_dir` as a URI.",
+        "`runtimeEnvYAML` has two of `pip`, `conda` and `uv`, or `env_vars` that are no map of texts; warnings: "
+        "`working_dir` is a local folder in K8sJobMode, or a URI of no `.zip` or `.whl`.",
+        "Ray refuses all but the local folder when the job starts, and looks for that in the submitter's container.",
+        "Choose one installer, put numbers in `env_vars` into quotes, and give `working_dir` as a URI of an archive.",
     ),
     "JC09": Entry(
-        "`jobId` is given together with `backoffLimit` above 0.",
-        "Every retry submits under the same id, which is the same job to Ray.",
+        "`jobId` is given together with `backoffLimit` above 0, and the cluster stores its state under a name of yours "
+        "(`externalStorageNamespace`).",
+        "Every retry submits under the same id, and its new cluster finds the failed job there.",
         "Leave `jobId` out: the operator chooses one for each try.",
     ),
     "JC10": Entry(
@@ -202,11 +203,10 @@ ENTRIES: Final[Mapping[str, Entry]] = {
         "Set `shutdownAfterJobFinishes: true`, or deletion rules.",
     ),
     "CR04": Entry(
-        "The template of a RayCronJob has a `jobId` and a `clusterSelector`; warnings: `suspend: true`, or a "
-        "`clusterSelector` while a run may last until the next one.",
-        "All runs under one id on one cluster are one job to Ray: the second takes over the result of the first. "
-        "Suspended jobs "
-        "pile up, and runs on one cluster get in each other's way.",
+        "The template of a RayCronJob has a `jobId`, and a `clusterSelector` or an `externalStorageNamespace` for its "
+        "clusters; warnings: `suspend: true`, or a `clusterSelector` while a run may last until the next one.",
+        "All runs under one id on one cluster, or in one storage, are one job to Ray: the second takes over the result "
+        "of the first. Suspended jobs pile up, and runs on one cluster get in each other's way.",
         "Leave `jobId` and `suspend` out; set `activeDeadlineSeconds` below the time between two runs.",
     ),
     "CR05": Entry(

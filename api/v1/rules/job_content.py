@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any, Final
 
 from api.v1.common import MANAGED_BY
@@ -20,12 +21,13 @@ from api.v1.rules.making import Job, job_rule, placed_rule, queued
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import PlacedCluster
 from api.v1.rules.rayjob import read_runtime_env
-from api.v1.rules.reading import Found
+from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.shell import control_operator
 from api.v1.rules.typed import child, entries, is_true, number, text, whole
 from api.v1.runtime_env import RuntimeEnvError
+from api.v1.wire import ANNOTATION_EXTERNAL_STORAGE_NAMESPACE
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "takes_over"]
 
 Json = Mapping[str, Any]
 
@@ -51,6 +53,8 @@ RUNTIME_ENV_KEYS: Final = frozenset(
         "working_dir",
     }
 )
+ARCHIVES: Final = (".zip", ".whl")
+_REMOTE: Final = re.compile(r"(?:https|s3|gs|azure|abfss|file)://(?P<path>[^?#$]*)", re.ASCII)
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 FAILURES: Final = (JobStatus.FAILED.value, "Failed")
 
@@ -163,9 +167,9 @@ def runtime_env_keys_unknown(job: Job, _: Context) -> Iterator[Found]:
 def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
     """Ray says no to the first two when the job starts; a local folder is one of the submitter."""
     env = _runtime_env(job)
-    for other in ("conda", "uv"):
-        if env.get("pip") is not None and env.get(other) is not None:
-            message = f"pip and {other} cannot be used together"
+    for one, other in combinations(("pip", "conda", "uv"), 2):
+        if env.get(one) is not None and env.get(other) is not None:
+            message = f"{one} and {other} cannot be used together"
             yield Found("runtimeEnvYAML", message, other, "choose one of them", inside=other)
     yield from _variables_refused(env.get("env_vars"))
     folder = env.get("working_dir")
@@ -178,6 +182,10 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
             severity=Severity.WARN,
             inside="working_dir",
         )
+    if isinstance(folder, str) and (archive := _REMOTE.match(folder)) and not archive["path"].endswith(ARCHIVES):
+        message = f"working_dir {folder} names no archive: Ray takes {' and '.join(ARCHIVES)} of a URI"
+        hint = "pack the folder into a .zip, with it at the top"
+        yield Found("runtimeEnvYAML", message, folder, hint, severity=Severity.WARN, inside="working_dir")
 
 
 def _variables_refused(variables: Any) -> Iterator[Found]:
@@ -201,13 +209,22 @@ def _variables_refused(variables: Any) -> Iterator[Found]:
 # How it is submitted
 
 
+def takes_over(cluster: Cluster | None) -> bool:
+    """Does another cluster of that spec find this one's jobs, under a name in Redis that is not made of its own?"""
+    if cluster is None:
+        return False
+    named = text(child(cluster.spec, "gcsFaultToleranceOptions"), "externalStorageNamespace")
+    return bool(named or cluster.annotations.get(ANNOTATION_EXTERNAL_STORAGE_NAMESPACE))
+
+
 @job_rule("JC09", Severity.WARN)
 def id_with_retries(job: Job, _: Context) -> Iterator[Found]:
-    """A retry under the same id is the same job to Ray."""
-    if text(job.spec, "jobId") and (whole(job.spec, "backoffLimit") or 0) > 0:
+    """A retry gets a new cluster, which knows no job of that id unless it takes over what the old one stored."""
+    retried = (whole(job.spec, "backoffLimit") or 0) > 0 and job.cluster is not None
+    if text(job.spec, "jobId") and retried and takes_over(job.cluster):
         yield Found(
             "jobId",
-            "every retry submits under the same jobId",
+            "every retry submits under the same jobId, and its cluster finds the failed job in Redis",
             job.spec["jobId"],
             "leave jobId out: the operator chooses one for each try",
         )

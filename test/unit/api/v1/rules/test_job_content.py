@@ -44,6 +44,10 @@ def rules(*some: dict[str, Any]) -> Changes:
     return {"spec.shutdownAfterJobFinishes": False, STRATEGY: {"deletionRules": list(some)}}
 
 
+RETRIED: Changes = {"spec.jobId": "one", "spec.backoffLimit": 1}
+KEPT_IN_REDIS: Changes = {
+    f"{CLUSTER}.gcsFaultToleranceOptions": {"redisAddress": "redis:6379", "externalStorageNamespace": "train"}
+}
 OWN_SUBMITTER: Changes = submitter(containers=[{"name": "submit", "image": "x", "command": ["submit"]}])
 
 # id, severity, what is found, its path; then the near miss that passes.
@@ -100,11 +104,13 @@ CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
     ("JC07", WARN, {ENV: "workingdir: s3://a"}, ENV, {ENV: "working_dir: s3://a"}),
     ("JC08", DENY, {ENV: "pip: [a]\nconda: base"}, ENV, {ENV: "pip: [a]"}),
     ("JC08", DENY, {ENV: "pip: [a]\nuv: [b]"}, ENV, {ENV: "uv: [b]"}),
+    ("JC08", DENY, {ENV: "conda: base\nuv: [b]"}, ENV, {ENV: "conda: base"}),
+    ("JC08", WARN, {ENV: "working_dir: s3://a/b"}, ENV, {ENV: "working_dir: s3://a/b.zip?versionId=1"}),
     ("JC08", DENY, {ENV: "env_vars: {A: 1}"}, ENV, {ENV: 'env_vars: {A: "1"}'}),
     ("JC08", DENY, {ENV: "env_vars: [A=1]"}, ENV, {ENV: "env_vars: {}"}),
     ("JC08", WARN, {ENV: "working_dir: ./src"}, ENV, {ENV: "working_dir: https://a/b.zip"}),
     ("JC08", WARN, {ENV: "working_dir: /src"}, ENV, {**mode("SidecarMode"), ENV: "working_dir: /src"}),
-    ("JC09", WARN, {"spec.jobId": "one", "spec.backoffLimit": 1}, "spec.jobId", {"spec.jobId": "one"}),
+    ("JC09", WARN, {**RETRIED, **KEPT_IN_REDIS}, "spec.jobId", RETRIED),
     ("JC10", DENY, submitter(containers=[]), f"{TEMPLATE}.spec.containers", submitter()),
     (
         "JC10",
@@ -280,6 +286,14 @@ def test_the_way_out_for_a_variable_that_is_no_text_is_what_was_written_in_quote
     told = found(RULES, good("RayJob", {ENV: f"env_vars: {{A: {written}}}"}))
 
     assert [one.hint for one in told] == [hint]
+
+
+@pytest.mark.spec("admission:JC09")
+def test_a_fixed_id_with_retries_is_also_told_where_an_annotation_names_the_storage() -> None:
+    """The older way to say it; a RayCronJob's jobs have no annotations."""
+    named = good("RayJob", {**RETRIED, "metadata.annotations": {"ray.io/external-storage-namespace": "train"}})
+
+    assert ids(found(RULES, named)) == [("JC09", "spec.jobId")]
 
 
 @pytest.mark.spec("admission:JC04")
