@@ -177,6 +177,7 @@ def patch_uvloop(pod: Pod, uvloop: ModuleType) -> None:
     if loop is not None:
         loop.getaddrinfo = _with_names(pod, loop.getaddrinfo)
         loop.create_connection = _connecting(pod, loop.create_connection)
+        loop.create_server = _serving(pod, loop.create_server)
 
 
 def _with_names(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,6 +200,14 @@ def _connecting(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
         return await original(self, factory, *_site(pod, host, port), **named)
 
     return create_connection
+
+
+def _serving(pod: Pod, original: Callable[..., Any]) -> Callable[..., Any]:
+    async def create_server(self: Any, factory: Any, host: Any = None, port: Any = None, **named: Any) -> Any:
+        own = pod.names.first(host) if isinstance(host, str) else None  # its own name, most of all
+        return await original(self, factory, own or host, port, **named)
+
+    return create_server
 
 
 def _site(pod: Pod, host: str, port: int) -> tuple[str, int]:

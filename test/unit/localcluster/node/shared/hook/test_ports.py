@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.addresses import BLOCKS
+from localcluster.addresses import BLOCKS, shared_machine
 from localcluster.node.shared.hook.ports import CHOICE, NOBODY, Ports, listens
 
 
@@ -119,6 +119,16 @@ def test_a_gcs_is_asked_for_where_it_is_or_nowhere(tmp_path: Path) -> None:
     assert [ports.gcs("127.70.0.5", port) for port in (6379, chosen, 6380)] == [chosen, chosen, NOBODY]
     assert ports.gcs("127.70.0.6", 6379) == NOBODY
     assert [ports.gcs(address, 6379) for address in ("127.70.128.1", "127.71.0.5", "10.0.0.1")] == [6379] * 3
+
+
+@pytest.mark.parametrize("block", [BLOCKS[0], BLOCKS[-1]])
+def test_pods_are_told_from_services_as_the_plan_of_addresses_has_it(block: int, tmp_path: Path) -> None:
+    """The hook may import nothing that is not in every interpreter, and says the border once more."""
+    plan = shared_machine(block)
+    ports = Ports(str(tmp_path), str(plan.pods[2]))
+    ends = [str(network[number]) for network in (plan.pods, plan.services) for number in (0, -1)]
+    assert [ports.is_pod(address) for address in ends] == [True, True, False, False]
+    assert not ports.is_pod("127.0.0.1")
 
 
 def test_who_listens_on_all_addresses_does_not_listen_on_this_one() -> None:

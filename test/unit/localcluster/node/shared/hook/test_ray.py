@@ -207,6 +207,10 @@ class Loop:
         """To a name or an address."""
         return host, port, named.get("server_hostname")
 
+    async def create_server(self, factory: Any, host: Any = None, port: Any = None, **named: Any) -> Any:
+        """At a name, an address, or several."""
+        return host, port
+
 
 def a_loop(pod: Pod) -> Any:
     kind = type("Kind", (Loop,), dict(vars(Loop)))
@@ -233,6 +237,14 @@ async def test_the_loop_of_rays_async_workers_finds_names_and_localhost_as_socke
     assert secure == (other, 24567, "web")
     assert [one[4] for one in looked_up[0]] == [(other, 80)]
     assert looked_up[1] == ("machine", "10.0.0.1", 80)
+
+
+async def test_the_loop_of_rays_async_workers_may_serve_at_its_pods_name(tmp_path: Path) -> None:
+    """Sockets may."""
+    _, _, pod = a_pod(tmp_path)
+    said = ["one", "0.0.0.0", ["0.0.0.0", "::"], None]
+    found = [await a_loop(pod).create_server(None, host, 8000) for host in said]
+    assert found == [(host, 8000) for host in (pod.address, *said[1:])]
 
 
 async def test_the_loop_of_rays_async_workers_asks_nobody_for_a_name_that_the_cluster_has_not(tmp_path: Path) -> None:
