@@ -182,6 +182,7 @@ def test_the_longest_mount_comes_first_and_none_hides_what_pods_need() -> None:
 def test_a_redis_listens_at_its_pods_address_alone() -> None:
     """The next one may then have the same port; who says where it is to listen is not corrected."""
     assert confined(["redis-server", "--port", "6379"], "127.71.0.5")[3:] == ["--bind", "127.71.0.5"]
+    assert confined(["/usr/bin/redis-server"], "127.71.0.5")[1:] == ["--bind", "127.71.0.5"]
     assert confined(["/usr/bin/redis-server", "--bind", "::"], "127.71.0.5") == [
         "/usr/bin/redis-server",
         "--bind",

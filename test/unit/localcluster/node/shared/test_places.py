@@ -383,9 +383,13 @@ async def test_a_home_that_the_machine_has_is_not_hidden(tmp_path: Path) -> None
         place = await machine.place()
         of_theirs = replace(IMAGE, environment={**IMAGE.environment, "HOME": str(theirs)}, home=str(theirs))
 
-        told = json.loads(await machine.said_by(place, "cat $MANTA_POD", image=of_theirs, attempt=0))
+        home, _, told_of_it = (await machine.said_by(place, "cd ~; pwd; cat $MANTA_POD", image=of_theirs)).partition(
+            "\n"
+        )
+        told = json.loads(told_of_it)
         without = json.loads(await machine.said_by(place, "cat $MANTA_POD", attempt=1))
 
+        assert same(home, str(place.files.folder / "containers" / "main-0" / "home"))
         assert str(theirs) not in [target for target, _, _ in told["mounts"]]
         assert HOME in [target for target, _, _ in without["mounts"]]
 
