@@ -21,6 +21,7 @@ COLOURS: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 SAID_BY_THE_STATUS: Final = re.compile(r"-+$|Job '.*' (?:succeeded|failed|was stopped)$")
 REPEATS: Final = "Status message: "
 ANNOUNCED: Final = re.compile(r",? *last available logs \(.*\): *$")  # how Ray joins the cause and the end of the log
+TRACEBACK: Final = "Traceback (most recent call last):"
 REMEMBERED: Final = 1000  # lines; Ray repeats 20,000 characters
 TAIL: Final = 20  # lines of what was not shown are enough to see why
 
@@ -58,5 +59,7 @@ def uncoloured(text: str) -> str:
 
 def cause_and_tail(message: str) -> tuple[str, tuple[str, ...]]:
     """A status message as one sentence, and the lines of the log that Ray or the operator put below it."""
-    first, *rest = message.strip().splitlines() or [""]
+    first, *rest = lines = message.strip().splitlines() or [""]
+    if first.startswith(TRACEBACK):
+        return lines[-1].strip(), tuple(lines)
     return ANNOUNCED.sub("", first).strip(), tuple(rest)

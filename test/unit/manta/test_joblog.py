@@ -92,3 +92,10 @@ def test_a_message_is_a_sentence_and_a_tail() -> None:
     )
     assert cause_and_tail("the head is gone") == ("the head is gone", ())
     assert cause_and_tail("") == ("", ())
+
+
+def test_of_a_traceback_the_cause_is_its_last_line() -> None:
+    """Ray's own, where it fails itself: its first line says nothing. The tail is all of it."""
+    traceback = 'Traceback (most recent call last):\n  File "job_supervisor.py", line 4\nOSError: no space left\n'
+
+    assert cause_and_tail(traceback) == ("OSError: no space left", tuple(traceback.splitlines()))
