@@ -165,7 +165,7 @@ async def test_a_server_that_cannot_answer_is_waited_for() -> None:
 async def test_what_somebody_mends_meanwhile_is_not_given_up_on() -> None:
     """With `kubectl edit`, or by making the ServiceAccount that a pod names."""
     async with a_cluster() as cluster:
-        refused = When(verb="create", resource="pods", agent=OPERATOR, also=lambda asked: cluster.elapsed.seconds < 10)
+        refused = When(verb="create", resource="pods", agent=OPERATOR, also=lambda asked: cluster.elapsed.seconds < 8)
         words = 'pods "x" is forbidden: error looking up service account default/a: serviceaccount "a" not found'
         cluster.faults.refuse(refused, 403, "Forbidden", words, times=None)
 
