@@ -94,6 +94,15 @@ def test_what_others_have_moved_or_left_half_written_is_no_gcs_of_this_one(tmp_p
     assert [ports.gcs("127.70.0.5", port) for port in (6379, 24001, 24002)] == [NOBODY] * 3
 
 
+def test_a_connection_that_outlives_its_listener_is_none() -> None:
+    """It has the same address and port."""
+    with socket.create_server(("127.70.3.4", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        accepted, _ = server.accept()
+        server.close()
+        with accepted:
+            assert not listens(*client.getpeername())
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 def test_a_listener_with_an_ipv6_socket_listens_all_the_same() -> None:
     """At an IPv4 address in it, as Ray's C++ and gRPC have them."""

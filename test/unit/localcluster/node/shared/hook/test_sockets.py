@@ -57,7 +57,7 @@ def test_what_is_closed_gone_or_was_refused_or_is_at_another_port_counts_no_more
     """Each would give the next server a port that nobody knows."""
     sites = Sites(OWN)
     closed, refused, elsewhere = Socket(), Socket(), Socket()
-    sites.place(closed, "0.0.0.0", 8000, alone=False)
+    sites.place(closed, "127.0.0.1", 8000, alone=False)
     sites.place(Socket(), "127.0.0.1", 8000, alone=False)  # nobody holds it
     sites.place(refused, "127.0.0.1", 8000, alone=False)
     sites.place(elsewhere, "127.0.0.1", 8001, alone=False)
