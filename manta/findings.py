@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -28,6 +27,7 @@ from manta.documents import Document, Place, Steps, path_text, steps_in
 from manta.doubts import Doubt, begins, certain, put, value_at, without, worthy_of
 from manta.gates import LOCAL_GATES
 from manta.innertexts import place_inside
+from manta.misplaced import fields_under, place_meant, schema_at
 from manta.served import RAY, Nowhere, ServedKind, known_elsewhere, served_kind, way_out
 from manta.wording import cause_text, decoding_trouble, described, former, wanted_type
 
@@ -258,13 +258,10 @@ def unknown_fields(document: Document, served: ServedKind, unknown: Sequence[str
     for path in unknown:
         steps = steps_in(document.body, path) or ("",)
         *around, last = steps
-        near = get_close_matches(str(last), fields_under(served.schema, around), n=1)
-        free = bool(near) and value_at(document.body, (*around, near[0])) is None
+        place, way = place_meant(served.schema, steps, value_at(document.body, steps))
+        free = value_at(document.body, place) is None
         hint = former(document.kind, around, str(last), older=last in fields_of_v1alpha1(served, around))
-        finding = Finding(
-            document, path, "there is no such field", hint or (f"did you mean {near[0]}?" if near else "")
-        )
-        yield Strange(finding, steps, (*around, near[0]) if free else ())
+        yield Strange(Finding(document, path, "there is no such field", hint or way), steps, place if free else ())
 
 
 def fields_of_v1alpha1(served: ServedKind, around: Sequence[str | int]) -> list[str]:
@@ -284,29 +281,16 @@ def doubt_of_name(served: ServedKind, body: Json, field: Strange) -> tuple[Doubt
     value = value_at(body, field.steps)
     schema = schema_at(served.schema, field.meant)
     type_ = "integer,string" if schema.get("x-kubernetes-int-or-string") else str(schema.get("type", ""))
+    moved = put(body, field.meant, value)
     try:
-        renamed, _ = read(served, put(body, field.meant, value))
+        renamed, _ = read(served, moved)
     except DecodeError:
+        return Doubt(field.meant, worthy_of(type_, None)), False
+    if value_at(moved, field.meant) is not value:  # nothing leads there yet
         return Doubt(field.meant, worthy_of(type_, None)), False
     fits = not any(begins(steps_in(body, one.field), [field.meant]) for one in causes_of(served, renamed))
     likely = (value_at(renamed, field.meant),) if fits else ()
     return Doubt(field.meant, (*likely, *worthy_of(type_, None))), fits
-
-
-def fields_under(schema: Mapping[str, Any], steps: Sequence[str | int]) -> list[str]:
-    """The fields that an object at that place may have, as far as the schema names them."""
-    return list(schema_at(schema, steps).get("properties") or ())
-
-
-def schema_at(schema: Mapping[str, Any], steps: Sequence[str | int]) -> Mapping[str, Any]:
-    """The schema of what stands at that place; {} where it does not go so far."""
-    for step in steps:
-        if isinstance(step, int):
-            inside = schema.get("items")
-        else:
-            inside = (schema.get("properties") or {}).get(step) or schema.get("additionalProperties")
-        schema = inside if isinstance(inside, Mapping) else {}
-    return schema
 
 
 def causes_of(served: ServedKind, body: Json) -> list[Cause]:

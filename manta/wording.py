@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from api.crd import QUANTITY_PATTERN
+from api.v1.rules.durations import go_duration
 
 __all__ = ["cause_text", "decoding_trouble", "described", "former", "wanted_type"]
 
@@ -33,12 +34,14 @@ OF_TYPE: Final = re.compile(r" in body must be of type (?P<wanted>[\w,-]+): ")
 SUPPORTED: Final = re.compile(r'supported values: (?P<values>".*")$')
 BOUND: Final = re.compile(r"^Invalid value: .* in body (?P<rule>should .*)$", re.DOTALL)
 INVALID: Final = re.compile(r"^Invalid value: (?:\"(?:[^\"\\]|\\.)*\"|[^:]*): (?P<rule>.*)$", re.DOTALL)
+REGEX: Final = re.compile(r" \(e\.g\. .*regex used for validation is .*\)$", re.DOTALL)  # says it once more
 UNMARSHAL: Final = re.compile(
     r"cannot unmarshal (?P<found>\w+) into Go struct field [A-Z]\w*\.(?P<path>[\w.]+)(?: of type (?P<wanted>\S+))?"
 )
 GO_TYPES: Final = {"map[string]string": "an object of texts", "bool": "true or false", "string": "a text"}
 QUOTE_IT: Final = "put it into quotes, to make it a text"
 UNQUOTE_IT: Final = "take its quotes away: with them it is a text"
+SWITCHES: Final = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 NEVER: Final = re.compile(r"(?!)")
 UNQUOTED: Final = {  # what is wanted -> the texts that are one without their quotes
     TYPES["boolean"]: re.compile(r"true|false"),
@@ -74,7 +77,7 @@ def cause_text(reason: str, message: str, value: Any) -> tuple[str, str]:
     if rule:
         return f"found {shown(value)}, which {rule['rule']}", ""
     if rule := INVALID.match(message):
-        return f"found {shown(value)}: {rule['rule']}", ""
+        return f"found {shown(value)}: {REGEX.sub('', rule['rule'])}", ""
     return message, ""
 
 
@@ -97,11 +100,32 @@ def former(kind: str, around: Sequence[str | int], name: str, older: bool) -> st
 
 def mistyped(wanted: str, value: Any) -> tuple[str, str]:
     """A value of another type; a text that was meant often needs just its quotes."""
-    if wanted == TYPES["string"]:
-        hint = QUOTE_IT if isinstance(value, bool | int | float) else ""
+    if isinstance(value, str) and UNQUOTED.get(wanted, NEVER).fullmatch(value):
+        hint = UNQUOTE_IT
     else:
-        hint = UNQUOTE_IT if isinstance(value, str) and UNQUOTED.get(wanted, NEVER).fullmatch(value) else ""
+        hint = _as_wanted(wanted, value)
     return f"found {described(value)}, expected {wanted}", hint
+
+
+def _as_wanted(wanted: str, value: Any) -> str:
+    """How to write the value as what is expected, where it is plain what was meant."""
+    text, list_, flag, count = (TYPES[name] for name in ("string", "array", "boolean", "integer"))
+    match wanted, value:
+        case (w, bool() | int() | float()) if w == text:
+            return QUOTE_IT
+        case (w, dict()) if w == text:
+            return "put | behind the name: what follows, indented, is a text then"
+        case (w, list()) if w == text and value and all(isinstance(one, str) for one in value):
+            return f"as one text: {shown(' '.join(value))}"
+        case (w, str()) if w == list_ and value.strip():
+            return f"as a list: {shown(value.split())}"
+        case (w, dict()) if w == list_:
+            return "a list: begin each entry with `- `"
+        case (w, str()) if w == flag and value.strip().lower() in SWITCHES:
+            return f"write {SWITCHES[value.strip().lower()]}"
+        case (w, str()) if w == count and (time := go_duration(value.strip())) is not None:
+            return f"in seconds: {time.total_seconds():.0f}" if time.total_seconds().is_integer() else ""
+    return ""
 
 
 def decoding_trouble(message: str, kind: str) -> tuple[str, str]:

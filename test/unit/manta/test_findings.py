@@ -119,6 +119,69 @@ def test_a_text_that_would_do_without_its_quotes_is_told_so(field: str, hint: st
     assert hints(f"{JOB}  {field}\n") == [hint]
 
 
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("shutdownAfterJobFinishes: 'yes'", "write true"),
+        ("ttlSecondsAfterFinished: 1h", "in seconds: 3600"),
+        ("ttlSecondsAfterFinished: 1x", ""),
+        ("jobId: [python, x.py]", 'as one text: "python x.py"'),
+        ("jobId: [1]", ""),
+        ("runtimeEnvYAML: {pip: [torch]}", "put | behind the name: what follows, indented, is a text then"),
+        ("deletionStrategy: {deletionRules: {policy: DeleteSelf}}", "a list: begin each entry with `- `"),
+    ],
+)
+def test_a_value_in_another_form_is_told_with_the_form_that_is_read(field: str, hint: str) -> None:
+    """Where it is plain what was meant."""
+    assert hint in hints(f"{JOB}  {field}\n")
+
+
+def test_a_command_in_one_text_is_told_as_a_list() -> None:
+    """As a Dockerfile would take it."""
+    text = JOB.replace("name: ray-head,", "name: ray-head, command: sleep 5,")
+
+    assert hints(text) == ['as a list: ["sleep", "5"]']
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hint"),
+    [
+        (
+            "name: ray-head,",
+            "name: ray-head, volumes: [{name: a, emptyDir: {}}],",
+            "it belongs to spec.rayClusterSpec.headGroupSpec.template.spec.volumes",
+        ),
+        (
+            "{spec: {containers",
+            "{containers",
+            "it belongs to spec.rayClusterSpec.headGroupSpec.template.spec.containers",
+        ),
+        (
+            "  entrypoint: python train.py",
+            "  job: {entrypoint: python train.py}",
+            "leave job out: what stands in it belongs here",
+        ),
+    ],
+)
+def test_a_field_in_a_wrong_place_is_told_where_it_belongs(before: str, after: str, hint: str) -> None:
+    """One step too deep, or not deep enough. What is missing there is no finding of its own."""
+    text = JOB.replace(before, after)
+    text = text.replace("}}]}}", "}}]}") if "{containers" in after else text
+
+    found = findings(parsed("job.yaml", text))
+
+    assert [one.hint for one in found if one.message == "there is no such field"] == [hint]
+    assert [one.rule for one in found if one.rule] == (["JC01"] if "job:" in after else [])
+
+
+def test_a_name_that_is_none_is_told_without_the_expression_that_says_so() -> None:
+    """The sentence before it is enough."""
+    (found,) = findings(parsed("job.yaml", JOB.replace("name: train", "name: Train_1")))
+
+    assert "regex" not in found.message
+    assert found.message.endswith("and must start and end with an alphanumeric character")
+
+
 def test_a_list_that_is_no_list_is_told_once() -> None:
     """And nobody looks into it."""
     assert told(f"{JOB}    workerGroupSpecs: 3\n") == [
