@@ -161,7 +161,8 @@ def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str
         secret=secret,
         concerns=concerns(settings, wire.RAY_CLUSTERS),
     )
-    return controller_of(kit, settings, wire.RAY_CLUSTERS, reconciler, raycluster.sources())
+    sources = raycluster.sources(reconciler.pod_can_wait)
+    return controller_of(kit, settings, wire.RAY_CLUSTERS, reconciler, sources)
 
 
 def rayjob_controller(kit: Kit, settings: Settings, sessions: DashboardSessions, durations: JobDurations) -> Controller:

@@ -70,7 +70,7 @@ class Source:
     handler: Handler
     predicates: tuple[Predicate, ...] = ()
     optional: bool = False  # the kind may not be served: the controller starts without it
-    can_wait: Predicate | None = None
+    can_wait: Callable[[Delta], bool] | None = None  # asked once for each delta that wakes somebody
 
     def keys(self, delta: Delta) -> Iterable[Ref]:
         """The keys that this delta wakes, each once. Raises whatever a predicate or the handler raises."""

@@ -16,24 +16,17 @@ from controller.ray.concerns import Concerns
 from controller.ray.looking import Views
 from controller.ray.options import Options
 from controller.ray.podfields import PodFields
+from controller.ray.raycluster.coming import Coming
 from controller.ray.raycluster.decide import REPORTED, decide, kept_ticket, new_ticket
-from controller.ray.raycluster.fate import fate_of
 from controller.ray.raycluster.observe import observe
 from controller.ray.raycluster.seen import Fresh, Memory, PodView, Seen
 from controller.ray.raycluster.status import CONFLICT_PAUSE, OWN_CONDITIONS, report
 from controller.runtime.apply import apply
 from controller.runtime.cache.informer import Watched
+from controller.runtime.cache.store import Delta
 from controller.runtime.errors import Terminal
 from controller.runtime.events import Recorder
-from controller.runtime.handlers import (
-    Source,
-    for_object,
-    for_owner,
-    kept_part_changed,
-    metadata_changed,
-    more_than_status_changed,
-    updates_that,
-)
+from controller.runtime.handlers import Source, for_object, for_owner, kept_part_changed, more_than_status_changed
 from controller.runtime.interfaces import Client, Clock, Reader
 from controller.runtime.plan import AGAIN, DONE, Outcome, Result, Verdict
 from controller.runtime.publish import publish, record
@@ -85,6 +78,8 @@ class RayClusterReconciler:
         self._clock, self._rng, self._options, self._secret = clock, rng, options, secret
         self._concerns = concerns
         self._fresh = self._drawn()
+        self._coming = Coming()
+        self.pod_can_wait = self._coming.can_wait  # for `sources`
         self._memories: dict[Ref, Memory] = {}
         self._views: dict[Ref, Views[PodView]] = {}
 
@@ -94,6 +89,7 @@ class RayClusterReconciler:
         if seen is None:
             self._memories.pop(key, None)
             self._views.pop(key, None)
+            self._coming.forget(key)
             self._concerns.forget(key)
             return DONE  # owner references clean up
         fresh = self._fresh
@@ -125,6 +121,7 @@ class RayClusterReconciler:
             raise Terminal(f"{key} does not have the shape that its schema asks for: {problem}") from problem
         if seen is None:
             return None
+        self._coming.saw(key, seen.pods)
         seen = self._memories.get(key, Memory()).recall(seen)
         self._memories[key] = Memory.after(seen)
         return replace(seen, concern=self._concerns.about(key, seen.object))
@@ -140,14 +137,13 @@ class RayClusterReconciler:
         return replace(seen, object=stored, cluster=RayCluster.from_json(stored), facts=None)
 
 
-# A pod that comes up is changed some five times, and what is only counted need not be counted at once.
-fate_changed = metadata_changed | updates_that(lambda old, new: fate_of(old.body) != fate_of(new.body))
+def sources(pod_can_wait: Callable[[Delta], bool]) -> tuple[Source, ...]:
+    """What wakes a RayCluster: its spec, and what belongs to it. A status alone does not: it is our own (§4).
 
-
-def sources() -> tuple[Source, ...]:
-    """What wakes a RayCluster: its spec, and what belongs to it. A status alone does not: it is our own (§4)."""
+    Of updates of pods some can wait, as the reconciler says.
+    """
     return (
         Source(wire.RAY_CLUSTERS, for_object, (more_than_status_changed,)),
-        Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,), can_wait=~fate_changed),
+        Source(core.PODS, for_owner(wire.RAY_CLUSTERS), (kept_part_changed,), can_wait=pod_can_wait),
         *(Source(resource, for_owner(wire.RAY_CLUSTERS)) for resource in OWNED),
     )

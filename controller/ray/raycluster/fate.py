@@ -5,7 +5,7 @@ Asked of both sides of each update of a pod, so nothing but this is decoded.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,14 @@ from controller.ray.raycluster.seen import FINISHED
 
 __all__ = ["Fate", "fate_of"]
 
-Fate: TypeAlias = tuple[bool, bool, bool, int]
+
+class Fate(NamedTuple):
+    """`runs_well` as PodView has it; `ready`: the pod says so; `ended`: how many of its containers did."""
+
+    finished: bool
+    runs_well: bool
+    ready: bool
+    ended: int
 
 
 class _State(msgspec.Struct):
@@ -44,12 +51,9 @@ _UNTOLD = _Status()
 
 
 def fate_of(pod: bytes) -> Fate:
-    """Did it finish, does it run well, does it say that it is ready, and how many of its containers ended?
-
-    `pod` is the body of a cached one. Whether it runs well is what PodView.runs_well says.
-    """
+    """The fate of a cached pod with that body."""
     status = _decode(pod).status or _UNTOLD
     ready = next((one.status for one in status.conditions or () if one.type == "Ready"), "")
     ended = sum(one.state is not None and bool(one.state.terminated) for one in status.container_statuses or ())
     runs_well = status.phase == "Running" and ready in ("", "True")
-    return status.phase in FINISHED, runs_well, ready == "True", ended
+    return Fate(status.phase in FINISHED, runs_well, ready == "True", ended)

@@ -12,12 +12,14 @@ import pytest
 from api.core import PODS
 from api.meta import Json, Ref
 from controller.ray.podfields import PodFields
+from controller.ray.raycluster.coming import Coming
 from controller.ray.raycluster.controller import sources
 from controller.runtime.cache.record import StoredRecord, Words, record_of
 from controller.runtime.cache.store import Delta, Kind
 from controller.runtime.handlers import LATER, Source
 
 OWNER = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "r", "uid": "8f2a", "controller": True}
+CLUSTER = Ref("RayCluster", "ns", "r")
 AT_ONCE = timedelta(0)
 RUNS: Json = {"running": {}}
 
@@ -36,8 +38,12 @@ def a_pod(metadata: Json | None = None, *, state: Json = RUNS, ready: str = "Fal
     return record_of(PODS, json.dumps(pod).encode(), Words(), msgspec.json.Decoder(PodFields).decode)
 
 
-def of_pods() -> Source:
-    return next(source for source in sources() if source.resource == PODS)
+def of_pods(coming: Coming | None = None) -> Source:
+    return next(one for one in sources((coming or Coming()).can_wait) if one.resource == PODS)
+
+
+def becomes_ready(name: str) -> Delta:
+    return Delta(Kind.UPDATED, a_pod({"name": name}), a_pod({"name": name}, ready="True"))
 
 
 @pytest.mark.parametrize(
@@ -55,14 +61,13 @@ def test_what_is_only_counted_can_wait(before: StoredRecord, after: StoredRecord
     """Each pod of a cluster takes these steps as it comes up; its counts may lag for longer than that."""
     delta = Delta(Kind.UPDATED, before, after)
 
-    assert list(of_pods().keys(delta)) == [Ref("RayCluster", "ns", "r")]
+    assert list(of_pods().keys(delta)) == [CLUSTER]
     assert of_pods().delay(delta) == LATER
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (a_pod(), a_pod(ready="True")),
         (a_pod(ready="True"), a_pod()),
         (a_pod(phase="Pending", conditions=[]), a_pod(conditions=[])),
         (a_pod(), a_pod(phase="Failed")),
@@ -73,7 +78,7 @@ def test_what_is_only_counted_can_wait(before: StoredRecord, after: StoredRecord
         (a_pod(), a_pod({"annotations": {"a": "b"}})),
     ],
     ids=[
-        *("ready", "no longer ready", "runs, and readiness is not said", "failed", "succeeded"),
+        *("no longer ready", "runs, and readiness is not said", "failed", "succeeded"),
         *("its container ended", "goes", "labels", "annotations"),
     ],
 )
@@ -105,6 +110,44 @@ def test_a_pod_that_lacks_something_wakes_all_the_same(told: Json) -> None:
 def test_a_pod_that_comes_or_goes_cannot_wait(delta: Delta) -> None:
     """A slot counts as used once a pass has seen its pod (design W2)."""
     assert of_pods().delay(delta) == AT_ONCE
+
+
+def test_of_pods_that_become_ready_only_the_last_cannot_wait(a: Any) -> None:
+    """With it the cluster is ready; the others are counted until then."""
+    coming = Coming()
+    coming.saw(CLUSTER, [a.pod(name, ready=False) for name in ("p", "q", "r")] + [a.pod("s")])
+    source = of_pods(coming)
+
+    assert [source.delay(becomes_ready(name)) for name in ("q", "p", "r")] == [LATER, LATER, AT_ONCE]
+
+
+def test_a_pod_that_becomes_ready_cannot_wait_where_no_pass_knows_of_others(a: Any) -> None:
+    """Of what this process has not looked at, or what is up but for this pod."""
+    coming = Coming()
+    assert of_pods(coming).delay(becomes_ready("p")) == AT_ONCE
+
+    coming.saw(CLUSTER, [a.pod("p", ready=False), a.pod("q")])
+    assert of_pods(coming).delay(becomes_ready("p")) == AT_ONCE
+
+
+def test_nobody_waits_for_a_pod_that_will_not_come(a: Any) -> None:
+    """It failed, or its cluster is gone."""
+    coming = Coming()
+    coming.saw(CLUSTER, [a.pod("p", ready=False), a.pod("q", phase="Failed")])
+    assert of_pods(coming).delay(becomes_ready("p")) == AT_ONCE
+
+    coming.saw(CLUSTER, [a.pod("p", ready=False), a.pod("q", ready=False)])
+    coming.forget(CLUSTER)
+    assert of_pods(coming).delay(becomes_ready("p")) == AT_ONCE
+
+
+def test_a_pod_that_becomes_ready_as_its_container_ended_cannot_wait(a: Any) -> None:
+    """What comes along with it may decide something."""
+    coming = Coming()
+    coming.saw(CLUSTER, [a.pod("p", ready=False), a.pod("q", ready=False)])
+    both = Delta(Kind.UPDATED, a_pod(), a_pod(ready="True", state={"terminated": {"exitCode": 0}}))
+
+    assert of_pods(coming).delay(both) == AT_ONCE
 
 
 @pytest.mark.parametrize("step", ["address", "runs", "says that it is not ready"])
