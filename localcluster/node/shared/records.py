@@ -51,10 +51,17 @@ def forget_session(run: str, leader: int) -> None:
 
 
 def sessions(run: Path) -> list[Session]:
-    """All that were recorded and not forgotten. One that was not written to its end is none."""
+    """All that were recorded and not forgotten. One that was not written to its end is none.
+
+    Supervisors of a run that was killed a moment ago still forget theirs meanwhile.
+    """
     found = []
     for file in (run / "sessions").glob("[0-9]*"):
-        match file.read_text().split():
+        try:
+            words = file.read_text().split()
+        except FileNotFoundError:
+            continue
+        match words:
             case [start, made, since]:
                 found.append(Session(int(file.name), int(start), int(made), since))
     return found

@@ -358,3 +358,13 @@ def test_a_record_that_was_not_written_to_its_end_is_none_and_hides_no_other(tmp
         (folder / name).write_text(content)
 
     assert sessions(tmp_path) == [Session(987, 100, 200, "this")]
+
+
+def test_a_record_that_is_forgotten_while_they_are_read_hides_no_other(tmp_path: Path) -> None:
+    """The supervisors of a run that was killed end while the next start looks already."""
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    (folder / "986").symlink_to(folder / "forgotten")  # it is listed, and not there to be read
+    (folder / "987").write_text("100 200 this")
+
+    assert sessions(tmp_path) == [Session(987, 100, 200, "this")]
