@@ -23,6 +23,7 @@ __all__ = ["RULES"]
 TPU: Final = "google.com/tpu"
 TPU_ACCELERATOR: Final = "cloud.google.com/gke-tpu-accelerator"
 TPU_TOPOLOGY: Final = "cloud.google.com/gke-tpu-topology"
+EXAMPLES: Final = {TPU_ACCELERATOR: "tpu-v6e-slice", TPU_TOPOLOGY: "4x4"}
 TPU_CHIPS: Final = (1, 2, 4, 8)  # of one machine, as they are sold
 NEURON_CORE: Final = "aws.amazon.com/neuroncore"
 NEURON_DEVICE: Final = "aws.amazon.com/neuron"
@@ -248,6 +249,8 @@ def tpu_slice(cluster: Cluster, context: Context) -> Iterator[Found]:
                     f"{hardware.group.path}.template.spec.nodeSelector[{key}]",
                     f"{hardware.group.called}: without the node selector {key} the autoscaler cannot tell which slice "
                     "this is, and starts none for a task that asks for a whole one",
+                    None,
+                    f"add it, as in {key.rpartition('/')[2]}: {EXAMPLES[key]}",
                 )
         topology, hosts = selector.get(TPU_TOPOLOGY, ""), whole(hardware.group.spec, "numOfHosts")
         hosts = 1 if hosts is None else hosts

@@ -30,7 +30,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "NM05": Entry(
         "The names of two worker groups differ in upper and lower case only.",
-        "Pod names and Kueue's pod sets are lower-cased, so the two are one there.",
+        "Pod names and Kueue's pod sets are lower-cased: nobody can tell the pods apart, and Kueue refuses it.",
         "Give one of them another name.",
     ),
     "NM06": Entry(

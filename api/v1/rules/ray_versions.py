@@ -72,7 +72,7 @@ def version_against_image(cluster: Cluster, context: Context) -> Iterator[Found]
             "rayVersion",
             f"rayVersion {cluster.ray_version} does not match head image {head.value}",
             cluster.ray_version,
-            unsure(f"the image holds Ray {numbers(head.version)}: write that, or change the image", head),
+            unsure(f"{held(head)} Ray {numbers(head.version)}: write that, or change the image", head),
             severity=severity,
         )
 
@@ -96,6 +96,10 @@ def worker_against_head(cluster: Cluster, context: Context) -> Iterator[Found]:
                 unsure(CLUSTER_HINT, fleet.head, runs),
                 severity=severity,
             )
+
+
+def held(runs: Runs) -> str:
+    return "the image holds" if runs.of_ray else "its tag reads as"
 
 
 def unsure(hint: str, *all_runs: Runs) -> str:

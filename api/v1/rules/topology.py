@@ -7,7 +7,7 @@ cluster name that M1 refuses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from api.v1.rules.making import GENERATED_LENGTH, job_in, name_of, object_rule, placed_rule, queued
@@ -17,8 +17,9 @@ from api.v1.rules.names import dns1035_problem, dns1123_problem, dns_problem, la
 from api.v1.rules.places import PlacedCluster, cluster_rule
 from api.v1.rules.reading import Cluster, Found, Group
 from api.v1.rules.security import tls_enabled
-from api.v1.rules.typed import child, entries, mapping, text
+from api.v1.rules.typed import child, entries, mapping, text, whole
 from api.v1.wire import (
+    ANNOTATION_SERVE_SERVICE,
     APPLICATION,
     CREATED_BY,
     HEAD,
@@ -83,7 +84,7 @@ def same_group_twice(_new: Json, placed: PlacedCluster, _: Context) -> Iterator[
         seen.add(group.name)
 
 
-@cluster_rule("NM05")
+@cluster_rule("NM05", Severity.WARN)
 def same_group_but_for_case(cluster: Cluster, _: Context) -> Iterator[Found]:
     """Pod names and Kueue's pod sets are lower-cased."""
     seen: dict[str, str] = {}
@@ -92,9 +93,10 @@ def same_group_but_for_case(cluster: Cluster, _: Context) -> Iterator[Found]:
         if former != group.name:
             yield Found(
                 f"{group.path}.groupName",
-                f"worker group {group.name} differs from {former} in case only",
+                f"worker group {group.name} differs from {former} in case only: pod names do not tell them apart, and "
+                "Kueue takes them for one",
                 group.name,
-                "pod names are lower-cased: choose another name",
+                "choose another name",
                 group.index,
             )
 
@@ -162,13 +164,18 @@ def too_many_groups_for_kueue(new: Json, placed: PlacedCluster, _: Context) -> I
 def head_service_name(new: Json, placed: PlacedCluster, _: Context) -> Iterator[Found]:
     """The Service could not be made, or would be another one. In a RayService V3 refuses any name."""
     name = text(child(placed.cluster.head.spec, "headService", "metadata"), "name")
-    derived = {
-        "RayCluster": (f"{name_of(new)}-serve-svc", f"{name_of(new)}-headless"),
-        "RayJob": (f"{name_of(new)}-head-svc",),
-    }
-    yield from _service_name(
-        name, derived.get(text(new, "kind"), ()), "headGroupSpec.headService.metadata.name", "head Service"
-    )
+    yield from _service_name(name, _made_beside(new, placed), "headGroupSpec.headService.metadata.name", "head Service")
+
+
+def _made_beside(new: Json, placed: PlacedCluster) -> list[str]:
+    """The names of the Services that the operator makes for that very object beside the head's."""
+    own, kind = name_of(new), text(new, "kind")
+    made = [f"{own}-head-svc"] if kind == "RayJob" else []
+    if kind == "RayCluster" and mapping(new, "metadata", "annotations").get(ANNOTATION_SERVE_SERVICE) == "true":
+        made.append(f"{own}-serve-svc")
+    if kind == "RayCluster" and any((whole(group.spec, "numOfHosts") or 1) > 1 for group in placed.cluster.groups):
+        made.append(f"{own}-headless")
+    return made
 
 
 @object_rule("NM11", ["RayService"])
@@ -179,7 +186,7 @@ def serve_service_name(new: Json, _: Context) -> Iterator[Found]:
     yield from _service_name(name, taken, "spec.serveService.metadata.name", "serve Service")
 
 
-def _service_name(name: str, taken: tuple[str, ...], path: str, what: str) -> Iterator[Found]:
+def _service_name(name: str, taken: Sequence[str], path: str, what: str) -> Iterator[Found]:
     if not name:
         return
     if problem := dns1035_problem(name):
