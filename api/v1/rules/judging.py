@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 from api.v1.rules.entries import ENTRIES
 from api.v1.rules.exemptions import by_autoscaler, by_queue
 from api.v1.rules.families import RULES_BY_KIND
-from api.v1.rules.model import Context, Finding, Rule, Severity, Subject, all_findings
+from api.v1.rules.model import MOST_BEFORE, Context, Finding, Rule, Severity, Subject, all_findings
 from api.v1.rules.reading import amount
 from api.v1.rules.settings import AdmissionSettings, Profile
 from api.v1.rules.typed import child, mapping, text
@@ -180,7 +180,7 @@ def _ratcheted(
     counted: Counts = {}
     before = {
         _identity(one, old, counted)
-        for one in all_findings(asked, old, None, context)
+        for one in all_findings(asked, old, None, context, most=MOST_BEFORE)
         if _severity(one.severity, rules[one.rule], context.admission) is Severity.DENY
     }
     return [
@@ -226,7 +226,7 @@ def _named(entry: Any, entries: Sequence[Any], counted: Counts) -> str:
 
 
 def _name(entry: Any) -> str:
-    return text(entry, "groupName") or text(entry, "name")
+    return text(entry, "groupName") or text(entry, "name") or text(entry, "key")  # of a toleration
 
 
 def _is_index(key: str, entries: Sequence[Any]) -> bool:

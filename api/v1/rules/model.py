@@ -16,6 +16,7 @@ from api.v1.rules.settings import AdmissionSettings
 from api.v1.rules.surroundings import Surroundings
 
 __all__ = [
+    "MOST_BEFORE",
     "MOST_FOUND",
     "Block",
     "Context",
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Inside: TypeAlias = str | tuple[int, int]  # runtime_env's Mark; that module brings yaml, which --version does without
 
 MOST_FOUND: Final = 100  # findings of one rule in one object
+MOST_BEFORE: Final = 1000  # of the object before an update: who mends the first of many is not told of the next as new
 
 
 class Severity(Enum):
@@ -140,13 +142,18 @@ def remembered(object_: Mapping[str, Any], key: Hashable, make: Callable[[], T])
 
 
 def all_findings(
-    rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
+    rules: Iterable[Rule],
+    new: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    context: Context,
+    *,
+    most: int = MOST_FOUND,
 ) -> Iterator[Finding]:
     """What is wrong, in the order in which the reconcile loop would meet it; lazily.
 
-    Of each rule the first MOST_FOUND findings: whoever has more of one kind has one mistake that stands everywhere.
+    Of each rule the first `most` findings: whoever has more of one kind has one mistake that stands everywhere.
     """
-    for _, findings in _by_block(rules, new, old, context):
+    for _, findings in _by_block(rules, new, old, context, most):
         yield from findings
 
 
@@ -164,7 +171,11 @@ def first_denial(
 
 
 def _by_block(
-    rules: Iterable[Rule], new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context
+    rules: Iterable[Rule],
+    new: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    context: Context,
+    most: int = MOST_FOUND,
 ) -> Iterator[tuple[Block | None, Sequence[Finding]]]:
     """The findings of neighbouring rules of one block by item; a rule without a block is one by itself."""
     new = new if isinstance(new, Subject) else Subject(new)
@@ -172,12 +183,14 @@ def _by_block(
     for block, neighbours in groupby(rules, key=lambda rule: rule.block):
         if block is None:
             for rule in neighbours:
-                yield None, list(_of(rule, new, old, context))
+                yield None, list(_of(rule, new, old, context, most))
         else:
-            found = [one for rule in neighbours for one in _of(rule, new, old, context)]
+            found = [one for rule in neighbours for one in _of(rule, new, old, context, most)]
             yield block, sorted(found, key=lambda finding: finding.item)
 
 
-def _of(rule: Rule, new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context) -> Iterator[Finding]:
-    for found in islice(rule.find(new, old, context), MOST_FOUND):
+def _of(
+    rule: Rule, new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context, most: int
+) -> Iterator[Finding]:
+    for found in islice(rule.find(new, old, context), most):
         yield replace(found, reason=rule.reason)

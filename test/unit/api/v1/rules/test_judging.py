@@ -408,6 +408,32 @@ def test_an_object_that_is_only_spelt_anew_is_asked_no_rule_about_its_spec(kind:
 
 
 @pytest.mark.spec("admission:P7")
+def test_who_mends_one_of_many_faults_is_not_refused_for_those_that_were_not_told_yet() -> None:
+    """Of a rule the first hundred are told, and the hundred-and-first is no new one."""
+    old = an_object()
+    container = old["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    container["volumeMounts"] = [{"name": f"v{n}", "mountPath": f"/v{n}"} for n in range(150)]
+    new = deepcopy(old)
+    del new["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]
+
+    assert len(verdict(old).denials) == 100
+    assert verdict(new, old).allowed
+
+
+@pytest.mark.spec("admission:P7")
+def test_a_toleration_that_moves_keeps_its_old_fault() -> None:
+    """Whoever admits the object puts another one before it."""
+    old = an_object()
+    wrong = {"key": "team", "operator": "exists"}
+    old["spec"]["headGroupSpec"]["template"]["spec"]["tolerations"] = [wrong]
+    new = deepcopy(old)
+    new["spec"]["headGroupSpec"]["template"]["spec"]["tolerations"] = [{"key": "a", "operator": "Exists"}, wrong]
+
+    assert not verdict(old).allowed
+    assert verdict(new, old).allowed
+
+
+@pytest.mark.spec("admission:P7")
 def test_a_fault_that_is_spelt_anew_is_the_old_one() -> None:
     """Half a GPU is as much as 500 thousandths of one, and the group was edited elsewhere."""
     group = {**a_cluster_spec()["workerGroupSpecs"][0], "template": a_template(**{"nvidia.com/gpu": "0.5"})}
