@@ -95,7 +95,7 @@ def _exit(status: int) -> Exit:
 async def launch(what: Launch, namespaces: Sequence[int]) -> Launched:
     """Start a container in the pod's namespaces; returns once its program runs. Raises Fault StartError."""
     process = await _started(CONTAINER, "run", pass_fds=namespaces)
-    return await _launched(process, what, namespaces=list(namespaces))
+    return await _launched(process, what, signal.SIGKILL, namespaces=list(namespaces))
 
 
 async def launch_supervised(what: Launch, marker: Mapping[str, str]) -> Launched:
@@ -104,17 +104,18 @@ async def launch_supervised(what: Launch, marker: Mapping[str, str]) -> Launched
     `marker` is the supervisor's environment, by which it can be known later.
     """
     process = await _started(SUPERVISOR, "run", env=marker, start_new_session=True)
-    return await _launched(process, what)
+    return await _launched(process, what, signal.SIGTERM)  # it ends what it has started
 
 
-async def _launched(process: asyncio.subprocess.Process, what: Launch, **more: Any) -> Launched:
+async def _launched(process: asyncio.subprocess.Process, what: Launch, given_up: int, **more: Any) -> Launched:
+    """`given_up`: the signal by which the process takes the container with it, should nobody wait any more."""
     try:
         _send(process, asdict(what) | more, end=True)
         answer = await _answer(process)
     except OSError as error:
         raise Fault("StartError", str(error)) from error
     except BaseException:
-        await _end(process)
+        await _end(process, given_up)
         raise
     return Launched(process, answer["pid"], what)
 
@@ -229,10 +230,10 @@ async def _answer(process: asyncio.subprocess.Process) -> Json:
     return answer
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, number: int = signal.SIGKILL) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):  # it ended this moment
-            process.kill()
+            process.send_signal(number)
         await process.wait()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster.node.descent import stat_of
+from localcluster.node.descent import below, stat_of
 from localcluster.node.interfaces import Exit, Fault
 from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
 from localcluster.node.shared.records import RUN, sessions, started_at
@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[5]
 
 # A daemon as well hidden as can be: it forked twice, has a session of its own, no environment, no file and no folder.
 DAEMON = "(cd /; exec env -i setsid bash -c 'sleep 600 0<&- 1>&- 2>&- & echo $!' &)"
+
+
+# A container that hears nothing, with such a daemon; it says the numbers of both.
+STUBBORN = f"{{{{ {DAEMON}; echo $$; }}}} > {{said}}; trap '' HUP INT TERM; while :; do sleep 600; done"
 
 
 def what(run: Path, script: str) -> Launch:
@@ -162,6 +166,39 @@ async def test_orphans_are_reaped_while_the_container_runs(tmp_path: Path) -> No
                 await asyncio.sleep(0.01)
 
 
+async def test_a_start_that_is_given_up_leaves_nothing_of_what_has_begun(tmp_path: Path) -> None:
+    """The node ends in the moment in which a container has started and nobody was told of it yet."""
+    for name in ("said", "log"):
+        os.mkfifo(tmp_path / name)
+    asked = what(tmp_path, STUBBORN.format(said=tmp_path / "said"))
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(launch_supervised(asked, {}))
+        while not is_asked():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+
+        of_container = opened_and_said(tmp_path)  # the loop stands still: it is not told
+        starting.cancel()
+
+    assert starting.cancelled()
+    assert len(of_container) == 2
+    assert [has_ended(one) for one in of_container] == [True, True]
+
+
+def is_asked() -> bool:
+    """There is a supervisor, and it has made the pipes that it makes once it knows what to start."""
+    for one in below(os.getpid()):
+        place = Path(f"/proc/{one}")
+        if b"shared.supervisor" in (place / "cmdline").read_bytes() and len(list((place / "fd").iterdir())) > 6:
+            return True
+    return False
+
+
+def opened_and_said(run: Path) -> list[int]:
+    """The log, for which a supervisor waits, has a reader; descriptors of what the container then says."""
+    with (run / "log").open():
+        return [os.pidfd_open(int(pid)) for pid in (run / "said").read_text().split()]
+
+
 STARTER = f"""
 import asyncio, json, os, sys
 sys.path.append({str(ROOT)!r})
@@ -247,14 +284,11 @@ def end_within_ten_seconds(descriptors: list[int]) -> bool:
     return all(ended)
 
 
-STUBBORN = f"{{ {DAEMON}; echo $$; }} > SAID; trap '' HUP INT TERM; while :; do sleep 600; done"
-
-
 @contextmanager
 def up(run: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """A supervisor, and descriptors of a container that hears nothing and of its daemon."""
     os.mkfifo(run / "said")
-    with a_supervisor(run, STUBBORN.replace("SAID", str(run / "said"))) as process:
+    with a_supervisor(run, STUBBORN.format(said=run / "said")) as process:
         yield process, [os.pidfd_open(int(pid)) for pid in (run / "said").read_text().split()]
 
 
