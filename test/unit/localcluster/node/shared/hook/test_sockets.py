@@ -124,6 +124,22 @@ print(one.getsockname(), other.getpeername())
     assert said == f"{place} {place}"
 
 
+def test_datagrams_find_names_of_ours_and_ports_as_they_are_said(pod: HookedPod, tmp_path: Path) -> None:
+    """Only listeners for connections move."""
+    head = pod.address.rpartition(".")[0] + ".7"
+    (tmp_path / "ports" / f"{head}-6379").write_text("24001")
+
+    said = pod.python("""
+import socket
+for host in ("head", "127.0.0.9"):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.connect((host, 6379))
+    print(*one.getpeername())
+""")
+
+    assert said.splitlines() == [f"{head} 6379", "127.0.0.9 6379"]
+
+
 def test_all_ways_to_look_a_name_up_know_ours(pod: HookedPod) -> None:
     """All of its addresses, by text or bytes; and those of the machine still work."""
     said = pod.python("""
