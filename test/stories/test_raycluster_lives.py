@@ -62,6 +62,22 @@ async def test_a_cluster_of_three_workers_starts_in_seven_writes_and_then_rests(
         assert await cluster.writes_during(3600) == []
 
 
+async def test_a_start_takes_few_looks_and_is_told_with_its_last_pod() -> None:
+    """Four pods take some twenty steps: most are only counted, and wait for each other; the last waits for nobody."""
+    async with a_cluster() as cluster:
+        found = await ready(cluster, workers=3)
+        looks = cluster.kit.metrics.registry.get_sample_value
+        results = ("success", "requeue_after", "error")
+        count = sum(
+            looks("controller_runtime_reconcile_total", {"controller": "raycluster", "result": one}) or 0
+            for one in results
+        )
+
+        last = max(pod.condition("Ready").last_transition_time for pod in await cluster.pods("r"))
+        assert found.status.state_transition_times["ready"] == last
+        assert count <= 6
+
+
 @pytest.mark.spec("raycluster:E1")
 async def test_a_name_of_53_characters_works_to_the_end() -> None:
     async with a_cluster() as cluster:
