@@ -134,8 +134,8 @@ async def controllers(
     )
     durations = JobDurations()
     if settings.enable_metrics:
-        clusters, rayjobs = partial(objects, kit, wire.RAY_CLUSTERS), partial(objects, kit, wire.RAY_JOBS)
-        services = partial(objects, kit, wire.RAY_SERVICES)
+        clusters, rayjobs = partial(records, kit, wire.RAY_CLUSTERS), partial(records, kit, wire.RAY_JOBS)
+        services = partial(records, kit, wire.RAY_SERVICES)
         kit.metrics.registry.register(RaySeries(clusters, rayjobs, services, durations))
     asking[wire.RAY_JOBS.kind] = rayjob_controller(kit, settings, sessions, durations)
     asking[wire.RAY_SERVICES.kind] = rayservice_controller(kit, settings, sessions)
@@ -144,9 +144,9 @@ async def controllers(
         yield (raycluster_controller(kit, settings, secret), *asking.values(), *gated)
 
 
-def objects(kit: Kit, resource: Resource) -> Iterable[Json]:
+def records(kit: Kit, resource: Resource) -> Iterable[StoredRecord]:
     """All of a kind that the caches hold."""
-    return (record.object() for informer in kit.caches.informers(resource) for record in informer.store.all())
+    return (record for informer in kit.caches.informers(resource) for record in informer.store.all())
 
 
 def raycluster_controller(kit: Kit, settings: Settings, secret: Callable[[], str]) -> Controller:

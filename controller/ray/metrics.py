@@ -6,24 +6,28 @@ restart. Only how long an attempt took is noted when it ends: a retried one leav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+import msgspec
+from msgspec import Struct
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.meta import Json, Ref, condition, parse_time
+from api.meta import Ref, parse_time
 from api.v1 import wire
 from api.v1.raycluster import RayClusterCondition
 from api.v1.rayjob import TERMINAL_DEPLOYMENT_STATUSES, JobDeploymentStatus
 from api.v1.rayservice import RayServiceCondition
+from controller.runtime.cache.record import StoredRecord
 
 __all__ = ["JobDurations", "RaySeries"]
 
 ENDS: Final = TERMINAL_DEPLOYMENT_STATUSES | {JobDeploymentStatus.RETRYING}
 WHOSE: Final = ("name", "namespace", "uid")
+Labels: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ class JobDurations:
         began = status.get("startTime")
         if phase not in ENDS or before.get("jobDeploymentStatus", "") in ENDS or not began:
             return
-        labels = (*whose(job["metadata"]), str(phase), str(before.get("failed", 0)))
+        metadata = job["metadata"]
+        who = metadata["name"], metadata["namespace"], metadata["uid"]
+        labels = (*who, str(phase), str(before.get("failed", 0)))
         attempt = Attempt(labels, (now - parse_time(began)).total_seconds())
         self._attempts.setdefault(key, {})[labels] = attempt
 
@@ -59,14 +65,41 @@ class JobDurations:
         return [attempt for attempts in self._attempts.values() for attempt in attempts.values()]
 
 
+class _Condition(Struct, rename="camel"):
+    type: str
+    status: str
+    last_transition_time: str = ""
+
+
+class _Status(Struct, rename="camel"):
+    conditions: list[_Condition] | None = None
+    job_deployment_status: str | None = None
+
+    def holds(self, type_: str) -> _Condition | None:
+        """The condition, if it is true."""
+        return next((one for one in self.conditions or () if one.type == type_ and one.status == "True"), None)
+
+
+class _Object(Struct):
+    status: _Status | None = None
+
+
+_decode = msgspec.json.Decoder(_Object).decode  # of thousands of objects in one scrape: nothing else is looked at
+
+
+def status_of(record: StoredRecord) -> _Status:
+    """What is measured of an object's status."""
+    return _decode(record.body).status or _Status()
+
+
 class RaySeries(Collector):
-    """Given how to read all objects of each kind off the caches."""
+    """Given how to read all objects of each kind off the caches. A family is made when it is its turn (HLT-6)."""
 
     def __init__(
         self,
-        clusters: Callable[[], Iterable[Json]],
-        jobs: Callable[[], Iterable[Json]],
-        services: Callable[[], Iterable[Json]],
+        clusters: Callable[[], Iterable[StoredRecord]],
+        jobs: Callable[[], Iterable[StoredRecord]],
+        services: Callable[[], Iterable[StoredRecord]],
         durations: JobDurations,
     ) -> None:
         self._clusters, self._jobs, self._services, self._durations = clusters, jobs, services, durations
@@ -77,64 +110,65 @@ class RaySeries(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
-        yield from self._of_clusters()
-        yield from self._of_jobs()
-        yield from self._of_services()
+        yield from self._of_clusters(list(self._clusters()))
+        yield from self._of_jobs(list(self._jobs()))
+        yield from self._of_services(list(self._services()))
 
-    def _of_clusters(self) -> Iterable[Metric]:
+    def _of_clusters(self, clusters: Sequence[StoredRecord]) -> Iterator[Metric]:
         info = gauge("kuberay_cluster_info", "One per RayCluster.", "owner_kind")
+        for cluster in clusters:
+            info.add_metric((*whose(cluster), cluster.labels.get(wire.LABEL_ORIGIN_KIND) or "None"), 1)
+        yield info
+        states = [(cluster, status_of(cluster).holds(RayClusterCondition.PROVISIONED)) for cluster in clusters]
         provisioned = gauge("kuberay_cluster_condition_provisioned", "Whether it is provisioned.", "condition")
+        for cluster, held in states:
+            provisioned.add_metric((*whose(cluster), "false" if held is None else "true"), 1)
+        yield provisioned
         seconds = gauge("kuberay_cluster_provisioned_duration_seconds", "From its creation to its provisioning.")
-        for cluster in self._clusters():
-            metadata = cluster["metadata"]
-            labels = whose(metadata)
-            info.add_metric((*labels, (metadata.get("labels") or {}).get(wire.LABEL_ORIGIN_KIND) or "None"), 1)
-            found = condition((cluster.get("status") or {}).get("conditions") or (), RayClusterCondition.PROVISIONED)
-            holds = found is not None and found["status"] == "True"
-            provisioned.add_metric((*labels, "true" if holds else "false"), 1)
-            if found is not None and holds:
-                took = parse_time(found["lastTransitionTime"]) - parse_time(metadata["creationTimestamp"])
-                seconds.add_metric(labels, took.total_seconds())
-        return info, provisioned, seconds
+        for cluster, held in states:
+            if held is not None:
+                took = parse_time(held.last_transition_time) - parse_time(cluster.creation_timestamp)
+                seconds.add_metric(whose(cluster), took.total_seconds())
+        yield seconds
 
-    def _of_jobs(self) -> Iterable[Metric]:
+    def _of_jobs(self, jobs: Sequence[StoredRecord]) -> Iterator[Metric]:
         info = gauge("kuberay_job_info", "One per RayJob.")
+        for job in jobs:
+            info.add_metric(whose(job), 1)
+        yield info
         phase = gauge("kuberay_job_deployment_status", "Where its state machine stands.", "deployment_status")
+        for job in jobs:
+            phase.add_metric((*whose(job), status_of(job).job_deployment_status or ""), 1)
+        yield phase
         seconds = gauge(
             "kuberay_job_execution_duration_seconds",
             "How long its attempts took.",
             "job_deployment_status",
             "retry_count",
         )
-        for job in self._jobs():
-            labels = whose(job["metadata"])
-            info.add_metric(labels, 1)
-            phase.add_metric((*labels, (job.get("status") or {}).get("jobDeploymentStatus") or ""), 1)
         for attempt in self._durations.all():
             seconds.add_metric(attempt.labels, attempt.seconds)
-        return info, phase, seconds
+        yield seconds
 
-    def _of_services(self) -> Iterable[Metric]:
+    def _of_services(self, services: Sequence[StoredRecord]) -> Iterator[Metric]:
         info = gauge("kuberay_service_info", "One per RayService.")
-        ready = gauge("kuberay_service_condition_ready", "Whether it is ready.", "condition")
-        upgrading = gauge("kuberay_service_condition_upgrade_in_progress", "Whether it is upgraded.", "condition")
-        for service in self._services():
-            labels = whose(service["metadata"])
-            info.add_metric(labels, 1)
-            conditions = (service.get("status") or {}).get("conditions") or ()
-            for series, type_ in (
-                (ready, RayServiceCondition.READY),
-                (upgrading, RayServiceCondition.UPGRADE_IN_PROGRESS),
-            ):
-                found = condition(conditions, type_)
-                holds = found is not None and found["status"] == "True"
-                series.add_metric((*labels, "true" if holds else "false"), 1)
-        return info, ready, upgrading
+        for service in services:
+            info.add_metric(whose(service), 1)
+        yield info
+        states = [(service, status_of(service)) for service in services]
+        for name, text, type_ in (
+            ("ready", "Whether it is ready.", RayServiceCondition.READY),
+            ("upgrade_in_progress", "Whether it is upgraded.", RayServiceCondition.UPGRADE_IN_PROGRESS),
+        ):
+            family = gauge(f"kuberay_service_condition_{name}", text, "condition")
+            for service, status in states:
+                family.add_metric((*whose(service), "false" if status.holds(type_) is None else "true"), 1)
+            yield family
 
 
-def whose(metadata: Mapping[str, Any]) -> tuple[str, str, str]:
+def whose(record: StoredRecord) -> Labels:
     """The labels that say which object."""
-    return metadata["name"], metadata["namespace"], metadata["uid"]
+    return record.ref.name, record.ref.namespace, record.uid
 
 
 def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from controller.runtime.contained import contained
 from controller.runtime.errors import RuntimeProblem
@@ -87,19 +88,37 @@ class _Family:
 
 
 async def rendered(registry: Collector, encode: Callable[[Any], bytes]) -> bytes:
-    """What `encode` makes of the registry, family by family; others run after every few hundred series (HLT-6)."""
+    """What `encode` makes of the registry, in slices; others run after every few hundred series (HLT-6)."""
     parts: list[bytes] = []
     end, series = b"", 0
     for family in registry.collect():
-        part = encode(_Family(family))
-        if part.endswith(END):
-            part, end = part.removesuffix(END), END
-        parts.append(part)
-        series += len(family.samples)
-        if series >= SLICE_SERIES:
-            series = 0
-            await asyncio.sleep(0)
+        heading = b""
+        for piece in _slices(family):
+            part = encode(_Family(piece))
+            if part.endswith(END):
+                part, end = part.removesuffix(END), END
+            parts.append(part.removeprefix(heading))
+            heading = heading or encode(_Family(_with(family, []))).removesuffix(END)
+            series += len(piece.samples)
+            if series >= SLICE_SERIES:
+                series = 0
+                await asyncio.sleep(0)
     return b"".join(parts) + end
+
+
+def _slices(family: Metric) -> Iterator[Metric]:
+    """The family in pieces, each with its heading. Only gauges are cut: encoders sort the series of other types."""
+    if family.type != "gauge" or len(family.samples) <= SLICE_SERIES:
+        yield family
+        return
+    for start in range(0, len(family.samples), SLICE_SERIES):
+        yield _with(family, family.samples[start : start + SLICE_SERIES])
+
+
+def _with(family: Metric, samples: list[Sample]) -> Metric:
+    one = Metric(family.name, family.documentation, family.type, family.unit)
+    one.samples = samples
+    return one
 
 
 @asynccontextmanager
