@@ -27,7 +27,7 @@ from api.v1.wire import (
     ANNOTATION_SERVE_SERVICE,
 )
 
-__all__ = ["RULES", "begun"]
+__all__ = ["RULES", "begun", "overwrites_command"]
 
 Json = Mapping[str, Any]
 
@@ -269,7 +269,7 @@ def ray_start_undone(new: Json, placed: PlacedCluster, _: Context) -> Iterator[F
     """The operator writes the user's command before its own `ray start`, joined by && and without quotes."""
     cluster = placed.cluster
     for group in cluster.all_groups:
-        if not _overwrites(cluster, group) and (problem := _command_problem(group)):
+        if not overwrites_command(cluster, group) and (problem := _command_problem(group)):
             field = "command" if texts(group.ray_container, "command") else "args"
             hint = f"annotate the object with {ANNOTATION_OVERWRITE_COMMAND}: 'true' to replace the command"
             words = [*texts(group.ray_container, "command"), *texts(group.ray_container, "args")]
@@ -284,7 +284,8 @@ def ray_start_undone(new: Json, placed: PlacedCluster, _: Context) -> Iterator[F
         )
 
 
-def _overwrites(cluster: Cluster, group: Group) -> bool:
+def overwrites_command(cluster: Cluster, group: Group) -> bool:
+    """The user's command runs instead of `ray start`, and the start parameters are his to use."""
     own = mapping(group.pod_metadata, "annotations")
     return any(
         annotations.get(ANNOTATION_OVERWRITE_COMMAND, "").lower() == "true"

@@ -82,8 +82,7 @@ ENTRIES: Final[Mapping[str, Entry]] = {
     ),
     "GPU16": Entry(
         "`num-cpus`, `num-gpus` or `memory` in `rayStartParams` is no whole number, or negative. Without an autoscaler "
-        "a "
-        "fraction of CPUs or GPUs only warns, and shell variables pass.",
+        "shell variables pass, and it only warns where the user's command replaces `ray start`.",
         "The autoscaler crashes on it, or `ray start` refuses it.",
         "Write a whole number; `memory` in bytes.",
     ),

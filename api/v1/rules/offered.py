@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from api.v1.rules.crosscutting import overwrites_command
 from api.v1.rules.hardware import GPUS, Hardware, StartResources, expands, family_of, hardware_of, number_of, spoken
 from api.v1.rules.making import Job, job_rule
 from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.places import cluster_rule
-from api.v1.rules.reading import Cluster, Found, amount
+from api.v1.rules.reading import Cluster, Found, Group, amount
 from api.v1.rules.typed import child, number, text
 
 __all__ = ["ANY_NODE", "OF_THEIR_OWN", "RULES", "may_offer"]
 
-COUNTS: Final = ("num-cpus", "num-gpus")
-NUMBERS: Final = (*COUNTS, "memory")
+NUMBERS: Final = ("num-cpus", "num-gpus", "memory")
 OF_THEIR_OWN: Final = ("CPU", "GPU", "memory", "object_store_memory")  # Ray refuses them among custom resources
 ANY_NODE: Final = ("node:", "accelerator_type:", "bundle_group")  # names that Ray itself gives
 CONTAINER_AMOUNTS: Final = ("cpu", "memory")
@@ -25,19 +25,19 @@ CONTAINER_AMOUNTS: Final = ("cpu", "memory")
 
 @cluster_rule("GPU16")
 def no_whole_number(cluster: Cluster, context: Context) -> Iterator[Found]:
-    """The autoscaler makes an int of each, and crashes where it is none."""
+    """`ray start` and the autoscaler make an int of each, and fail where it is none."""
     for hardware in hardware_of(cluster, context):
         for name in NUMBERS:
             written = hardware.group.start_params.get(name)
             if written is None:
                 continue
-            if severity := _misfit(name, written, autoscaling=cluster.autoscaling):
+            if _misfit(written, autoscaling=cluster.autoscaling):
                 yield Found(
                     f"{hardware.group.path}.rayStartParams[{name}]",
                     f"{hardware.group.called}: {name} must be a whole number that is not negative, not {written!r}",
                     written,
                     _in_bytes(written) if name == "memory" else "",
-                    severity=severity,
+                    severity=_told_to_ray(cluster, hardware.group),
                 )
 
 
@@ -47,16 +47,18 @@ def _in_bytes(written: str) -> str:
     return f'in bytes: memory: "{much}"' if known else "in bytes"
 
 
-def _misfit(name: str, written: str, *, autoscaling: bool) -> Severity | None:
-    """How bad that is; without an autoscaler the shell may still fill it in."""
+def _misfit(written: str, *, autoscaling: bool) -> bool:
+    """Is it none? Without an autoscaler a shell may still fill it in."""
     if expands(written):
-        return Severity.DENY if autoscaling else None
+        return autoscaling
     found = number_of(written)
-    if found is None or found < 0:
-        return Severity.DENY
-    if "." not in written:
-        return None
-    return Severity.WARN if name in COUNTS and not autoscaling else Severity.DENY
+    return found is None or found < 0 or "." in written
+
+
+def _told_to_ray(cluster: Cluster, group: Group) -> Severity:
+    """What is wrong with a start parameter; without an autoscaler nobody may read it beside a command of the user's."""
+    unread = not cluster.autoscaling and overwrites_command(cluster, group)
+    return Severity.WARN if unread else Severity.DENY
 
 
 @cluster_rule("GPU17")
@@ -69,7 +71,7 @@ def custom_resources(cluster: Cluster, context: Context) -> Iterator[Found]:
         path = f"{hardware.group.path}.rayStartParams[resources]"
         problem = told.problem if told is not None else ""
         problem = problem or (_unread_by_autoscaler(written, told) if cluster.autoscaling else "")
-        problems = [(problem, Severity.DENY)] if problem else []
+        problems = [(problem, _told_to_ray(cluster, hardware.group))] if problem else []
         offered = told.offered if told is not None else {}
         problems += [one for name, much in offered.items() if (one := _odd(name, much, cluster.autoscaling))]
         for problem, severity in problems:

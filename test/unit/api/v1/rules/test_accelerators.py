@@ -24,6 +24,7 @@ MIG, SUFFIXED = "nvidia~com/mig-1g~10gb", "nvidia~com/mig-1g~10gb~me"
 MIG_PATH = f"{LIMITS}[nvidia.com/mig-1g.10gb]"
 SCALED: Changes = {"enableInTreeAutoscaling": True}
 CUSTOM, CUSTOM_PATH = "W.rayStartParams.resources", "W.rayStartParams[resources]"
+OWN_COMMAND: Changes = {"W.template.metadata.annotations": {"ray.io/overwrite-container-cmd": "true"}}
 SELECTOR, TOLERATIONS = "W.template.spec.nodeSelector", "W.template.spec.tolerations"
 TOPOLOGY = {"cloud.google.com/gke-tpu-topology": "2x2x2", "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice"}
 CLAIMS = [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
@@ -92,7 +93,10 @@ FOUND: list[tuple[str, Changes, list[tuple[str, str]]]] = [
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "1.5"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "W.rayStartParams.num-cpus": "$CPUS"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU16", {**SCALED, "HEAD.rayStartParams.memory": "2Gi"}, [("deny", "HEAD.rayStartParams[memory]")]),
-    ("GPU16", {"W.rayStartParams.num-cpus": "1.5"}, [("warn", "W.rayStartParams[num-cpus]")]),
+    ("GPU16", {"W.rayStartParams.num-cpus": "1.5"}, [("deny", "W.rayStartParams[num-cpus]")]),
+    ("GPU16", {"W.rayStartParams.num-cpus": "1.5", **OWN_COMMAND}, [("warn", "W.rayStartParams[num-cpus]")]),
+    ("GPU17", {CUSTOM: '{"a": 1}', **OWN_COMMAND}, [("warn", CUSTOM_PATH)]),
+    ("GPU17", {CUSTOM: '{"a": 1}', **OWN_COMMAND, **SCALED}, [("deny", CUSTOM_PATH)]),
     ("GPU16", {"W.rayStartParams.num-gpus": "many"}, [("deny", PARAM_PATH)]),
     ("GPU16", {"W.rayStartParams.num-cpus": "-1"}, [("deny", "W.rayStartParams[num-cpus]")]),
     ("GPU17", {CUSTOM: '{"a": 1}'}, [("deny", CUSTOM_PATH)]),
