@@ -29,5 +29,6 @@ hand_on() { # PIP'S-SETTING UV'S-VARIABLE
 hand_on find-links UV_FIND_LINKS
 hand_on trusted-host UV_INSECURE_HOST
 hand_on cert SSL_CERT_FILE
+hand_on proxy ALL_PROXY
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --require-hashes -r requirements/dev.txt
 "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation --offline -e .

@@ -31,11 +31,14 @@ _HANDED_ON: Final = {
     "find-links": "UV_FIND_LINKS",
     "cert": "SSL_CERT_FILE",
     "trusted-host": "UV_INSECURE_HOST",
+    "proxy": "ALL_PROXY",
 }
 # What uv says when no wheel fits the interpreter, which it found instead, and when there is no such version at all.
 _NO_WHEEL: Final = re.compile(r"\bray\S* has no wheels with a matching|we only found wheels for `ray`")
 _TAGS: Final = re.compile(r"we only found wheels for `ray` .* tags?: (.*)")
 _NO_VERSION: Final = re.compile(r"there is no version of ray\b")
+_UNREACHED: Final = re.compile(r"error sending request for url \((\S+)\)")
+_CAUSE: Final = re.compile(r"^\s*(?:cause|Caused by): (.*)")
 _PACKAGE: Final = re.compile(r" [-+~] \S+==")
 _LISTED: Final = "Available versions:"  # how pip begins its list
 _SHOWN: Final = 8  # versions
@@ -212,6 +215,10 @@ def why_not(said: Sequence[str], wanted: Environment, python: str, there: Sequen
         newest, more = ", ".join(there[:_SHOWN]), " and older ones" if len(there) > _SHOWN else ""
         have = f"for Python {python} it has {newest}{more}"
         return f"the package index has no ray=={wanted.ray}; {have}. Take one of these, as in rayproject/ray:{there[0]}"
+    if unreached := _UNREACHED.search(words):
+        innermost = [found[1] for line in said if (found := _CAUSE.match(line))][-1:] or ["nobody says why"]
+        way = "It takes a network, once; which index, proxy and whose certificate, pip's configuration says"
+        return f"{unreached[1]} cannot be reached: {innermost[0]}. {way}"
     last = " ".join(line.strip() for line in said[-6:] if line.strip())
     return f"with Python {python}{missing}: {last}"
 

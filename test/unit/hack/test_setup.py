@@ -11,6 +11,7 @@ CONFIGURED = """\
 :env:.timeout='3'
 global.cert='/etc/company.pem'
 global.index-url='https://elsewhere.example.com/simple'
+global.proxy='proxy.example.com:3128'
 install.trusted-host='mirror.example.com'
 """
 # An interpreter that knows what the script asks, and no more; the uv of the environment that it makes notes its own.
@@ -51,6 +52,7 @@ def test_pips_settings_are_handed_on_to_uv(tmp_path: Path) -> None:
 
     assert seen["UV_DEFAULT_INDEX"] == "https://mirror.example.com/simple"
     assert seen["SSL_CERT_FILE"] == "/etc/company.pem"
+    assert seen["ALL_PROXY"] == "proxy.example.com:3128"
     assert seen["UV_INSECURE_HOST"] == "mirror.example.com"
 
 

@@ -202,12 +202,39 @@ def test_of_what_uv_says_the_list_of_packages_is_not_told() -> None:
     assert [line for line in said if is_progress(line)] == said[:2]
 
 
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("failed to lookup address information: Temporary failure in name resolution", "a network"),
+        ("invalid peer certificate: UnknownIssuer", "whose certificate"),
+    ],
+)
+def test_an_index_that_cannot_be_reached_is_told_with_the_innermost_cause(cause: str, told: str) -> None:
+    """uv wraps it in six others, all of which say that something went wrong."""
+    said = [
+        "error: Failed to install seed packages into virtual environment",
+        "  cause: Request failed after 3 retries in 7.6s",
+        "  cause: Failed to fetch: https://mirror.example.com/simple/wheel/",
+        "  cause: error sending request for url (https://mirror.example.com/simple/wheel/)",
+        "  cause: client error (Connect)",
+        f"  cause: {cause}",
+        "",
+        "hint: Consider enabling use of system TLS certificates with the `--system-certs` command-line flag",
+    ]
+
+    why = why_not(said, Environment("2.52.0", ""), "3.11")
+
+    assert why.startswith(f"https://mirror.example.com/simple/wheel/ cannot be reached: {cause}. ")
+    assert told in why
+
+
 def test_pips_settings_hold_for_uv_unless_the_user_set_uvs() -> None:
     """Whoever has a mirror configured it once, for pip."""
-    pip = {"index-url": "mirror", "cert": "/ca.pem", "timeout": "3"}
+    pip = {"index-url": "mirror", "cert": "/ca.pem", "proxy": "proxy:3128", "timeout": "3"}
+    others = {"SSL_CERT_FILE": "/ca.pem", "ALL_PROXY": "proxy:3128"}
 
-    assert settings_for_uv(pip, {}) == {"UV_DEFAULT_INDEX": "mirror", "SSL_CERT_FILE": "/ca.pem"}
-    assert settings_for_uv(pip, {"UV_DEFAULT_INDEX": "own"}) == {"SSL_CERT_FILE": "/ca.pem"}
+    assert settings_for_uv(pip, {}) == {"UV_DEFAULT_INDEX": "mirror"} | others
+    assert settings_for_uv(pip, {"UV_DEFAULT_INDEX": "own"}) == others
 
 
 NO_WHEEL = """\
