@@ -54,7 +54,7 @@ RUNTIME_ENV_KEYS: Final = frozenset(
     }
 )
 ARCHIVES: Final = (".zip", ".whl")
-_REMOTE: Final = re.compile(r"(?:https|s3|gs|azure|abfss|file)://(?P<path>[^?#$]*)", re.ASCII)
+_REMOTE: Final = re.compile(r"(?:https|s3|gs|azure|abfss|file)://(?P<path>[^?#]*)(?:[?#].*)?")
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 FAILURES: Final = (JobStatus.FAILED.value, "Failed")
 
@@ -182,7 +182,8 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
             severity=Severity.WARN,
             inside="working_dir",
         )
-    if isinstance(folder, str) and (archive := _REMOTE.match(folder)) and not archive["path"].endswith(ARCHIVES):
+    archive = _REMOTE.fullmatch(folder) if isinstance(folder, str) and "$" not in folder else None  # a shell's to fill
+    if archive and not archive["path"].endswith(ARCHIVES):
         message = f"working_dir {folder} names no archive: Ray takes {' and '.join(ARCHIVES)} of a URI"
         hint = "pack the folder into a .zip, with it at the top"
         yield Found("runtimeEnvYAML", message, folder, hint, severity=Severity.WARN, inside="working_dir")

@@ -106,6 +106,7 @@ CASES: list[tuple[str, Severity, Changes, str, Changes]] = [
     ("JC08", DENY, {ENV: "pip: [a]\nuv: [b]"}, ENV, {ENV: "uv: [b]"}),
     ("JC08", DENY, {ENV: "conda: base\nuv: [b]"}, ENV, {ENV: "conda: base"}),
     ("JC08", WARN, {ENV: "working_dir: s3://a/b"}, ENV, {ENV: "working_dir: s3://a/b.zip?versionId=1"}),
+    ("JC08", WARN, {ENV: "working_dir: s3://a/b#c.zip"}, ENV, {ENV: "working_dir: s3://a/$CODE"}),
     ("JC08", DENY, {ENV: "env_vars: {A: 1}"}, ENV, {ENV: 'env_vars: {A: "1"}'}),
     ("JC08", DENY, {ENV: "env_vars: [A=1]"}, ENV, {ENV: "env_vars: {}"}),
     ("JC08", WARN, {ENV: "working_dir: ./src"}, ENV, {ENV: "working_dir: https://a/b.zip"}),
