@@ -109,7 +109,7 @@ def test_ray_stop_sees_the_processes_of_its_own_container_alone(
     """One that threw its environment away is known by its session."""
     cluster, hooked, pod = a_pod(tmp_path)
     monkeypatch.setenv(POD, str(hooked.file))
-    waiting = ["bash", "-c", "env -i sleep 60 & echo $!; wait"]
+    waiting = ["bash", "-c", "env -i bash -c 'echo $$; exec sleep 60' & wait"]  # it says so when it has
     own = subprocess.Popen(waiting, env=hooked.variables(), stdout=subprocess.PIPE, text=True, start_new_session=True)
     other = subprocess.Popen(waiting, env=cluster.pod("two", 6).variables(), stdout=subprocess.PIPE, text=True)
     assert own.stdout is not None and other.stdout is not None  # noqa: PT018

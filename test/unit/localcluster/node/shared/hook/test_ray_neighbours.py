@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from localcluster.node.shared.hook import POD
-from localcluster.node.shared.hook.ray import patch_psutil, patch_utils
+from localcluster.node.shared.hook.ray import patch_psutil, patch_services, patch_utils
 from localcluster.testing.hooked import Neighbours
 
 
@@ -63,3 +65,47 @@ def test_a_container_whose_description_is_called_alike_is_another_one(
         alike.kill()
 
     assert seen == []
+
+
+@pytest.mark.spec("ray-side:S10-26")
+def test_a_process_is_the_containers_by_its_own_mark_or_by_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has thrown its environment away, and says so when it has; the other is in a session of somebody else's."""
+    hooked = Neighbours(tmp_path).pod("one", 5)
+    monkeypatch.setenv(POD, str(hooked.file))
+    naked = "env -i bash -c 'echo $$; exec sleep 60' & wait"
+    with (
+        subprocess.Popen(
+            ["bash", "-c", naked], env=hooked.variables(), stdout=subprocess.PIPE, start_new_session=True
+        ) as leader,
+        subprocess.Popen(
+            ["bash", "-c", "echo $$; exec sleep 60"], env=hooked.variables(), stdout=subprocess.PIPE
+        ) as ours,
+    ):
+        said = []
+        for process in (leader, ours):
+            assert process.stdout is not None
+            said.append(int(process.stdout.readline()))
+        psutil = a_module(process_iter=lambda: (SimpleNamespace(pid=pid) for pid in said))
+        patch_psutil(hooked.pod, psutil)
+        seen = [one.pid for one in psutil.process_iter()]
+        for pid in (*said, leader.pid):
+            os.kill(pid, signal.SIGKILL)
+
+    assert seen == said
+
+
+def test_ray_itself_is_asked_with_an_address_and_not_with_a_name(tmp_path: Path) -> None:
+    """It looks at the machine's names when it gets one."""
+    asked: list[Any] = []
+    cluster = Neighbours(tmp_path)
+    cluster.names({"head.ns.svc.cluster.local": [f"{cluster.block}.0.7"]})
+    cluster.moved(f"{cluster.block}.0.7", 6379, 24567)
+    services = a_module(canonicalize_bootstrap_address=lambda address, temp_dir=None: asked.append(address))
+    patch_services(cluster.pod("one", 5).pod, services)
+
+    answers = [services.canonicalize_bootstrap_address(said) for said in ("head:6379", None)]
+
+    assert asked == [f"{cluster.block}.0.7:24567", None]
+    assert answers == [None, None]
