@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from localcluster.node.shared.hook import POD
-from localcluster.node.shared.hook.ray import patch_psutil, patch_services, patch_utils
+from localcluster.node.shared.hook.ray import patch_channels, patch_psutil, patch_services, patch_utils
 from localcluster.testing.hooked import Neighbours
 
 
@@ -109,3 +110,16 @@ def test_ray_itself_is_asked_with_an_address_and_not_with_a_name(tmp_path: Path)
 
     assert asked == [f"{cluster.block}.0.7:24567", None]
     assert answers == [None, None]
+
+
+def test_a_channel_to_localhost_leads_to_the_pod_also_where_the_machine_has_that_port(tmp_path: Path) -> None:
+    """A program of the machine on its loopback, and the pod's own server at its address."""
+    pod = Neighbours(tmp_path).pod("one", 5).pod
+    grpc = a_module(insecure_channel=lambda target: target)
+    patch_channels(pod, grpc)
+    with socket.create_server((pod.address, 0)) as own:
+        port = own.getsockname()[1]
+        with socket.create_server(("127.0.0.1", port)):
+            found = grpc.insecure_channel(f"localhost:{port}")
+
+    assert found == f"{pod.address}:{port}"
