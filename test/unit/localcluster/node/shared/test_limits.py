@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localcluster.node.shared.limits import Machine, missing
+from localcluster.node.shared.limits import Machine, missing, port_moved, port_taken
 from localcluster.node.shared.machine import look, lowest_port, taken_everywhere
 
 ORDINARY = Machine(user=1000, lowest_port=1024, taken=frozenset({8265}))
@@ -125,7 +125,11 @@ def test_a_heads_gcs_moves_whatever_its_number() -> None:
         ({"securityContext": {"sysctls": [{"name": "a", "value": "b"}]}}, {}, "sysctls are not set"),
         ({}, {"securityContext": {"runAsUser": 7}}, "container main runs as user 1000"),
         ({}, {"securityContext": {"privileged": True}}, "container main gets no more rights"),
-        ({}, {"ports": [{"containerPort": 8000, "hostPort": 9000}]}, "hostPort 9000 is not opened; on this machine"),
+        (
+            {},
+            {"ports": [{"containerPort": 8000, "hostPort": 9000}]},
+            "hostPort 9000 is not opened; on this machine the port is 127.71.0.5:8000",
+        ),
         ({}, {"ports": [{"containerPort": 5353, "protocol": "UDP"}]}, "UDP port 5353 is the whole machine's"),
         ({}, {"env": [{"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"}]}, "no other pod here can serve beside"),
         ({}, {"volumeMounts": [{"name": "a", "mountPath": "/tmp/"}]}, "nothing can be mounted at /tmp/"),
@@ -166,6 +170,15 @@ def test_a_port_that_a_program_has_over_tcp_is_not_said_to_be_taken_for_udp() ->
 def test_who_asks_for_the_user_that_runs_it_anyway_is_told_nothing() -> None:
     """Ray's own images run as 1000, and so do most people."""
     assert said(pod={"securityContext": {"runAsUser": 1000}}) == []
+
+
+def test_a_service_that_has_another_port_is_told_both() -> None:
+    """Or that somebody else has it."""
+    assert "led to 127.71.128.1:8081, and others must" in port_moved("127.71.128.1", 80, 8081)
+    assert port_moved("127.71.128.1", 80, 8081).startswith("port 80 cannot be listened on by an ordinary user")
+    assert port_taken(8265, "Address already in use").startswith(
+        "port 8265 cannot be listened on (Address already in use)"
+    )
 
 
 def test_ports_that_are_taken_everywhere_are_seen_and_others_are_not() -> None:
