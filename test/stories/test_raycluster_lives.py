@@ -414,6 +414,17 @@ async def test_a_token_is_made_once_and_lives_as_long_as_the_cluster() -> None:
         assert (await cluster.get("Secret", "r"))["data"] == secret["data"]
 
 
+async def test_no_two_clusters_have_the_same_token() -> None:
+    """Chance is drawn ahead of the pass that may need it, and never serves twice."""
+    async with a_cluster() as cluster:
+        for name in ("a", "b", "c"):
+            await cluster.create(a_raycluster(name, workers=0, auth_options={"mode": "token"}))
+        for name in ("a", "b", "c"):
+            await cluster.until("RayCluster", name, phase="ready")
+
+        assert len({(await cluster.get("Secret", name)).data.auth_token for name in ("a", "b", "c")}) == 3
+
+
 @pytest.mark.spec("raycluster:E86")
 async def test_a_changed_image_replaces_all_pods_where_asked_for() -> None:
     async with a_cluster() as cluster:
