@@ -19,7 +19,8 @@ from api.v1.raycluster import RayCluster
 from api.v1.rules.families import RULES_BY_KIND
 from api.v1.rules.judging import judge
 from api.v1.rules.model import Context
-from api.v1.rules.settings import AdmissionSettings
+from api.v1.rules.settings import AdmissionSettings, Profile
+from api.v1.spelling import spelt_alike
 from api.v1.wire import MANAGER
 from controller.admission import context_of
 from controller.ray.concerns import concern_of
@@ -143,6 +144,24 @@ def test_lint_tells_the_same_of_what_is_created(path: Path) -> None:
     lines = {f"{one.rule or SCHEMA} {one.weight} {one.path}" for one in found}
     refused = {line for line in lines if line.startswith(SCHEMA)}
     assert sorted(refused or lines) == sorted(case.expected)
+
+
+@pytest.mark.parametrize("path", told(CREATED))
+@pytest.mark.spec("admission:P6")
+def test_what_is_stored_may_be_written_back_in_another_spelling(path: Path) -> None:
+    """As a program with a typed model does that adds a finalizer: quantities anew, without what is empty.
+
+    Not even the strict profile refuses that, whatever is wrong with the object.
+    """
+    case = case_of(path)
+    kind, old = taken(case)
+    if old is None:
+        return
+    old = {**old, "status": {"state": "ready", "jobDeploymentStatus": "Running", "rayClusterName": "x"}}
+    new = {**old, "spec": spelt_alike(old["spec"])}
+    strict = Context(case.gates, admission=AdmissionSettings(profile=Profile.STRICT))
+
+    assert judge(kind, new, old, strict).denials == []
 
 
 @pytest.mark.parametrize("path", told(CREATED))
