@@ -78,12 +78,28 @@ def test_mantas_own_folder_is_in_no_pods_path(tmp_path: Path) -> None:
     assert (by_sitecustomize, by_pth) == ("one False\n", "one False\n")
 
 
+def test_outside_of_a_pod_an_environment_with_the_hook_is_as_it_was(tmp_path: Path) -> None:
+    """It may be the user's own, in which he works."""
+    environment = tmp_path / "environment"
+    venv.create(environment, symlinks=True)
+    hook_into(environment)
+    code = "import sys; print([name for name in sys.modules if name.startswith('localcluster')])"
+
+    ended = subprocess.run(
+        [environment / "bin" / "python", "-c", code], env={}, capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[]\n", "")
+
+
 def test_the_hook_is_there_before_whatever_else_an_environment_starts(tmp_path: Path) -> None:
     """A .pth file of a package may take functions that are to be changed."""
     environment = tmp_path / "environment"
     venv.create(environment, symlinks=True)
     [packages] = environment.glob("lib/python3.*/site-packages")
-    (packages / "a-package.pth").write_text("import builtins, socket; builtins.taken = socket.gethostname\n")
+    (packages / "a-package.pth").write_text(
+        "import builtins, socket; vars(builtins).setdefault('taken', socket.gethostname)\n"
+    )
     hook_into(environment)
 
     said = Neighbours(tmp_path).pod("one", 5).run(str(environment / "bin" / "python"), "-Ic", "print(taken())")
@@ -105,7 +121,7 @@ def test_what_is_wrong_with_a_users_sitecustomize_is_told_as_always(tmp_path: Pa
 def test_a_stand_in_runs_nothing_of_the_users(tmp_path: Path) -> None:
     """What he sets for his own interpreters would cost each probe, and print into its output."""
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "sitecustomize.py").write_text("print('theirs')")
+    (tmp_path / "own" / "sitecustomize.py").write_text("print('theirs', flush=True)")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "wget").write_text("#!/bin/sh\necho real\n")
     (tmp_path / "bin" / "wget").chmod(0o755)

@@ -55,8 +55,9 @@ print(shutil.rmtree.avoids_symlink_attacks, os.open.__name__)
     assert pod.python(code) == "True True True\nTrue open"
 
 
-def test_a_path_that_only_begins_like_a_mount_is_the_machines(pod: HookedPod) -> None:
-    """/mnt/codes is another folder."""
+def test_a_path_that_only_begins_like_a_mount_is_the_machines(pod: HookedPod, code: Path) -> None:
+    """/mnt/codes is another folder, though there be one of that name beside the real one."""
+    code.with_name("codes").mkdir()
     assert pod.python("import os; print(os.path.exists('/mnt/code'), os.path.exists('/mnt/codes'))") == "True False"
 
 
