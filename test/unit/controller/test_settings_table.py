@@ -44,7 +44,7 @@ ROWS = (
     Row("log-file-encoder", "logFileEncoder", attrgetter("log_file_encoder"), "json", "console", "console"),
     Row("log-stdout-encoder", "logStdoutEncoder", attrgetter("log_encoder"), "json", "console", "console"),
     Row("enable-metrics", "enableMetrics", attrgetter("enable_metrics"), False, "true", True),
-    Row("kubeconfig", "", attrgetter("kubeconfig"), "", "/home/me/config", "/home/me/config"),
+    Row("kubeconfig", "", attrgetter("kubeconfig"), "", "/etc/kubeconfig", "/etc/kubeconfig"),
     Row("feature-gates", "", attrgetter("options.gates.ray_cron_job"), False, "RayCronJob=true", True),
     Row("zap-log-level", "", attrgetter("log_level"), logging.INFO, "error", logging.ERROR),
     Row("zap-devel", "", is_debug, False, "true", True),
