@@ -26,8 +26,10 @@ def node_ip_address_from_perspective(address=None):
 """,
     "ray/_private/utils.py": "def internal_kv_get_with_retry(gcs, key, namespace): return b'the head\\'s'",
     "psutil.py": """
+class Init:
+    pid = 1
 def process_iter():
-    return iter(())
+    return iter([Init])
 process_iter.cache_clear = lambda: "cleared"
 """,
     "grpc/__init__.py": "def insecure_channel(to): return to\ndef secure_channel(to, how): return to",
@@ -103,7 +105,7 @@ for kind in (grpc._server._Server, grpc.aio._server.Server):
 
 
 def test_what_hangs_on_a_function_that_is_changed_stays_there(pod: HookedPod) -> None:
-    """psutil's `process_iter.cache_clear`."""
+    """psutil's `process_iter.cache_clear`. The machine's first process is none that `ray stop` may see."""
     said = "import psutil; print(list(psutil.process_iter()), psutil.process_iter.cache_clear())"
 
     assert pod.python(said) == "[] cleared"
