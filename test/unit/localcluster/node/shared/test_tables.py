@@ -90,6 +90,7 @@ async def test_the_file_is_replaced_once_for_many_changes_and_for_none_that_matt
         first = table.stat().st_ino
         for number in range(20):
             await api.create("services", "default", a_service(f"web-{number}"))
+        await asyncio.sleep(BUNDLED_SECONDS / 2)
         meanwhile = table.stat().st_ino
         await asyncio.sleep(2 * BUNDLED_SECONDS)
         second = table.stat().st_ino, table.stat().st_mtime_ns
