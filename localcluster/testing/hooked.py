@@ -17,6 +17,7 @@ from typing import Any
 
 from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.installing import Tools, tools_into
+from localcluster.testing.block import own_block
 
 __all__ = ["PYTHON", "HookedPod", "Neighbours"]
 
@@ -71,11 +72,11 @@ class HookedPod:
 
 
 class Neighbours:
-    """Pods on addresses of their own, in one cluster. `block`: two at a time must not be of the same one."""
+    """Pods on addresses of their own, in one cluster; two clusters at a time would have the same ones."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.block = f"127.{64 + os.getpid() % 64}"
+        self.block = f"127.{own_block()}"
         self.tools = tools_into(folder / "tools")
         (folder / "ports").mkdir()
         self.names({})

@@ -26,10 +26,11 @@ from localcluster.node.interfaces import Container, VolumeContents
 from localcluster.node.launching import Launched
 from localcluster.node.services import Serve, proxying
 from localcluster.node.shared.ground import SharedMachine
+from localcluster.testing.block import own_block
 
 __all__ = ["HOME", "IMAGE", "PLAN", "SLICES", "Machine", "a_machine"]
 
-PLAN = shared_machine(127)  # manta takes others first
+PLAN = shared_machine(own_block())
 SLICES = "endpointslices.discovery.k8s.io"
 HOME = "/home/nobody-has-this"
 IMAGE = Image("machine:x", {"PATH": os.environ["PATH"], "HOME": HOME}, HOME)

@@ -94,7 +94,7 @@ async def test_a_pod_lives_at_its_address_and_ends_as_its_program_does(tmp_path:
         status = (await node.until("p", ended))["status"]
 
     terminated = status["containerStatuses"][0]["state"]["terminated"]
-    assert (status["phase"], terminated["exitCode"], status["podIP"]) == ("Failed", 3, "127.127.0.2")
+    assert (status["phase"], terminated["exitCode"], status["podIP"]) == ("Failed", 3, str(PLAN.pods[2]))
     assert status["hostIP"] == PLAN.node
 
 

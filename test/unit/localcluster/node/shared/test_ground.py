@@ -19,7 +19,9 @@ from localcluster.node.shared.described import confined, mounts
 from localcluster.node.shared.ground import LONGEST
 from localcluster.node.shared.hook.mounts import real_path
 from localcluster.node.shared.hook.pod import Pod
-from localcluster.testing.shared import HOME, SLICES, Machine, a_machine
+from localcluster.testing.shared import HOME, PLAN, SLICES, Machine, a_machine
+
+POD = str(PLAN.pods[2])  # the first one's address
 
 
 def mode_of(path: str) -> int:
@@ -38,7 +40,7 @@ async def test_each_pod_has_an_address_of_its_own_in_the_runs_block(tmp_path: Pa
     async with a_machine(tmp_path) as machine:
         places = [await machine.place(uid) for uid in ("u1", "u2")]
 
-        assert [one.address for one in places] == ["127.127.0.2", "127.127.0.3"]
+        assert [one.address for one in places] == [POD, str(PLAN.pods[3])]
 
 
 async def test_of_a_pod_that_is_gone_nothing_stays_its_secrets_least_of_all(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ async def test_the_hook_is_told_all_that_its_contract_names(tmp_path: Path) -> N
 
         told = json.loads(await machine.said_by(place, "cat $MANTA_POD", mounts=(mount,), resources=limits))
 
-        assert (told["address"], told["hostname"], told["namespace"]) == ("127.127.0.2", "pod-u1", "default")
+        assert (told["address"], told["hostname"], told["namespace"]) == (POD, "pod-u1", "default")
         assert (told["memory"], told["cpus"]) == (2 * 2**30, 1.5)
         assert [target for target, _, _ in told["mounts"]] == [HOME, "/tmp/ray", "/code"]
         assert told["mounts"][2][1:] == [str(place.files.folder / "api" / "code"), True]
@@ -202,7 +204,7 @@ async def a_service(machine: Machine, port: int, behind: int) -> str:
         "metadata": {"name": "web-x", "labels": {"kubernetes.io/service-name": "web"}},
         "addressType": "IPv4",
         "ports": [{"port": behind}],
-        "endpoints": [{"addresses": ["127.127.0.2"], "conditions": {"ready": True}}],
+        "endpoints": [{"addresses": [POD], "conditions": {"ready": True}}],
     }
     await machine.api.create(SLICES, "default", ready)
     return str(made["spec"]["clusterIP"])
@@ -223,7 +225,7 @@ async def answer_at(where: tuple[str, int]) -> bytes:
 
 async def test_a_service_whose_port_only_root_may_have_is_elsewhere_and_found_there(tmp_path: Path) -> None:
     """No crash: pods' hooks and everything that asks `reach` are led there, and the user is told."""
-    async with a_machine(tmp_path) as machine, await asyncio.start_server(_hello, "127.127.0.2", 0) as pod:
+    async with a_machine(tmp_path) as machine, await asyncio.start_server(_hello, POD, 0) as pod:
         machine.refused[80] = PermissionError(errno.EACCES, "Permission denied")
 
         address = await a_service(machine, 80, pod.sockets[0].getsockname()[1])
@@ -241,7 +243,7 @@ async def test_a_service_whose_port_only_root_may_have_is_elsewhere_and_found_th
 
 async def test_a_service_whose_port_somebody_else_has_is_told_of_and_tried_again(tmp_path: Path) -> None:
     """It works as soon as that program has ended."""
-    async with a_machine(tmp_path) as machine, await asyncio.start_server(_hello, "127.127.0.2", 0) as pod:
+    async with a_machine(tmp_path) as machine, await asyncio.start_server(_hello, POD, 0) as pod:
         machine.refused[8000] = OSError(errno.EADDRINUSE, "Address already in use")
         address = await a_service(machine, 8000, pod.sockets[0].getsockname()[1])
         await machine.told.wait()

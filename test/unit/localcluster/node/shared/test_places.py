@@ -20,8 +20,9 @@ NO_VOLUME: dict[str, Any] = {
     "volumes": [{"name": "x", "nfs": {"server": "s", "path": "/"}}],
     "containers": [{"name": "main", "volumeMounts": [{"name": "x", "mountPath": "/x"}]}],
 }
+SERVICE = str(PLAN.services[9])
 LAST_POD = str(PLAN.pods.num_addresses - 1)  # the name of its short folder
-FOR_ONE_POD = "127.127.0.0/30"  # without the network's own, the node's and the last: one
+FOR_ONE_POD = f"{PLAN.pods.network_address}/30"  # without the network's own, the node's and the last: one
 
 
 def same(one: str, other: str) -> bool:
@@ -83,7 +84,7 @@ async def test_pods_whose_addresses_end_alike_have_different_folders(tmp_path: P
 
         last = await machine.place("u1")
 
-        assert (first.address, last.address) == ("127.127.0.2", "127.127.1.2")
+        assert (first.address, last.address) == (str(PLAN.pods[2]), str(PLAN.pods[258]))
         assert len(list((tmp_path / "p").iterdir())) == 2
 
 
@@ -105,12 +106,12 @@ async def test_ports_that_moved_go_with_the_pod_that_had_them(tmp_path: Path) ->
 async def test_one_port_that_comes_back_leaves_the_others_of_its_address_where_they_are(tmp_path: Path) -> None:
     """A service loses one of its ports."""
     async with a_machine(tmp_path) as machine:
-        machine.ground.relocate("127.127.128.9", 80, 24001)
-        machine.ground.relocate("127.127.128.9", 443, 24002)
+        machine.ground.relocate(SERVICE, 80, 24001)
+        machine.ground.relocate(SERVICE, 443, 24002)
 
-        machine.ground.relocate("127.127.128.9", 80, None)
+        machine.ground.relocate(SERVICE, 80, None)
 
-        assert [machine.ground.reach("127.127.128.9", port)[1] for port in (80, 443)] == [80, 24002]
+        assert [machine.ground.reach(SERVICE, port)[1] for port in (80, 443)] == [80, 24002]
 
 
 async def test_what_a_claim_holds_is_there_for_the_next_pod(tmp_path: Path) -> None:

@@ -72,16 +72,23 @@ def test_a_container_whose_description_is_called_alike_is_another_one(
 def test_a_process_is_the_containers_by_its_own_mark_or_by_its_sessions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One has thrown its environment away, and says so when it has; the other is in a session of somebody else's."""
+    """One has thrown its environment away, and says so when it has; the other is in a session of somebody else's.
+
+    Neither becomes another program meanwhile: for a moment of that it has no environment to be seen.
+    """
     hooked = Neighbours(tmp_path).pod("one", 5)
     monkeypatch.setenv(POD, str(hooked.file))
-    naked = "env -i bash -c 'echo $$; exec sleep 60' & wait"
+    naked = "exec 3<&0; env -i bash -c 'echo $$; read <&3' & wait"
     with (
         subprocess.Popen(
-            ["bash", "-c", naked], env=hooked.variables(), stdout=subprocess.PIPE, start_new_session=True
+            ["bash", "-c", naked],
+            env=hooked.variables(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         ) as leader,
         subprocess.Popen(
-            ["bash", "-c", "echo $$; exec sleep 60"], env=hooked.variables(), stdout=subprocess.PIPE
+            ["bash", "-c", "echo $$; read"], env=hooked.variables(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as ours,
     ):
         said = []
