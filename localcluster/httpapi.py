@@ -15,6 +15,7 @@ __all__ = ["HttpApi"]
 
 PATCH_TYPES = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 PAGE = 500
+NOT_TO_BE_HAD = (404, 503)  # its last CRD went after the groups were listed; what serves it is away
 
 
 class HttpApi:
@@ -28,7 +29,7 @@ class HttpApi:
         self._known: dict[str, Served] = {}
 
     async def served(self) -> Sequence[Served]:
-        """All resources, each at its group's preferred version."""
+        """All resources, each at its group's preferred version; of a group that is not to be had just now, none."""
         found = [*await self._served_by("/api/v1", "v1")]
         for group in (await self._json("GET", "/apis"))["groups"]:
             version = group["preferredVersion"]["groupVersion"]
@@ -38,7 +39,12 @@ class HttpApi:
 
     async def _served_by(self, path: str, version: str) -> list[Served]:
         group = version.rpartition("/")[0]
-        resources = (await self._json("GET", path))["resources"]
+        try:
+            resources = (await self._json("GET", path))["resources"]
+        except Refusal as refusal:
+            if refusal.code not in NOT_TO_BE_HAD:
+                raise
+            return []
         return [
             Served(
                 f"{one['name']}.{group}" if group else one["name"],
