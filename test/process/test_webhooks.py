@@ -118,7 +118,8 @@ async def test_what_was_bad_before_the_webhooks_can_be_changed_elsewhere_scaled_
     (await create(plane, old)).ok(201)
     async with judged(plane):
         group = "/spec/workerGroupSpecs/0"
-        edited = await change(plane, "old", [{"op": "add", "path": f"{group}/template/metadata", "value": {}}])
+        label = {"op": "add", "path": f"{group}/template/metadata", "value": {"labels": {"team": "a"}}}
+        edited = await change(plane, "old", [label])
         scaled = await change(plane, "old", [{"op": "replace", "path": f"{group}/replicas", "value": 2}])
         to_delete = {
             "op": "add",
