@@ -56,7 +56,7 @@ def test_what_is_no_name_of_ours_is_left_to_the_machine(tmp_path: Path) -> None:
     """But a name that can only be ours does not exist: an empty list."""
     names = Names(str(a_table(tmp_path / "t", localhost_ns=SERVICE)), "ns")
 
-    assert [names.addresses(one) for one in ("localhost", "", "127.0.0.1", "::1", "pypi.org")] == [None] * 5
+    assert [names.addresses(one) for one in ("localhost", "", "127.0.0.1", "::1", "example.org")] == [None] * 5
     assert names.addresses("nobody.ns.svc.cluster.local") == []
 
 
