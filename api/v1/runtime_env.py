@@ -7,6 +7,7 @@ text, keys that are no text become text, and a number of integral value loses it
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -23,6 +24,7 @@ __all__ = [
     "Mark",
     "RuntimeEnvError",
     "first_document",
+    "is_local",
     "mark_of",
     "normalized",
     "one_line",
@@ -32,6 +34,7 @@ __all__ = [
 # What a text may raise that is no YAML, or whose tags say of it what it is not ("!!bool x").
 NOT_READ: Final = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _CONSTRUCTOR: Final = yaml.constructor.SafeConstructor()  # reads single scalars, and keeps nothing of them
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 MOST_VALUES: Final = 100_000  # of one text; more are aliases of aliases, which double and double
 
 
@@ -116,6 +119,11 @@ def _scalar(value: Any) -> Any:
             return value
         case _:
             raise ValueError(f"a {type(value).__name__} has no place in JSON")
+
+
+def is_local(folder: Any) -> bool:
+    """Is that `working_dir`, or entry of `py_modules`, no URI, but a path on the machine of who submits it?"""
+    return isinstance(folder, str) and folder != "" and not _URI.match(folder)
 
 
 def mark_of(error: Exception) -> Mark | None:

@@ -24,7 +24,7 @@ from api.v1.rules.rayjob import read_runtime_env
 from api.v1.rules.reading import Cluster, Found
 from api.v1.rules.shell import control_operator
 from api.v1.rules.typed import child, entries, is_true, number, text, whole
-from api.v1.runtime_env import RuntimeEnvError
+from api.v1.runtime_env import RuntimeEnvError, is_local
 from api.v1.wire import ANNOTATION_EXTERNAL_STORAGE_NAMESPACE
 
 __all__ = ["RULES", "takes_over"]
@@ -55,7 +55,6 @@ RUNTIME_ENV_KEYS: Final = frozenset(
 )
 ARCHIVES: Final = (".zip", ".whl")
 _REMOTE: Final = re.compile(r"(?:https|s3|gs|azure|abfss|file)://(?P<path>[^?#]*)(?:[?#].*)?")
-_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 FAILURES: Final = (JobStatus.FAILED.value, "Failed")
 
 
@@ -173,7 +172,7 @@ def runtime_env_refused(job: Job, _: Context) -> Iterator[Found]:
             yield Found("runtimeEnvYAML", message, other, "choose one of them", inside=other)
     yield from _variables_refused(env.get("env_vars"))
     folder = env.get("working_dir")
-    if job.mode == SubmissionMode.K8S_JOB and isinstance(folder, str) and folder and not _URI.match(folder):
+    if job.mode == SubmissionMode.K8S_JOB and is_local(folder):
         yield Found(
             "runtimeEnvYAML",
             f"working_dir {folder} is looked for in the submitter's container",

@@ -210,10 +210,8 @@ def nobody_offers_it(new: Json, context: Context) -> Iterator[Found]:
         for name in child(options, "resources"):
             known = name.startswith((*ANY_NODE, "TPU-")) or name in OF_THEIR_OWN
             if not known and not any(may_offer(node, name) for node in nodes):
-                message, hint = (
-                    f"{place} wants the resource {name}; no group offers it",
-                    "name it in a group's resources",
-                )
+                message = f"{place} wants the resource {name}; no group offers it"
+                hint = "name it in a group's resources"
                 yield Found(PATH, message, name, hint, inside=f"{where}.resources.{name}")
 
 

@@ -5,7 +5,6 @@ What is denied Ray Serve refuses, either the whole configuration at once or the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from api.v1.rules.model import Context, Rule, Severity
 from api.v1.rules.reading import Found
 from api.v1.rules.serve_content import KIND, PATH, applications_of, snake_case
 from api.v1.rules.typed import child, entries, number, text, whole
+from api.v1.runtime_env import is_local
 
 __all__ = ["RULES"]
 
@@ -91,7 +91,6 @@ SCALING_KEYS: Final = frozenset(
     }
 )
 ACTOR_KEYS: Final = frozenset({"accelerator_type", "num_cpus", "num_gpus", "object_store_memory", "runtime_env"})
-_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 
 
 @object_rule("SV05", KIND)
@@ -177,7 +176,7 @@ def _folders(place: str, env: Json) -> Iterator[Found]:
     given = [("working_dir", env.get("working_dir"))]
     given += [("py_modules", one) for one in modules] if isinstance(modules, list) else []
     for field, folder in given:
-        if isinstance(folder, str) and folder and not _URI.match(folder):
+        if is_local(folder):
             message = f"{place}.runtime_env: {field} {folder} is a local path, and Serve takes URIs alone"
             hint = "give a URI of an archive (https://, s3://, gs://), or put the code into the image"
             yield Found(PATH, message, folder, hint, inside=f"{place}.runtime_env.{field}")
