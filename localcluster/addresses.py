@@ -10,11 +10,13 @@ never taken.
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final
 
-__all__ = ["BLOCKS", "IN_A_CELL", "AddressPlan", "shared_machine"]
+__all__ = ["BLOCKS", "IN_A_CELL", "AddressPlan", "claimed", "shared_machine"]
 
 BLOCKS: Final = range(64, 128)  # of 127/8
 UNPRIVILEGED: Final = 1024  # an ordinary user can listen from this port on
@@ -49,3 +51,18 @@ def shared_machine(block: int) -> AddressPlan:
         raise ValueError(f"there is no block {block}: they go from {BLOCKS[0]} to {BLOCKS[-1]}")
     pods, services = IPv4Network(f"127.{block}.0.0/17"), IPv4Network(f"127.{block}.128.0/17")
     return AddressPlan(pods, services, str(pods[1]), 6443)
+
+
+def claimed(claim: socket.socket, name: str, blocks: Iterable[int]) -> int | None:
+    """The first of the blocks that nobody else has claimed, now ours until `claim` is closed; None when all are taken.
+
+    `claim` is an unbound Unix socket. `name` has {} for the block's number; in the abstract namespace the kernel gives
+    it back however its process ends.
+    """
+    for block in blocks:
+        try:
+            claim.bind(name.format(block))
+        except OSError:
+            continue
+        return block
+    return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias
 
-from localcluster.addresses import BLOCKS
+from localcluster.addresses import BLOCKS, claimed
 
 __all__ = ["LIMITS", "Isolation", "NoBlock", "a_block", "a_port", "falling_back", "way_out"]
 
@@ -46,17 +46,10 @@ def a_block(chance: random.Random) -> Iterator[int]:
     Not always the first: what a killed run has left may still hold its ports for a moment.
     """
     with socket.socket(socket.AF_UNIX) as claim:
-        yield _claimed(claim, chance.sample(BLOCKS, len(BLOCKS)))
-
-
-def _claimed(claim: socket.socket, blocks: list[int]) -> int:
-    for block in blocks:
-        try:
-            claim.bind(CLAIM.format(block))
-        except OSError:
-            continue
-        return block
-    raise NoBlock(f"{len(blocks)} runs of manta share this machine already, as many as there are addresses for")
+        block = claimed(claim, CLAIM, chance.sample(BLOCKS, len(BLOCKS)))
+        if block is None:
+            raise NoBlock(f"{len(BLOCKS)} runs of manta share this machine already, as many as there are addresses for")
+        yield block
 
 
 def a_port(address: str, preferred: int) -> int:

@@ -7,7 +7,7 @@ import socket
 from functools import cache
 from typing import Final
 
-from localcluster.addresses import BLOCKS
+from localcluster.addresses import BLOCKS, claimed
 
 __all__ = ["own_block"]
 
@@ -19,10 +19,7 @@ def own_block() -> int:
     """This process's block, until it ends. Raises LookupError when there are as many of them as there are blocks."""
     claim = socket.socket(socket.AF_UNIX)
     atexit.register(claim.close)
-    for block in reversed(BLOCKS):
-        try:
-            claim.bind(CLAIM.format(block))
-        except OSError:
-            continue
-        return block
-    raise LookupError("every block of addresses is another process's")
+    block = claimed(claim, CLAIM, reversed(BLOCKS))
+    if block is None:
+        raise LookupError("every block of addresses is another process's")
+    return block

@@ -19,7 +19,7 @@ from localcluster.node.shared.hook.pod import Pod
 from localcluster.node.shared.installing import Tools, tools_into
 from localcluster.testing.block import own_block
 
-__all__ = ["PYTHON", "HookedPod", "Neighbours"]
+__all__ = ["PYTHON", "HookedPod", "Neighbours", "answering"]
 
 PYTHON = os.environ.get("HOOK_PYTHON") or sys.executable
 
@@ -109,3 +109,20 @@ class Neighbours:
         }
         (folder / "pod.json").write_text(json.dumps(told | described))
         return HookedPod(address, folder / "pod.json", self.tools, environment or {})
+
+
+def answering(text: str, port: int) -> str:
+    """A program, for `HookedPod.running`: a server for HTTP that answers with that text, whatever it is asked."""
+    return f"""
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write({text.encode()!r})
+    def log_message(self, *given):
+        return
+server = http.server.HTTPServer(("0.0.0.0", {port}), Answer)
+print("ready")
+server.serve_forever()
+"""

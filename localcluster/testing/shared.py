@@ -1,4 +1,4 @@
-"""An open ground of a shared machine with its API and services, on a block of addresses that `manta` takes last.
+"""An open ground of a shared machine with its API and services, on this process's own block of addresses.
 
 Pods are placed and containers started on it without images, kubelet or operator.
 """
@@ -28,7 +28,7 @@ from localcluster.node.services import Serve, proxying
 from localcluster.node.shared.ground import SharedMachine
 from localcluster.testing.block import own_block
 
-__all__ = ["HOME", "IMAGE", "PLAN", "SLICES", "Machine", "a_machine"]
+__all__ = ["HOME", "IMAGE", "PLAN", "SLICES", "Machine", "a_machine", "living"]
 
 PLAN = shared_machine(own_block())
 SLICES = "endpointslices.discovery.k8s.io"
@@ -95,13 +95,8 @@ class Machine:
     async def runs(self, place: Place, *, attempt: int = 0) -> AsyncIterator[Launched]:
         """A container of that pod that does nothing, until the end of the block."""
         launched = await self.ground.launch(place, self.start(place, ["sleep", "600"], attempt=attempt))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(launched.watch())
-            try:
-                yield launched
-            finally:
-                launched.kill()
-                await launched.ended
+        async with living(launched):
+            yield launched
 
     async def listen(self, serve: Serve, address: str, port: int) -> asyncio.Server:
         """As the machine would, but for what is `refused`."""
@@ -110,6 +105,18 @@ class Machine:
         server = await asyncio.start_server(serve, address, port)
         self.listens[port].set()
         return server
+
+
+@asynccontextmanager
+async def living(launched: Launched) -> AsyncIterator[None]:
+    """The container is watched over, and killed at the end of the block."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(launched.watch())
+        try:
+            yield
+        finally:
+            launched.kill()
+            await launched.ended
 
 
 @asynccontextmanager

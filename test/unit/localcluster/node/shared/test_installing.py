@@ -10,7 +10,7 @@ from pathlib import Path
 from localcluster.node.shared.hook import FAILED, HOOK, POD
 from localcluster.node.shared.installing import PTH, ROOT, hook_into
 from localcluster.node.shared.standin import arguments
-from localcluster.testing.hooked import Neighbours
+from localcluster.testing.hooked import Neighbours, answering
 
 
 def an_environment(folder: Path) -> Path:
@@ -104,20 +104,7 @@ def test_localhost_on_its_own_is_the_pod_if_it_listens_at_the_port(tmp_path: Pat
 def test_wget_asks_the_pod_and_not_the_machine(tmp_path: Path) -> None:
     """A probe's own words; whichever wget the machine has, or ours."""
     one = Neighbours(tmp_path).pod("one", 5)
-    server = """
-import http.server
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"success")
-    def log_message(self, *given):
-        return
-server = http.server.HTTPServer(("0.0.0.0", 18001), Answer)
-print("ready")
-server.serve_forever()
-"""
-    with one.running(server):
+    with one.running(answering("success", 18001)):
         asked = one.run("bash", "-c", "wget --tries 1 -T 2 -q -O- http://localhost:18001/x | grep success")
         assert (asked.returncode, asked.stdout) == (0, "success\n")
 

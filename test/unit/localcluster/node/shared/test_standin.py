@@ -11,7 +11,7 @@ import pytest
 
 from localcluster.node.shared.hook import FAILED, POD
 from localcluster.node.shared.standin import NOT_FOUND, arguments
-from localcluster.testing.hooked import HookedPod, Neighbours
+from localcluster.testing.hooked import HookedPod, Neighbours, answering
 
 
 @pytest.fixture
@@ -52,19 +52,7 @@ def test_the_real_program_is_the_next_in_path_and_never_a_stand_in(pod: HookedPo
 
 def test_without_a_real_wget_ours_asks(pod: HookedPod) -> None:
     """As a probe wants it: whoever is asked answers."""
-    with pod.running("""
-import http.server
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"ours")
-    def log_message(self, *given):
-        return
-server = http.server.HTTPServer(("0.0.0.0", 18002), Answer)
-print("ready")
-server.serve_forever()
-"""):
+    with pod.running(answering("ours", 18002)):
         ended = called(pod, stand_in(pod), ["-q", "-O-", "http://localhost:18002/"], "/nowhere")
 
     assert (ended.stdout, ended.returncode) == ("ours", 0)

@@ -21,6 +21,7 @@ from localcluster.node.descent import below, stat_of
 from localcluster.node.interfaces import Exit, Fault
 from localcluster.node.launching import Launch, Launched, enter_supervised, launch_supervised
 from localcluster.node.shared.records import RUN, sessions, started_at
+from localcluster.testing.shared import living
 
 ROOT = Path(__file__).parents[5]
 
@@ -46,13 +47,8 @@ async def a_container(run: Path, script: str) -> AsyncIterator[Launched]:
     """It runs, and is killed at the end of the block. What it writes to `said` first is waited for by `first_words`."""
     os.mkfifo(run / "said")
     launched = await launch_supervised(what(run, script), marker(run))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(launched.watch())
-        try:
-            yield launched
-        finally:
-            launched.kill()
-            await launched.ended
+    async with living(launched):
+        yield launched
 
 
 async def first_words(run: Path) -> list[int]:

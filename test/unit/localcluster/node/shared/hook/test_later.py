@@ -12,6 +12,14 @@ import pytest
 from localcluster.node.shared.hook import later
 from localcluster.testing.hooked import HookedPod, Neighbours
 
+SERVING = """
+    def add_insecure_port(self, address):
+        self.place = address
+        return 5
+    def add_secure_port(self, address, how):
+        self.place = address
+        return 5
+"""
 # Modules of those names, with what is changed in them; each answers what it was told.
 MODULES = {
     "ray/__init__.py": "",
@@ -34,24 +42,8 @@ process_iter.cache_clear = lambda: "cleared"
 """,
     "grpc/__init__.py": "def insecure_channel(to): return to\ndef secure_channel(to, how): return to",
     "grpc/aio/__init__.py": "def insecure_channel(to): return to\ndef secure_channel(to, how): return to",
-    "grpc/_server.py": """
-class _Server:
-    def add_insecure_port(self, address):
-        self.place = address
-        return 5
-    def add_secure_port(self, address, how):
-        self.place = address
-        return 5
-""",
-    "grpc/aio/_server.py": """
-class Server:
-    def add_insecure_port(self, address):
-        self.place = address
-        return 5
-    def add_secure_port(self, address, how):
-        self.place = address
-        return 5
-""",
+    "grpc/_server.py": f"class _Server:{SERVING}",
+    "grpc/aio/_server.py": f"class Server:{SERVING}",
 }
 
 
