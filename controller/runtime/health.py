@@ -92,13 +92,12 @@ async def rendered(registry: Collector, encode: Callable[[Any], bytes]) -> bytes
     parts: list[bytes] = []
     end, series = b"", 0
     for family in registry.collect():
-        heading = b""
-        for piece in _slices(family):
+        for number, piece in enumerate(_slices(family)):
             part = encode(_Family(piece))
             if part.endswith(END):
                 part, end = part.removesuffix(END), END
+            heading = encode(_Family(_with(family, []))).removesuffix(END) if number else b""  # said once
             parts.append(part.removeprefix(heading))
-            heading = heading or encode(_Family(_with(family, []))).removesuffix(END)
             series += len(piece.samples)
             if series >= SLICE_SERIES:
                 series = 0

@@ -1,8 +1,8 @@
-"""Which updates of a RayCluster's pods can wait a second (runtime.handlers.LATER), so that several make one look. Pure.
+"""Which updates of a RayCluster's pods can wait a second (runtime.handlers.LATER), so that several make one look.
 
 A pod takes some five steps as it comes up. What is only counted, or told along, can wait; so can a pod that becomes
 ready while others of its cluster are still to come, since its cluster is ready with the last of them. What is wrong
-about this costs a second, or a look too many.
+about this costs a second, or a look too many. No I/O.
 """
 
 from __future__ import annotations

@@ -121,12 +121,11 @@ async def connect(
             f"a proxy of scheme {scheme} cannot be used for {config.server}: give http://host:port, through which "
             "TLS goes end to end, in HTTPS_PROXY or as proxy-url of the kubeconfig, or name the server in NO_PROXY"
         )
-    needs_plugin = config
-    if config.exec_user is not None:
-        config = await _ask_plugin(config)
-    credentials = config.credentials(clock)
-    if needs_plugin.exec_user is not None and config.token:
-        credentials = AskedToken(config.token, partial(_token_of_plugin, needs_plugin))
+    if config.exec_user is None:
+        credentials = config.credentials(clock)
+    else:
+        ask, config = partial(_token_of_plugin, config), await _ask_plugin(config)
+        credentials = AskedToken(config.token, ask) if config.token else config.credentials(clock)
     async with connected(
         config.server,
         tls=config.current_tls(clock),

@@ -70,8 +70,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def warnings_in(headers: Mapping[str, str]) -> list[str]:
     """What the server warns of: a header for each thing, where the mapping can hold several of one name."""
+    if "Warning" not in headers:
+        return []
     every = getattr(headers, "getall", None)
-    return list(every("Warning", ())) if every is not None else [headers["Warning"]] if "Warning" in headers else []
+    return [headers["Warning"]] if every is None else list(every("Warning"))
 
 
 def _clamped(seconds: float) -> float:

@@ -14,6 +14,8 @@ from api.meta import Json, Ref
 from controller.ray.podfields import PodFields
 from controller.ray.raycluster.coming import Coming
 from controller.ray.raycluster.controller import sources
+from controller.ray.raycluster.fate import fate_of
+from controller.ray.raycluster.seen import PodView
 from controller.runtime.cache.record import StoredRecord, Words, record_of
 from controller.runtime.cache.store import Delta, Kind
 from controller.runtime.handlers import LATER, Source
@@ -85,6 +87,17 @@ def test_what_is_only_counted_can_wait(before: StoredRecord, after: StoredRecord
 def test_what_may_decide_something_cannot_wait(before: StoredRecord, after: StoredRecord) -> None:
     """It may lead to a write: a pod that is replaced, a cluster that is ready."""
     assert of_pods().delay(Delta(Kind.UPDATED, before, after)) == AT_ONCE
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded", "Failed", "Unknown"])
+@pytest.mark.parametrize(
+    "conditions", [[], *([{"type": "Ready", "status": one}] for one in ("True", "False", "Unknown"))]
+)
+def test_a_pod_runs_well_by_what_wakes_as_by_what_decides(phase: str, conditions: list[Json]) -> None:
+    """Bytes are read for the one, a decoded pod for the other."""
+    pod = a_pod(phase=phase, conditions=conditions)
+
+    assert fate_of(pod.body).runs_well == PodView.of(pod.object()).runs_well
 
 
 @pytest.mark.parametrize(
