@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from manta.api import Api
-from manta.follow import LASTING_SECONDS, News, until, watch
+from manta.follow import News, lasting, until, watch
 from manta.show import Show
 from manta.warned import Warned
 
@@ -53,8 +53,5 @@ async def tell(warned: Warned, news: News, show: Show) -> None:
 async def tell_unplaced(warned: Warned, news: News, show: Show) -> None:
     """For ever, of pods that have no place: a while later, and if it is still so."""
     while True:
-        await until(lambda: bool(warned.unplaced), news)
-        lasting = warned.unplaced
-        await asyncio.sleep(LASTING_SECONDS)
-        for line in warned.lines(lasting):
+        for line in warned.lines(await lasting(lambda: warned.unplaced, news)):
             show.tell(line)

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
@@ -23,7 +23,7 @@ from manta.services import Addresses
 from manta.show import Show
 from manta.tokens import token_of_cluster
 
-__all__ = ["LASTING_SECONDS", "News", "follow", "until", "watch"]
+__all__ = ["News", "follow", "lasting", "until", "watch"]
 
 LOG_LOOK_SECONDS: Final = 0.5  # between two looks at a dashboard's log
 LAST_LOG_SECONDS: Final = 3.0  # what the job said last may come after its end
@@ -33,6 +33,8 @@ SETTLING_SECONDS: Final = 1.0  # within which the pods of a group get into the s
 CRASH_LINES: Final = 10
 DASHBOARD: Final = 8265
 RAY: Final = "ray.io/v1"
+
+T = TypeVar("T")
 
 
 async def follow(local: Local, document: Document, progress: Progress, show: Show, addresses: Addresses) -> Verdict:
@@ -112,10 +114,7 @@ class Teller:
     async def tell_unplaced(self) -> None:
         """Of pods that have no place: a while later, and if it is still so."""
         while True:
-            await until(lambda: bool(self.progress.unplaced), self.news)
-            lasting = self.progress.unplaced
-            await asyncio.sleep(LASTING_SECONDS)
-            self.tell(self.progress.troubles_told(lasting))
+            self.tell(self.progress.troubles_told(await lasting(lambda: self.progress.unplaced, self.news)))
 
     def object_of(self, name: str) -> Callable[[str, Mapping[str, Any]], None]:
         """For the watch of the object itself."""
@@ -275,6 +274,14 @@ async def log_so_far(local: Local, head: str, job: str, token: str) -> str:
         return str(json.loads(body)["logs"])
     except (ValueError, KeyError):
         return ""
+
+
+async def lasting(unplaced: Callable[[], frozenset[T]], news: News) -> frozenset[T]:
+    """The pods without a place, once there are some: as they were then, LASTING_SECONDS ago."""
+    await until(lambda: bool(unplaced()), news)
+    those = unplaced()
+    await asyncio.sleep(LASTING_SECONDS)
+    return those
 
 
 async def until(holds: Callable[[], bool], news: News) -> None:

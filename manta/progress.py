@@ -19,6 +19,7 @@ from manta.servicestory import ServiceStory, clusters_of, verdict_of
 __all__ = ["Line", "PodLine", "Progress", "Verdict"]
 
 Json: TypeAlias = dict[str, Any]
+Troubles: TypeAlias = dict[str, list[tuple[str, PodState]]]  # trouble -> the pods that are in it
 
 WATCHED: Final = ("RayCluster", "RayService")  # whose refusals are told by events alone; a RayJob's phase has its own
 ENOUGH: Final = 200  # characters to know a cause by: events cut theirs short
@@ -59,7 +60,8 @@ class Progress:
     job_id: str = ""
     submitter: str = ""  # the pod whose log is the job's
     told: set[str] = field(default_factory=set)
-    untold: dict[str, list[tuple[str, PodState]]] = field(default_factory=dict)  # trouble -> the pods that are in it
+    untold: Troubles = field(default_factory=dict)
+    nowhere: Troubles = field(default_factory=dict)  # of pods that have no place, untold too: it is when it lasts
     stuck: dict[str, str] = field(default_factory=dict)  # pod -> why it cannot start, as things are
     unmounted: dict[str, str] = field(default_factory=dict)  # pod -> which of its volumes cannot be had, as things are
     refused: str = ""  # why the operator does not work on a cluster, unless it does: then it was just advice
@@ -175,28 +177,25 @@ class Progress:
         else:
             self.stuck.pop(name, None)
         if state.trouble and state.trouble not in self.told:
-            known = self.untold.setdefault(state.trouble, [])
+            kept = self.nowhere if state.word == UNSCHEDULABLE else self.untold
+            known = kept.setdefault(state.trouble, [])
             if not any(other == name for other, _ in known):
                 known.append((name, state))
 
     def placed(self, name: str) -> None:
         """What was noted of a pod without a place, and not told yet, holds no longer."""
-        for trouble, pods in list(self.untold.items()):
-            left = [one for one in pods if one[0] != name or one[1].word != UNSCHEDULABLE]
-            if left:
-                self.untold[trouble] = left
-            else:
-                del self.untold[trouble]
+        left = {trouble: [one for one in pods if one[0] != name] for trouble, pods in self.nowhere.items()}
+        self.nowhere = {trouble: pods for trouble, pods in left.items() if pods}
 
     @property
     def unplaced(self) -> frozenset[str]:
         """The pods that have no place, of which that was not told: a node may be about to come, or room to be free."""
-        return frozenset(name for pods in self.untold.values() for name, state in pods if state.word == UNSCHEDULABLE)
+        return frozenset(name for pods in self.nowhere.values() for name, _ in pods)
 
     @property
     def has_troubles(self) -> bool:
         """Others were noted."""
-        return any(state.word != UNSCHEDULABLE for pods in self.untold.values() for _, state in pods)
+        return bool(self.untold)
 
     def troubles_told(self, lasting: Collection[str] = ()) -> Iterator[Line]:
         """What was noted since the last time, each trouble once with the number of its pods; that pods have no place
@@ -204,17 +203,15 @@ class Progress:
 
         Ask a little after the first was noted: pods of a group get into the same trouble one after the other.
         """
-        due = {
-            trouble: pods
-            for trouble, pods in self.untold.items()
-            if pods[0][1].word != UNSCHEDULABLE or any(name in lasting for name, _ in pods)
-        }
-        self.untold = {trouble: pods for trouble, pods in self.untold.items() if trouble not in due}
+        lasts = {trouble: pods for trouble, pods in self.nowhere.items() if any(name in lasting for name, _ in pods)}
+        for trouble, pods in lasts.items():
+            del self.nowhere[trouble]
+            for name, _ in pods:
+                self.pods[name].said = UNSCHEDULABLE
+        due, self.untold = {**self.untold, **lasts}, {}
         for trouble, pods in due.items():
             self.told.add(trouble)
             name, state = pods[0]
-            for one, _ in pods if state.word == UNSCHEDULABLE else ():
-                self.pods[one].said = UNSCHEDULABLE
             about = name if len(pods) == 1 else f"{name} and {len(pods) - 1} more"
             yield Line("trouble", about, trouble)
             if state.word == CRASHING:
