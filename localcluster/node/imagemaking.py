@@ -22,10 +22,10 @@ from localcluster.node import kernel
 from localcluster.node.images import DONE, Environment
 from localcluster.node.interfaces import Fault
 
-__all__ = ["find_python", "is_progress", "main", "settings_for_uv", "versions_in", "why_not"]
+__all__ = ["HANDED_ON", "find_python", "is_progress", "main", "settings_for_uv", "versions_in", "why_not"]
 
-# pip's settings and uv's names for them
-_HANDED_ON: Final = {
+# pip's settings and uv's names for them; hack/setup.sh has the same
+HANDED_ON: Final = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
@@ -129,7 +129,7 @@ def _version(python: str) -> str:
 
 def settings_for_uv(pip: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """pip's settings in uv's variables; what the user set for uv itself stays."""
-    found = {_HANDED_ON[name]: value for name, value in pip.items() if name in _HANDED_ON}
+    found = {HANDED_ON[name]: value for name, value in pip.items() if name in HANDED_ON}
     return {name: value for name, value in found.items() if name not in environ}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
+
+from localcluster.node.imagemaking import HANDED_ON
 
 ROOT = Path(__file__).parents[3]
 CONFIGURED = """\
@@ -70,3 +73,10 @@ def test_where_nothing_is_configured_uv_has_its_own_way(tmp_path: Path) -> None:
     seen = settings_of_uv(tmp_path, "")
 
     assert not {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_INSECURE_HOST", "SSL_CERT_FILE"} & set(seen)
+
+
+def test_an_environment_of_an_image_is_handed_the_same_settings() -> None:
+    """It is made by uv as well, later and by Python, which the set-up has not got yet."""
+    script = (ROOT / "hack" / "setup.sh").read_text()
+
+    assert dict(re.findall(r"\bhand_on ([a-z-]+) ([A-Z_]+)$", script, re.MULTILINE)) == HANDED_ON
