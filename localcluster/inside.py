@@ -24,6 +24,7 @@ from localcluster.addresses import BLOCKS, IN_A_CELL, AddressPlan, shared_machin
 from localcluster.api import Api
 from localcluster.apiserver.bootstrap import KUBERNETES_PORT
 from localcluster.apiserver.http import serving
+from localcluster.capacity import capacity
 from localcluster.certificates import Certified, certified, names_on
 from localcluster.faults import Faults
 from localcluster.kubeconfig import write_kubeconfig
@@ -146,9 +147,7 @@ async def node(inside: Inside, cluster: Running) -> AsyncIterator[Reach]:
     settings = NodeSettings(
         name="manta",
         ip=inside.addresses.host,
-        capacity={"cpu": str(os.cpu_count() or 1), "memory": machine_memory(), "pods": "110"}
-        | {"ephemeral-storage": "100Gi"}
-        | inside.capacity,
+        capacity={**capacity().quantities(), "pods": "110", "ephemeral-storage": "100Gi", **inside.capacity},
     )
     async with (
         runtime_of(inside, cluster) as (runtime, reach),
@@ -177,12 +176,6 @@ async def runtime_of(inside: Inside, cluster: Running) -> AsyncIterator[tuple[Ru
     recorder = Recorder(cluster.api, "kube-proxy", now=wall_clock, host="manta")
     async with process_runtime(cluster.mirrors, inside.directory, inside.images, ground, recorder=recorder) as runtime:
         yield runtime, runtime.reach
-
-
-def machine_memory() -> str:
-    """All of it, as a quantity."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return f"{pages // 2**20}Mi"
 
 
 def wall_clock() -> datetime:

@@ -106,6 +106,7 @@ class Neighbours:
             "mounts": [],
             "memory": 0,
             "cpus": 0,
+            "machine": 16 * 2**30,
         }
         (folder / "pod.json").write_text(json.dumps(told | described))
         return HookedPod(address, folder / "pod.json", self.tools, environment or {})

@@ -40,11 +40,12 @@ NEVER: Final = ("/dev", "/proc", "/sys")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What all pods of a run share: its folder, and the files of tables.py."""
+    """What all pods of a run share: its folder, the files of tables.py, and the machine's memory."""
 
     run: str
     table: str
     ports: str
+    memory: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def description(place: Place, start: Start, cluster: Cluster, private: Private, 
         "mounts": [[one.target, one.source, one.read_only] for one in every],
         "memory": int(quantity(limits.get("memory") or 0)),
         "cpus": float(quantity(limits.get("cpu") or 0)),
+        "machine": cluster.memory,
     }
 
 

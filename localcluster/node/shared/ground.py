@@ -26,6 +26,7 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
 from localcluster.addresses import AddressPlan
+from localcluster.capacity import capacity
 from localcluster.mirror import Mirror
 from localcluster.node import volumes
 from localcluster.node.ground import Ground, Place, Start
@@ -72,7 +73,7 @@ async def _opened(addresses: AddressPlan, run: Path, services: Mirror, slices: M
     short = _short(run)
     try:
         async with telling_names(table, services, slices):
-            cluster = Cluster(str(run), str(table), str(run / "ports"))
+            cluster = Cluster(str(run), str(table), str(run / "ports"), capacity().memory)
             yield SharedGround(addresses, cluster, short, tools_into(run / "tools"))
     finally:
         if short.is_symlink():

@@ -30,6 +30,7 @@ What it reads, all JSON:
         ports             folder of moved ports: a file "ADDRESS-PORT" holds the number at which that port really is
         mounts            [[mountPath, folder or file on the machine, read only], ...], longest first
         memory, cpus      limits, in bytes and cores, 0 without one
+        machine           the memory that all pods share, in bytes
     $MANTA_HOOK           the folder in which this package is: the environments of a user are used by all his checkouts
     the table             replaced as a whole whenever it changes: {"name": ["127.71.128.9", ...], ...}
 

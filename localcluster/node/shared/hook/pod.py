@@ -33,6 +33,7 @@ class Pod:
         )
         self.memory: int = int(given.get("memory") or 0)
         self.cpus: float = float(given.get("cpus") or 0)
+        self.machine: int = int(given["machine"])
         self.names = Names(given["table"], self.namespace, {self.hostname: [self.address]})
         self.ports = Ports(given["ports"], self.address)
 

@@ -110,15 +110,11 @@ def _of_start(pod: Pod, words: Sequence[str]) -> list[str]:
 
 def _memory(pod: Pod, said: set[str], words: Sequence[str]) -> list[str]:
     given = _value(words, "--memory")
-    memory = int(given) if given.isdecimal() else pod.memory or _machines_memory() // SHARE_OF_MEMORY
+    memory = int(given) if given.isdecimal() else pod.memory or pod.machine // SHARE_OF_MEMORY
     flags = [] if given else [f"--memory={memory}"]
     if "--object-store-memory" not in said:
         flags.append(f"--object-store-memory={max(OBJECTS_AT_LEAST, int(memory * SHARE_FOR_OBJECTS))}")
     return flags
-
-
-def _machines_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _value(words: Sequence[str], option: str) -> str:

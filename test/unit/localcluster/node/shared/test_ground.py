@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from localcluster.capacity import capacity
 from localcluster.node.interfaces import Fault, VolumeContents
 from localcluster.node.rootfs import Mount
 from localcluster.node.shared.described import confined, mounts
@@ -102,7 +103,7 @@ async def test_the_hook_is_told_all_that_its_contract_names(tmp_path: Path) -> N
         told = json.loads(await machine.said_by(place, "cat $MANTA_POD", mounts=(mount,), resources=limits))
 
         assert (told["address"], told["hostname"], told["namespace"]) == (POD, "pod-u1", "default")
-        assert (told["memory"], told["cpus"]) == (2 * 2**30, 1.5)
+        assert (told["memory"], told["cpus"], told["machine"]) == (2 * 2**30, 1.5, capacity().memory)
         assert [target for target, _, _ in told["mounts"]] == [HOME, "/tmp/ray", "/code"]
         assert told["mounts"][2][1:] == [str(place.files.folder / "api" / "code"), True]
         assert len(told["temporary"]) <= LONGEST
@@ -177,7 +178,7 @@ def test_the_longest_mount_comes_first_and_none_hides_what_pods_need() -> None:
         ("/a", "/v/a"),
     ]
     told = {"address": "127.71.0.5", "hostname": "one", "namespace": "ns", "folder": "", "table": "", "ports": ""}
-    pod = Pod(told | {"mounts": [[one.target, one.source, one.read_only] for one in every]})
+    pod = Pod(told | {"machine": 2**30, "mounts": [[one.target, one.source, one.read_only] for one in every]})
     assert [real_path(pod, path) for path in ("/a/b/c", "/a/bc", "/ab")] == ["/v/b/c", "/v/a/bc", "/ab"]
 
 

@@ -89,7 +89,7 @@ def test_without_a_table_nothing_of_ours_exists(tmp_path: Path) -> None:
 
 def a_pod(**more: Any) -> Pod:
     told = {"address": "127.70.0.5", "hostname": "one", "namespace": "ns", "folder": "/pod", "table": "", "ports": ""}
-    return Pod(told | {"mounts": []} | more)
+    return Pod(told | {"mounts": [], "machine": 2**30} | more)
 
 
 def test_mounts_are_taken_but_those_that_would_hide_what_everybody_needs() -> None:

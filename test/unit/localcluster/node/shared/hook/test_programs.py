@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -189,7 +188,7 @@ def test_processors_are_whole_and_at_least_one_or_rays_affair(cpus: float, told:
 def test_a_pod_without_a_limit_takes_a_quarter_of_the_machine(tmp_path: Path) -> None:
     """All of it would be claimed by each pod."""
     _, pod = a_pod(tmp_path)
-    quarter = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    quarter = pod.machine // 4
     flags = effective(arguments(pod, "ray", ["start"]))
     assert (flags["--memory"], flags["--object-store-memory"]) == (str(quarter), str(int(quarter * 0.3)))
 
