@@ -202,8 +202,12 @@ def namespaces_of(text: str) -> tuple[str, ...]:
 
 def check_namespaces(flags: Mapping[str, Any]) -> None:
     """A name that no namespace can have, an unexpanded variable say, would be watched for ever. Raises BadSettings."""
-    for flag in ("watch-namespace", "leader-election-namespace"):
-        for name in namespaces_of(flags[flag]):
+    named = {
+        "watch-namespace": namespaces_of(flags["watch-namespace"]),
+        "leader-election-namespace": tuple(filter(None, [flags["leader-election-namespace"]])),  # one, no list
+    }
+    for flag, names in named.items():
+        for name in names:
             if not NAMESPACE.fullmatch(name):
                 raise BadSettings(f"-{flag} names {name!r}, which no namespace can be called")
 

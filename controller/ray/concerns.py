@@ -36,9 +36,8 @@ def concern_of(kind: str, object_: Mapping[str, Any], context: Context) -> str:
     owner = controller_of(object_["metadata"])
     if owner is not None and owner["apiVersion"].startswith(f"{wire.GROUP}/"):
         return ""
-    of_the_reference = {rule.id for rule in RULES_BY_KIND[kind] if rule.fixed}
-    denials = judge(kind, {"kind": kind, **object_}, None, context).denials
-    found = [str(one) for one in denials if one.rule not in of_the_reference]
+    ours = [rule for rule in RULES_BY_KIND[kind] if not rule.fixed]
+    found = [str(one) for one in judge(kind, {"kind": kind, **object_}, None, context, rules=ours).denials]
     more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
     return "; ".join([*found[:MOST_TOLD], *more])
 

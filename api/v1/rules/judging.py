@@ -69,8 +69,10 @@ class Verdict:
         return not self.denials
 
 
-def judge(kind: str, new: Json, old: Json | None, context: Context, *, user: str = "") -> Verdict:
-    """Ask every rule of the kind; `old` is None on create, `user` is who asks ("" where nobody knows).
+def judge(
+    kind: str, new: Json, old: Json | None, context: Context, *, user: str = "", rules: Sequence[Rule] | None = None
+) -> Verdict:
+    """Ask every rule of the kind, or `rules`; `old` is None on create, `user` is who asks ("" where nobody knows).
 
     Objects in deletion and requests of trusted users pass unasked (P6, P8). Never raises, whatever JSON it gets.
     """
@@ -80,9 +82,10 @@ def judge(kind: str, new: Json, old: Json | None, context: Context, *, user: str
     context = replace(context, surroundings=replace(context.surroundings, user=user))
     new, old = Subject(new), Subject(old) if old is not None else None
     queue = old is not None and by_queue(new, old)
-    rules = _asked(kind, new, old, context.admission, queue=queue)
-    by_id = {rule.id: rule for rule in rules}
-    found = [_weighed(one, by_id[one.rule], context.admission) for one in all_findings(rules, new, old, context)]
+    every = RULES_BY_KIND.get(kind, ()) if rules is None else rules
+    asked = _asked(every, kind, new, old, context.admission, queue=queue)
+    by_id = {rule.id: rule for rule in asked}
+    found = [_weighed(one, by_id[one.rule], context.admission) for one in all_findings(asked, new, old, context)]
     kept, skipped, told = _unskipped(found, by_id, new, context.admission)
     if queue:  # is never refused for what is ours
         kept = [one if by_id[one.rule].fixed else _at_most_warning(one) for one in kept]
@@ -106,9 +109,10 @@ def _at_most_warning(finding: Finding) -> Finding:
     return replace(finding, severity=Severity.WARN) if finding.severity is Severity.DENY else finding
 
 
-def _asked(kind: str, new: Json, old: Json | None, settings: AdmissionSettings, *, queue: bool) -> Sequence[Rule]:
-    """The rules that have a say in this request."""
-    rules: Iterable[Rule] = RULES_BY_KIND.get(kind, ())
+def _asked(
+    rules: Iterable[Rule], kind: str, new: Json, old: Json | None, settings: AdmissionSettings, *, queue: bool
+) -> Sequence[Rule]:
+    """Those that have a say in this request."""
     if old is not None and alike(child(new, "spec"), child(old, "spec")):
         rules = (rule for rule in rules if rule.of_metadata)  # P6
     elif queue:

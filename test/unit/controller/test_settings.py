@@ -69,6 +69,7 @@ def test_a_wrong_command_line_is_refused_with_a_sentence(arguments: list[str], p
         (["--watch-namespace=a,$(POD_NAMESPACE)"], r"names '\$\(POD_NAMESPACE\)', which no namespace can be called"),
         (["--watch-namespace=a/pods"], "no namespace can be called"),
         (["--leader-election-namespace=Ray"], "-leader-election-namespace names 'Ray'"),
+        (["--leader-election-namespace=a,b"], "-leader-election-namespace names 'a,b'"),
         (["--zap-time-encoding=nano"], "must be one of epoch"),
         (["--batch-scheduler=slurm"], "is none of volcano, yunikorn"),
         (["--batch-scheduler=volcano", "--enable-batch-scheduler"], "one of them, not both"),
