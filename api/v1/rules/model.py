@@ -183,7 +183,7 @@ def _by_block(
     for block, neighbours in groupby(rules, key=lambda rule: rule.block):
         if block is None:
             for rule in neighbours:
-                yield None, list(_of(rule, new, old, context, most))
+                yield None, _of(rule, new, old, context, most)
         else:
             found = [one for rule in neighbours for one in _of(rule, new, old, context, most)]
             yield block, sorted(found, key=lambda finding: finding.item)
@@ -191,6 +191,5 @@ def _by_block(
 
 def _of(
     rule: Rule, new: Mapping[str, Any], old: Mapping[str, Any] | None, context: Context, most: int
-) -> Iterator[Finding]:
-    for found in islice(rule.find(new, old, context), most):
-        yield replace(found, reason=rule.reason)
+) -> Sequence[Finding]:
+    return [replace(one, reason=rule.reason) for one in islice(rule.find(new, old, context), most)]
