@@ -85,8 +85,7 @@ async def namespace(server: Judge, name: str) -> AsyncIterator[Wire]:
     headers = {"Authorization": f"Bearer {server.token}"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         wire = Wire(endpoint, session, name)
-        (await wire.post("/api/v1/namespaces", {"metadata": {"name": name}})).ok(201)
-        await wire.until(wire.path("serviceaccounts", "default"), lambda _: True)
+        await wire.make_namespace(name)
         yield wire
 
 

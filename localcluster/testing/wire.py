@@ -244,6 +244,11 @@ class Wire:
                 if kind in ("ADDED", "MODIFIED") and holds(item):
                     return item
 
+    async def make_namespace(self, name: str, *, seconds: float = EVENT_SECONDS) -> None:
+        """Until pods can be made in it: they need its account `default`, which a controller makes."""
+        (await self.post("/api/v1/namespaces", {"metadata": {"name": name}})).ok(201)
+        await self.until(self.path("serviceaccounts", "default", namespace=name), lambda _: True, seconds=seconds)
+
     async def serve(self, definition: Json) -> None:
         """Have a CustomResourceDefinition served, once per server; returns when its path answers."""
         name = definition["metadata"]["name"]

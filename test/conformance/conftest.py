@@ -162,9 +162,7 @@ async def _fresh_namespace(endpoint: Endpoint, served: set[str]) -> AsyncIterato
     headers = {"Authorization": f"Bearer {endpoint.token}", "User-Agent": "conformance/1"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
         wire = Wire(endpoint, session, f"t{next(NAMES)}", served)
-        made = await wire.post("/api/v1/namespaces", {"metadata": {"name": wire.namespace}})
-        made.ok(201)
-        await wire.until(wire.path("serviceaccounts", "default"), lambda _: True)
+        await wire.make_namespace(wire.namespace)
         yield wire
         await wire.delete(f"/api/v1/namespaces/{wire.namespace}")
 

@@ -229,7 +229,7 @@ async def plane(control_plane: Judge, tmp_path: Path) -> AsyncIterator[Plane]:
         AsyncExitStack() as stack,
     ):
         wire = Wire(endpoint, session, f"p{next(NUMBERS)}", SERVED)
-        (await wire.post("/api/v1/namespaces", {"metadata": {"name": wire.namespace}})).ok(201)
+        await wire.make_namespace(wire.namespace, seconds=SLOW)  # after an outage controllers hear late of it
         for definition in custom_resource_definitions():
             await wire.serve(definition)
         yield Plane(wire, found, tmp_path, stack)

@@ -158,7 +158,7 @@ async def test_the_same_role_in_a_second_namespace_is_all_that_it_takes_to_serve
     """As docs/install.md says: nothing cluster-wide, and in the second one no right to a lease."""
     wire, other = plane.wire, f"{plane.wire.namespace}-team"
     config = await plane.account("both")
-    (await wire.post("/api/v1/namespaces", {"metadata": {"name": other}})).ok(201)
+    await wire.make_namespace(other, seconds=SLOW)
     role = {"metadata": {"name": "both"}, "rules": rules(RIGHTS)}
     binding = {
         "metadata": {"name": "both"},
