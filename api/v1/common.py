@@ -171,8 +171,8 @@ class ApiModel(BaseModel):
             data = {key: value for key, value in data.items() if value is not None or key in kept}
         model = read(data)
         # An unknown field that is called as Python calls a known one would count as that one having been given.
-        for name in cls.model_fields.keys() & (model.__pydantic_extra__ or {}).keys():
-            if camel(name) not in data:
+        for name in model.__pydantic_extra__ or ():
+            if name in cls.model_fields and camel(name) not in data:
                 model.__pydantic_fields_set__.discard(name)
         return model
 
@@ -198,8 +198,9 @@ class StatusModel(ApiModel):
     def to_wire(self) -> Json:
         """What the operator writes: every field that is not empty, and those that are always written."""
         written: Json = {}
+        spelt = wire_names(type(self))
         for name, value in self:
-            key = camel(name) if name in type(self).model_fields else name
+            key = spelt.get(name, name)
             plain = _wire(value)
             if key in self.always_written or plain not in (None, "", 0, [], {}):
                 written[key] = plain
@@ -245,20 +246,28 @@ class ApiObject(ApiModel):
 
 
 @cache
+def wire_names(model: type[ApiModel]) -> Mapping[str, str]:
+    """How the wire spells the fields that the schema has."""
+    return {name: camel(name) for name in model.model_fields}
+
+
+@cache
 def nullable_fields(model: type[ApiModel]) -> frozenset[str]:
     """The wire names of the fields in which null is a value."""
     return frozenset(camel(name) for name, field in model.model_fields.items() if NULLABLE in field.metadata)
 
 
 def _wire(value: Any) -> Any:
-    if isinstance(value, StatusModel):
-        return value.to_wire()
-    if isinstance(value, ApiModel):
-        return value.to_json()
+    if isinstance(value, str | int):  # most of a status
+        return value
     if isinstance(value, list):
         return [_wire(one) for one in value]
     if isinstance(value, dict):
         return {key: _wire(one) for key, one in value.items()}
+    if isinstance(value, StatusModel):
+        return value.to_wire()
+    if isinstance(value, ApiModel):
+        return value.to_json()
     return value
 
 

@@ -175,8 +175,11 @@ async def serve(layout: Layout) -> None:
             writer.close()
 
         await programs.run(tasks)
-        async with await asyncio.start_unix_server(obey, layout.state / "orders"):
+        server = await asyncio.start_unix_server(obey, layout.state / "orders")
+        try:
             await asyncio.get_running_loop().create_future()
+        finally:
+            server.close()  # from Python 3.12 on, `async with` would wait for whoever gives an order
 
 
 async def _obey(programs: Programs, tasks: asyncio.TaskGroup, order: Mapping[str, Any]) -> dict[str, Any]:

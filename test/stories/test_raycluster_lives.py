@@ -489,14 +489,6 @@ async def test_a_foreign_pod_that_has_the_name_is_told_and_never_touched() -> No
 
 @pytest.mark.spec("raycluster:E36", "raycluster:E38")
 async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
-    label = "ray.io/worker-group-replica-name"
-
-    async def slices(cluster: Cluster) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for pod in await cluster.pods("r", node_type="worker"):
-            found.setdefault(pod.metadata.labels[label], []).append(pod.name)
-        return found
-
     async with a_cluster() as cluster:
         body = a_raycluster("r", workers=2)
         body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
@@ -515,6 +507,38 @@ async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
         assert [len(hosts) for hosts in first.values()] == [len(hosts) for hosts in second.values()] == [2, 2]
         assert (kept in second, broken in second) == (True, False)
         assert set(await slices(cluster)) == set(second) - {kept}
+        assert await cluster.writes_during(3600) == []
+
+
+async def slices(cluster: Cluster) -> dict[str, list[str]]:
+    """The hosts of each replica of the cluster `r`."""
+    found: dict[str, list[str]] = {}
+    for pod in await cluster.pods("r", node_type="worker"):
+        found.setdefault(pod.metadata.labels["ray.io/worker-group-replica-name"], []).append(pod.name)
+    return found
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_slice_whose_hosts_end_one_after_another_takes_no_other_one_along(named: bool) -> None:
+    """One that has a host left is no replica, and must not count as one: the other would be too many then."""
+    async with a_cluster() as cluster:
+        body = a_raycluster("r", workers=2)
+        body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
+        await cluster.create(body)
+        await cluster.until("RayCluster", "r", phase="ready")
+        before = await slices(cluster)
+        for quick, _ in before.values():
+            cluster.node.script(quick, stop_seconds=1)
+        for _, slow in before.values():
+            cluster.node.script(slow, stop_seconds=20)
+
+        doomed = {"workersToDelete": [next(iter(before.values()))[0]]} if named else {}
+        await cluster.edit("RayCluster", "r", scaled(1, scaleStrategy=doomed))
+        await cluster.after(120)
+
+        after = await slices(cluster)
+        assert len(after) == 1
+        assert after.items() <= before.items()
         assert await cluster.writes_during(3600) == []
 
 

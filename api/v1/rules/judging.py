@@ -119,7 +119,9 @@ def _asked(
         rules = (rule for rule in rules if rule.fixed or rule.id in OF_SUSPENSIONS)  # what was wrong before only warns
     if _manager(kind, new) == MULTIKUEUE:
         rules = (rule for rule in rules if rule.id not in OF_THIS_CLUSTER)
-    return [rule for rule in rules if rule.fixed or settings.rules.get(rule.id) != Severity.OFF.value]
+    if settings.rules:
+        rules = (rule for rule in rules if rule.fixed or settings.rules.get(rule.id) != Severity.OFF.value)
+    return list(rules)
 
 
 def _manager(kind: str, new: Json) -> str:

@@ -68,16 +68,17 @@ def scale_replicas(group: Group, pods: Sequence[PodView], past: Past, *, may_cho
     unfinished = {one.name for one in replicas if _never_complete(one, group, past)}
     doomed = {one.name: why for one in replicas if (why := _why_it_goes(one, group, one.name in unfinished))}
     kept = [one for one in replicas if one.name not in doomed]
-    waited_for = sum(cause is Cause.INCOMPLETE for cause, _ in doomed.values())  # their hosts are still in use
-    count = group.desired_replicas - len(kept) - waited_for
-    if may_choose and count < 0:
-        surplus = sorted(kept, key=lambda one: one.worth)[:-count]
+    missing = group.desired_replicas - len(kept)
+    # What is not complete is no surplus, but its hosts are still in use: nothing takes its place before they are gone.
+    waited_for = sum(cause is Cause.INCOMPLETE for cause, _ in doomed.values())
+    if may_choose and missing < 0:
+        surplus = sorted(kept, key=lambda one: one.worth)[:-missing]
         doomed |= {one.name: (Cause.SURPLUS, SURPLUS) for one in surplus}
         kept = [one for one in kept if one.name not in doomed]
     rest = [slot for one in kept if one.name in unfinished for slot in one.missing(group)]
     return Scaling(
         going=tuple((pod, *doomed[one.name]) for one in replicas if one.name in doomed for pod in _left(one)),
-        filling=(*rest, *_new(group, kept, count)),
+        filling=(*rest, *_new(group, kept, missing - waited_for)),
     )
 
 

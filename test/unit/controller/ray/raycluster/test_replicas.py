@@ -132,6 +132,20 @@ def test_a_replica_that_terminates_is_the_surplus(a: Any) -> None:
     assert going(scaled(group(2), pods)) == {}
 
 
+@pytest.mark.spec("raycluster:E38")
+@pytest.mark.parametrize("deleting", [True, False])
+@pytest.mark.parametrize("doomed", [("r1h0",), ()])
+def test_while_the_hosts_of_a_replica_go_one_after_another_no_other_one_goes(
+    a: Any, deleting: bool, doomed: tuple[str, ...]
+) -> None:
+    """Named or chosen, the one that is left of it is no replica that counts. A healthy one would be deleted for it."""
+    last = host(a, 1, 1, deleting=deleting)
+
+    found = scaled(group(1, *doomed), [*whole(a, 0), last], Past("t", frozenset({(Slot("g", 1, 0), "t")}), known=True))
+
+    assert (going(found).keys(), filling(found)) == (set() if deleting else {last.name}, [])
+
+
 def test_a_replica_that_works_least_goes_first(a: Any) -> None:
     pods = [host(a, 0, 0, ready=False), host(a, 0, 1), *whole(a, 1, 2)]
 
