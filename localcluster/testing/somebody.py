@@ -18,6 +18,7 @@ from localcluster.testing.without_namespaces import USER
 __all__ = ["Unfit", "a_home", "as_user", "environment_in", "run_in", "without_namespaces"]
 
 END_SECONDS = 60.0
+LOOK_SECONDS = 1.0
 IMPORTS = "import aiohttp, api.meta, manta.run, pytest"
 
 
@@ -96,7 +97,7 @@ def run_in(home: Path, command: Sequence[str], **who: object) -> subprocess.Comp
         **who,
     ) as process:
         try:
-            output, errors = process.communicate()
+            output, errors = _said_by(process)
         except BaseException:
             process.send_signal(signal.SIGINT)
             try:
@@ -105,3 +106,12 @@ def run_in(home: Path, command: Sequence[str], **who: object) -> subprocess.Comp
                 process.kill()
             raise
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _said_by(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it wrote, once it has ended. Python hears of a Ctrl-C that comes right before a wait only after that."""
+    while True:
+        try:
+            return process.communicate(timeout=LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
