@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from api.meta import Ref
 from controller.runtime.background import background
+from controller.runtime.brake import Brake
 from controller.runtime.cache.caches import SYNC_SECONDS, CacheNotSynced, Caches
 from controller.runtime.cache.informer import Listener
 from controller.runtime.cache.store import Delta
@@ -90,6 +91,7 @@ class Controller:
         self._tracer = tracer
         self._caches: Caches | None = None
         self._parked: dict[Ref, float] = {}  # since when
+        self._brake = Brake()
         self._count_results(metrics)
 
     def _count_results(self, metrics: Metrics) -> None:
@@ -103,6 +105,7 @@ class Controller:
         self._timeouts = metrics.reconcile_timeouts.labels(name)
         self._seconds = metrics.reconcile_seconds.labels(name)
         self._active = metrics.active_workers.labels(name)
+        self._braked = metrics.braked.labels(name)
         self._gate_parked = metrics.gate_parked.labels(name)
         self._gate_timeouts = metrics.gate_timeouts.labels(name)
         metrics.workers.labels(name).set(self._workers)
@@ -183,12 +186,21 @@ class Controller:
         while True:
             try:
                 async with self.queue.hold() as held:
-                    if not self._parks(held):
+                    if not (self._brakes(held) or self._parks(held)):
                         # For whoever looks at the tasks; like its log context it stays until the worker's next key.
                         worker.set_name(f"{self.name} {held.key.namespace}/{held.key.name}")
                         await self._pass(held)
             except ShutDown:
                 return
+
+    def _brakes(self, held: Held[Ref]) -> bool:
+        """Put the key off, if its passes have written too often (CTL-13); what wakes it meanwhile waits, too."""
+        left = self._brake.seconds(held.key, self._clock.monotonic())
+        if left <= 0:
+            return False
+        self._braked.inc()
+        self.queue.add(held.key, after=timedelta(seconds=left), priority=held.priority)
+        return True
 
     def _parks(self, held: Held[Ref]) -> bool:
         """Put the key off, as long as the caches lack what its last pass wrote (spec runtime §8.4); it keeps no worker.
@@ -232,11 +244,18 @@ class Controller:
         try:
             with self._tracer(self.name, key, reconcile_id):
                 result = await self._reconcile(key)
+                self._count_writes(key, result)
                 label = self._settle(held, result)
         finally:
             self._active.dec()
         self._seconds.observe(self._clock.monotonic() - started)
         self._results[label].inc()
+
+    def _count_writes(self, key: Ref, result: Result) -> None:
+        """For the brake. A pass that failed has its back-off."""
+        wrote = self._caches is not None and self._caches.written_by((self.name, key))
+        if wrote and result.error is None and self._brake.wrote(key, self._clock.monotonic()):
+            _log.warning("this object's parts are written over and over: does somebody else undo it?")
 
     async def _reconcile(self, key: Ref) -> Result:
         """The reconciler's result; whatever it raises becomes one with an error."""

@@ -280,6 +280,9 @@ class Metrics:
         self.gate_parked = self._counter(
             "controller_stale_gate_parked_total", "Keys put off until the caches had what they wrote.", "controller"
         )
+        self.braked = self._counter(
+            "controller_braked_total", "Keys put off because their passes wrote over and over.", "controller"
+        )
         self.gate_timeouts = self._counter(
             "controller_stale_gate_timeouts_total", "Keys put off for as long as may be.", "controller"
         )

@@ -114,7 +114,7 @@ async def _cluster_is_as_asked(cluster: Cluster, ray: View) -> None:
     pods = [one for one in await cluster.pods(ray.name) if (_owner(one) or {}).get("uid") == ray.uid]
     kinds = Counter(one.metadata.labels[wire.LABEL_NODE_TYPE] for one in pods)
     groups = ray.spec.worker_group_specs or []
-    asked = sum(one["replicas"] for one in groups)
+    asked = sum(one["replicas"] * (one["numOfHosts"] or 1) for one in groups)
     status = ray.status
     if ray.spec.suspend:
         assert (kinds, status.state) == (Counter(), "suspended"), f"{ray.name}: {kinds}, {status}"

@@ -73,6 +73,7 @@ class Walk:
         weights = [weight for weight, _ in self._steps]
         try:
             self._script_jobs()
+            self._script_ends()
             for _, step in self._chance.choices(self._steps, weights, k=steps):
                 self.said.append(f"{self._cluster.elapsed.total_seconds():8.1f} {await step()}")
                 await self._time_passes()
@@ -115,14 +116,21 @@ class Walk:
         self._cluster.dashboards.script("*fails*", outcome="FAILED", code=1)
         self._cluster.dashboards.script("*lasts*", runs_seconds=90.0)
 
+    def _script_ends(self) -> None:
+        """Pods take their time to end, each another one, and some too long."""
+        for names in ("*[b-h]", "*[j-r]"):
+            self._cluster.node.script(names, stop_seconds=self._chance.choice((0.0, 2.0, 20.0, 60.0)))
+
     async def _create_cluster(self) -> str:
         name, workers = self._chance.choice(CLUSTERS), self._chance.randint(0, MOST_WORKERS)
         spec: dict[str, Any] = {"upgrade_strategy": {"type": "Recreate"}} if self._chance.random() < 0.3 else {}
         if self._chance.random() < 0.15:
             spec["suspend"] = True
-        return await self._asked(
-            f"create {name} with {workers} workers, {spec}", a_raycluster(name, workers=workers, **spec)
-        )
+        body = a_raycluster(name, workers=workers, **spec)
+        hosts = self._chance.choice((1, 1, 2))
+        for group in body["spec"].get("workerGroupSpecs", ()):
+            group["numOfHosts"] = hosts
+        return await self._asked(f"create {name} with {workers} workers of {hosts}, {spec}", body)
 
     async def _scale_cluster(self) -> str:
         name, workers = self._chance.choice(CLUSTERS), self._chance.randint(0, MOST_WORKERS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller.runtime.brake import BURST
 from localcluster.testing.cluster import OPERATOR, Cluster, a_cluster
 from localcluster.testing.factories import a_raycluster
 from localcluster.testing.lives import a_cluster_comes_up, a_job_runs
@@ -44,4 +45,23 @@ async def test_watches_that_break_into_a_forgotten_past_are_taken_up_again() -> 
         now = {one.name for one in await cluster.pods("r", node_type="worker")}
         assert len(now) == 2
         assert len(now - workers) == 1
+        assert await cluster.writes_during(3600) == []
+
+
+@pytest.mark.spec("runtime:CTL-13")
+async def test_what_a_cluster_that_is_gone_had_is_not_made_anew_for_ever() -> None:
+    """Its end is not heard, and each Service goes as it comes: that is a pass a second, not as many as there can be."""
+    async with a_cluster() as cluster:
+        await cluster.create(a_raycluster("r", workers=0))
+        await cluster.until("RayCluster", "r", phase="ready")
+        cluster.node.script(
+            "*", stop_seconds=60
+        )  # without its head it would be over at once: another one needs a record
+
+        with cluster.faults.holding_watches(resource="rayclusters.ray.io", agent=OPERATOR):
+            await cluster.delete("RayCluster", "r")
+            made = [one for one in await cluster.writes_during(60) if one.verb == "create"]
+        await cluster.until("Service", "r-head-svc", gone=True)
+
+        assert BURST < len(made) < BURST + 60
         assert await cluster.writes_during(3600) == []

@@ -193,6 +193,10 @@ class Caches:
 
     # Waiting for our own writes
 
+    def written_by(self, writer: Hashable) -> int:
+        """How many writes that writer has begun since this was asked last."""
+        return self._ledger.begun_by(writer)
+
     def behind(self, writer: Hashable) -> bool:
         """Do the caches lack something that this writer wrote?
 

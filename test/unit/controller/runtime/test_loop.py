@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import structlog
 
-from api.core import PODS
+from api.core import PODS, SERVICES
 from api.meta import Json, Ref
+from controller.runtime.brake import BURST
 from controller.runtime.cache.caches import Caches
 from controller.runtime.cache.informer import Watched
 from controller.runtime.client.rest import Identity, RestClient
@@ -130,6 +131,42 @@ def a_conflict() -> Conflict:
     error = refusal("patch", A, status(409, "Conflict"))
     assert isinstance(error, Conflict)
     return error
+
+
+@pytest.mark.spec("runtime:CTL-13")
+async def test_what_is_written_over_and_over_is_slowed_down_and_told_once() -> None:
+    """Somebody undoes it at once: no pass fails, so nothing else would slow it."""
+    with structlog.testing.capture_logs() as logs:
+        async with running() as at:
+
+            async def write_and_come_back(key: Ref) -> Result:
+                await at.client.create(SERVICES, {"metadata": {"name": "b", "namespace": "ns"}})
+                at.controller.wake(key)
+                return DONE
+
+            at.script.passes = [write_and_come_back] * 1000
+            at.controller.wake(A)
+            await asyncio.sleep(9.5)
+            passes = len(at.script.started)
+
+    assert BURST < passes <= BURST + 11
+    assert [one["log_level"] for one in logs if "over and over" in one["event"]] == ["warning"]
+    assert (at.count("controller_braked_total") or 0) >= 9
+
+
+@pytest.mark.spec("runtime:CTL-13")
+async def test_who_is_woken_often_and_writes_nothing_is_not_slowed() -> None:
+    async with running() as at:
+
+        async def come_back(key: Ref) -> Result:
+            at.controller.wake(key)
+            return DONE
+
+        at.script.passes = [come_back] * 1000
+        at.controller.wake(A)
+        await asyncio.sleep(0.1)
+
+    assert len(at.script.started) == 1001
 
 
 @pytest.mark.spec("runtime:CTL-12", "runtime:SRC-1")
