@@ -261,13 +261,17 @@ class Wire:
         await self.until(f"{definitions}/{name}", _established)
         for version in spec["versions"]:
             if version["served"]:
-                await self._answers(f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}")
+                await self.answers(f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}")
         self.served.add(name)
 
-    async def _answers(self, path: str) -> None:
-        """A real server says Established some 100 ms before the path answers, and there is no event for that."""
+    async def answers(self, path: str, code: int = 200) -> None:
+        """Until the path of a kind answers so.
+
+        A real server says Established some 100 ms before its path answers, and that a CRD is gone before its path is.
+        There is no event for either.
+        """
         async with asyncio.timeout(EVENT_SECONDS):
-            while (await self.get(path)).code != 200:  # noqa: ASYNC110 - see above
+            while (await self.get(path)).code != code:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.05)
 
     async def kubectl(self, *arguments: str, stdin: str = "") -> Output:
