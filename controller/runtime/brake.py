@@ -37,6 +37,11 @@ class Brake:
         self._held.add(key)
         return True
 
+    def release(self, key: Ref) -> None:
+        """Its user asks for something else: what was written counts no more."""
+        self._used.pop(key, None)
+        self._held.discard(key)
+
     def seconds(self, key: Ref, now: float) -> float:
         """How long its next pass has to wait; 0 for not at all."""
         return max(0.0, self._left(key, now) - BURST) * PERIOD_SECONDS

@@ -164,6 +164,8 @@ class Controller:
     def _enqueue(self, source: Source, delta: Delta) -> None:
         keys: Iterable[Ref] = ()
         with contained("source", controller=self.name, object=delta.record.ref):
+            if source.handler is for_object and _asks_anew(delta):
+                self._brake.release(delta.record.ref)
             keys = source.keys(delta)
             if keys:
                 self._add_all(keys, delta, source.delay(delta))
@@ -320,6 +322,11 @@ class Controller:
             self.queue.add(key, after=wanted, priority=held.priority)  # a deadline: the earlier of the two wins
         (_log.debug if quiet else _log.warning)("failed", error=str(error), again_in=round(delay.total_seconds(), 3))
         return "error"
+
+
+def _asks_anew(delta: Delta) -> bool:
+    """Has the spec changed?"""
+    return delta.old is not None and delta.new is not None and delta.old.generation != delta.new.generation
 
 
 def _hint(error: Exception) -> timedelta | None:

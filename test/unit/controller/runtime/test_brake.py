@@ -41,6 +41,19 @@ def test_who_was_braked_may_write_once_a_period_and_that_is_told_once() -> None:
     assert not any(told)
 
 
+def test_a_change_of_the_spec_lets_go() -> None:
+    """A user who scales every moment is no quarrel."""
+    brake = Brake()
+    told = [brake.wrote(A, 0.0) for _ in range(2 * BURST)]
+
+    brake.release(A)
+    brake.release(B)  # never heard of
+
+    assert sum(told) == 1
+    assert brake.seconds(A, 0.0) == 0.0
+    assert [brake.wrote(A, 0.0) for _ in range(BURST + 1)] == [False] * BURST + [True]
+
+
 def test_after_a_rest_all_is_as_before_and_nothing_is_kept() -> None:
     brake = Brake()
     for _ in range(3 * BURST):

@@ -155,6 +155,27 @@ async def test_what_is_written_over_and_over_is_slowed_down_and_told_once() -> N
 
 
 @pytest.mark.spec("runtime:CTL-13")
+async def test_a_change_of_its_spec_is_worked_on_at_once() -> None:
+    """Its user asks for something else: that is no quarrel."""
+    async with running() as at:
+
+        async def write_and_come_back(key: Ref) -> Result:
+            await at.client.create(SERVICES, {"metadata": {"name": "b", "namespace": "ns"}})
+            at.controller.wake(key)
+            return DONE
+
+        at.script.passes = [write_and_come_back] * 1000
+        for version, (event, generation) in enumerate((("ADDED", 1), ("MODIFIED", 1), ("MODIFIED", 2)), 11):
+            pod = a_pod("a", version)
+            pod["metadata"]["generation"] = generation
+            before = len(at.script.started)
+            at.streams[0].event(event, pod)
+            await asyncio.sleep(0.1)
+            made = len(at.script.started) - before
+            assert made == (BURST + 1 if generation == 2 or event == "ADDED" else 0)
+
+
+@pytest.mark.spec("runtime:CTL-13")
 async def test_who_is_woken_often_and_writes_nothing_is_not_slowed() -> None:
     async with running() as at:
 
