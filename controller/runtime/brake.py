@@ -2,7 +2,8 @@
 
 Who writes something that is at once undone would do so for ever, as fast as the server answers: a Service of an object
 that is gone, and whose end the cache has not heard; a label that another controller wants otherwise. No pass of these
-fails, so no back-off slows them. A key may write in BURST passes as fast as it likes, and then in one each PERIOD.
+fails, so no back-off slows them. A key may write in BURST passes as fast as it likes, and then in one each PERIOD; a
+change of its spec begins anew.
 """
 
 from __future__ import annotations
