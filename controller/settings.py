@@ -202,9 +202,10 @@ def namespaces_of(text: str) -> tuple[str, ...]:
 
 def check_namespaces(flags: Mapping[str, Any]) -> None:
     """A name that no namespace can have, an unexpanded variable say, would be watched for ever. Raises BadSettings."""
+    election = flags["leader-election-namespace"]
     named = {
         "watch-namespace": namespaces_of(flags["watch-namespace"]),
-        "leader-election-namespace": tuple(filter(None, [flags["leader-election-namespace"]])),  # one, no list
+        "leader-election-namespace": (election,) if election else (),  # one, no list
     }
     for flag, names in named.items():
         for name in names:

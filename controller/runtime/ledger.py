@@ -79,7 +79,7 @@ class Ledger:
     def __init__(self) -> None:
         self._open: dict[Resource, dict[Ref, Entry]] = {}
         self._by_writer: dict[Hashable, set[Entry]] = {}
-        self._begun: dict[Hashable, int] = {}  # writes of each writer, until somebody asks
+        self._wrote: set[Hashable] = set()  # who has begun a write since it was asked
         self.expired = 0  # entries that ran into their TTL
         self.released: Callable[[Hashable], None] = lambda writer: None  # called when nothing is open of that writer
         self.ended: Callable[[], None] = lambda: None  # called after each write that ended, however it did
@@ -92,7 +92,7 @@ class Ledger:
         """A write is about to be sent; with `uid` it deletes. None when the resource is not watched."""
         writer = WRITER.get()
         if writer is not None:
-            self._begun[writer] = self._begun.get(writer, 0) + 1
+            self._wrote.add(writer)
         entries = self._open.get(resource)
         if entries is None:
             return None
@@ -174,9 +174,11 @@ class Ledger:
             return [one for one in entries.values() if one.owner_uid == owner_uid]
         return [one for one in entries.values() if not namespace or one.ref.namespace == namespace]
 
-    def begun_by(self, writer: Hashable) -> int:
-        """How many writes that writer has begun since this was asked last, watched or not."""
-        return self._begun.pop(writer, 0)
+    def has_written(self, writer: Hashable) -> bool:
+        """Has that writer begun a write, watched or not, since this was asked last?"""
+        wrote = writer in self._wrote
+        self._wrote.discard(writer)
+        return wrote
 
     def of_writer(self, writer: Hashable) -> Sequence[Entry]:
         """What is open of what that pass, or those before it, wrote."""

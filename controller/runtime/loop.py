@@ -255,7 +255,7 @@ class Controller:
 
     def _count_writes(self, key: Ref, result: Result) -> None:
         """For the brake. A pass that failed has its back-off."""
-        wrote = self._caches is not None and self._caches.written_by((self.name, key))
+        wrote = self._caches is not None and self._caches.has_written((self.name, key))
         if wrote and result.error is None and self._brake.wrote(key, self._clock.monotonic()):
             _log.warning("this object's parts are written over and over: does somebody else undo it?")
 

@@ -54,9 +54,8 @@ async def test_what_a_cluster_that_is_gone_had_is_not_made_anew_for_ever() -> No
     async with a_cluster() as cluster:
         await cluster.create(a_raycluster("r", workers=0))
         await cluster.until("RayCluster", "r", phase="ready")
-        cluster.node.script(
-            "*", stop_seconds=60
-        )  # without its head it would be over at once: another one needs a record
+        # Its head is there for a while: to make another one takes a record, which the server would refuse.
+        cluster.node.script("*", stop_seconds=60)
 
         with cluster.faults.holding_watches(resource="rayclusters.ray.io", agent=OPERATOR):
             await cluster.delete("RayCluster", "r")

@@ -490,11 +490,7 @@ async def test_a_foreign_pod_that_has_the_name_is_told_and_never_touched() -> No
 @pytest.mark.spec("raycluster:E36", "raycluster:E38")
 async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
     async with a_cluster() as cluster:
-        body = a_raycluster("r", workers=2)
-        body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
-        await cluster.create(body)
-        await cluster.until("RayCluster", "r", phase="ready")
-        first = await slices(cluster)
+        first = await two_slices(cluster)
         broken, kept = sorted(first)
 
         await cluster.delete("Pod", first[broken][0])
@@ -510,6 +506,15 @@ async def test_slices_start_lose_a_host_and_shrink_as_a_whole() -> None:
         assert await cluster.writes_during(3600) == []
 
 
+async def two_slices(cluster: Cluster) -> dict[str, list[str]]:
+    """A cluster `r` with two replicas of two hosts each, once it is ready; its replicas."""
+    body = a_raycluster("r", workers=2)
+    body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
+    await cluster.create(body)
+    await cluster.until("RayCluster", "r", phase="ready")
+    return await slices(cluster)
+
+
 async def slices(cluster: Cluster) -> dict[str, list[str]]:
     """The hosts of each replica of the cluster `r`."""
     found: dict[str, list[str]] = {}
@@ -522,11 +527,7 @@ async def slices(cluster: Cluster) -> dict[str, list[str]]:
 async def test_a_slice_whose_hosts_end_one_after_another_takes_no_other_one_along(named: bool) -> None:
     """One that has a host left is no replica, and must not count as one: the other would be too many then."""
     async with a_cluster() as cluster:
-        body = a_raycluster("r", workers=2)
-        body["spec"]["workerGroupSpecs"][0]["numOfHosts"] = 2
-        await cluster.create(body)
-        await cluster.until("RayCluster", "r", phase="ready")
-        before = await slices(cluster)
+        before = await two_slices(cluster)
         for quick, _ in before.values():
             cluster.node.script(quick, stop_seconds=1)
         for _, slow in before.values():

@@ -193,9 +193,9 @@ class Caches:
 
     # Waiting for our own writes
 
-    def written_by(self, writer: Hashable) -> int:
-        """How many writes that writer has begun since this was asked last."""
-        return self._ledger.begun_by(writer)
+    def has_written(self, writer: Hashable) -> bool:
+        """Has that writer begun a write since this was asked last?"""
+        return self._ledger.has_written(writer)
 
     def behind(self, writer: Hashable) -> bool:
         """Do the caches lack something that this writer wrote?

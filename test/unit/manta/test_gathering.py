@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from manta.gathering import Gathered, gathered
 
 OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+NO_PATH = "stat: embedded null character in path" if sys.version_info >= (3, 13) else "embedded null byte"
 
 
 @pytest.fixture
@@ -98,17 +100,14 @@ def test_a_file_that_was_asked_for_must_hold_objects() -> None:
     Path("data.yaml").write_bytes(b"\xff\x00")
     Path("none").mkdir()
 
-    *said, nameless = broken(gathered([*names, "data.yaml", "none", "\0"]))
-
-    assert said == [
+    assert broken(gathered([*names, "data.yaml", "none", "\0"])) == [
         "compose.yaml:1: the object that begins here has no apiVersion",
         "empty.yaml: it holds no object",
         "gone.yaml: cannot be read: No such file or directory",
         "data.yaml: is no text file: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
         "none: there is no file in it whose name ends with .yaml, .yml, .json",
+        f"\0: is no text file: {NO_PATH}",
     ]
-    assert nameless.startswith("\0: is no text file: ")
-    assert "embedded null" in nameless
 
 
 @pytest.mark.usefixtures("folder")

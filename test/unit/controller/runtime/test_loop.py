@@ -133,18 +133,23 @@ def a_conflict() -> Conflict:
     return error
 
 
+def write_and_come_back(at: Running) -> Pass:
+    """A pass that writes something of a kind that is not watched, and is wanted again at once."""
+
+    async def one(key: Ref) -> Result:
+        await at.client.create(SERVICES, {"metadata": {"name": "b", "namespace": "ns"}})
+        at.controller.wake(key)
+        return DONE
+
+    return one
+
+
 @pytest.mark.spec("runtime:CTL-13")
 async def test_what_is_written_over_and_over_is_slowed_down_and_told_once() -> None:
     """Somebody undoes it at once: no pass fails, so nothing else would slow it."""
     with structlog.testing.capture_logs() as logs:
         async with running() as at:
-
-            async def write_and_come_back(key: Ref) -> Result:
-                await at.client.create(SERVICES, {"metadata": {"name": "b", "namespace": "ns"}})
-                at.controller.wake(key)
-                return DONE
-
-            at.script.passes = [write_and_come_back] * 1000
+            at.script.passes = [write_and_come_back(at)] * 1000
             at.controller.wake(A)
             await asyncio.sleep(9.5)
             passes = len(at.script.started)
@@ -158,13 +163,7 @@ async def test_what_is_written_over_and_over_is_slowed_down_and_told_once() -> N
 async def test_a_change_of_its_spec_is_worked_on_at_once() -> None:
     """Its user asks for something else: that is no quarrel."""
     async with running() as at:
-
-        async def write_and_come_back(key: Ref) -> Result:
-            await at.client.create(SERVICES, {"metadata": {"name": "b", "namespace": "ns"}})
-            at.controller.wake(key)
-            return DONE
-
-        at.script.passes = [write_and_come_back] * 1000
+        at.script.passes = [write_and_come_back(at)] * 1000
         for version, (event, generation) in enumerate((("ADDED", 1), ("MODIFIED", 1), ("MODIFIED", 2)), 11):
             pod = a_pod("a", version)
             pod["metadata"]["generation"] = generation
